@@ -1,0 +1,58 @@
+"""Files that are either absent, old or complete: every writer writes beside its target and renames."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+PathLike = str | os.PathLike[str]
+
+
+def sync_folder(folder: PathLike) -> None:
+    """Make a rename inside ``folder`` survive a power cut (a rename is data of the folder, not of the file)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def commit(part: PathLike, target: PathLike) -> None:
+    """Give the complete file ``part`` its final name; both must be in the same folder."""
+    os.replace(part, target)
+    sync_folder(Path(target).parent)
+
+
+@contextlib.contextmanager
+def replacing(path: PathLike, mode: str = "wb", **kwargs: Any) -> Iterator[IO[Any]]:
+    """Open a file beside ``path`` for writing and rename it to ``path`` when the block ends without an error.
+
+    On an error the part file is removed and ``path`` keeps what it had. The folder is created when missing.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with open(part, mode, **kwargs) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        commit(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write ``text`` as UTF-8, beside and renamed."""
+    with replacing(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write ``value`` as indented JSON, beside and renamed. NaN and infinity are refused: they are not JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,1 @@
+"""Where data lives, and the tools that make and convert it."""

@@ -1,0 +1,1 @@
+"""Local scoring from files and arrays; nothing here imports a network."""

@@ -1,0 +1,1 @@
+"""Training of face-recognition networks: networks, losses, data and the training loop."""
