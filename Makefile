@@ -1,0 +1,48 @@
+# make help lists the targets. Everything a target needs is set up in .venv on its first use.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types tests bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.runs  ## create .venv and install what the project runs on
+
+demo: .venv/.runs  ## the whole road on procedural faces: make, train, gate, write features, score, report
+	$(BIN)/python -u recognition/demo.py
+
+test: .venv/.develops lint types tests  ## linter, type checker and all tests, as CI runs them
+
+lint: .venv/.develops  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.develops  ## mypy
+	$(BIN)/mypy
+
+tests: .venv/.develops  ## the tests alone; make tests T=tests/common runs some
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(T)
+
+format: .venv/.develops  ## let ruff fix and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.develops  ## measure against named peers, on the same work in the same run
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python -u $$script || exit; done
+
+clean:  ## remove what the targets made, but no data and no model
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+
+# A stamp file tells make that the installation ended well and is newer than the pins.
+.venv/.runs: requirements.txt
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 not found; install it or run make PYTHON=/path/to/python"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(PIP) install -r requirements.txt
+	touch $@
+
+.venv/.develops: requirements-dev.txt .venv/.runs
+	$(PIP) install -r requirements-dev.txt
+	touch $@

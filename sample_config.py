@@ -1,0 +1,192 @@
+"""Every network, data set and loss by the name the challenge gave it, with its settings.
+
+This file is the reference. What you change goes into ``config.py``, either as single lines on top of this one or as a
+whole copy (``cp sample_config.py config.py``). A run merges ``config`` and ``default`` with the chosen loss, network and
+data set, in that order, the later winning; flags of ``train.py`` win over all. Any entry may set any key of ``config`` or
+``default``. What each key means and may hold is listed in ``recognition/configuration.py``; a key that is not listed
+there is an error, so a typing mistake cannot pass unseen.
+"""
+
+from easydict import EasyDict as edict
+
+# What the network and the data are made of.
+config = edict()
+
+config.bn_mom = 0.9
+config.emb_size = 512
+config.net_se = 0
+config.net_act = "prelu"
+config.net_unit = 3
+config.net_input = 1
+config.net_blocks = [1, 4, 6, 2]
+config.net_output = "E"
+config.net_multiplier = 1.0
+config.val_targets = ["lfw", "cfp_fp", "agedb_30"]
+config.ce_loss = True
+config.fc7_lr_mult = 1.0
+config.fc7_wd_mult = 1.0
+config.fc7_no_bias = False
+config.max_steps = 0
+config.data_rand_mirror = True
+config.data_images_filter = 0
+config.count_flops = True
+
+# Networks. net_name is the family: recognition/networks/<net_name>.py.
+network = edict()
+
+network.r100 = edict()
+network.r100.net_name = "fresnet"
+network.r100.num_layers = 100
+
+network.r100fc = edict()
+network.r100fc.net_name = "fresnet"
+network.r100fc.num_layers = 100
+network.r100fc.net_output = "FC"
+
+network.r50 = edict()
+network.r50.net_name = "fresnet"
+network.r50.num_layers = 50
+
+network.r50v1 = edict()
+network.r50v1.net_name = "fresnet"
+network.r50v1.num_layers = 50
+network.r50v1.net_unit = 1
+
+network.y1 = edict()
+network.y1.net_name = "fmobilefacenet"
+network.y1.emb_size = 128
+network.y1.net_output = "GDC"
+
+network.y2 = edict()
+network.y2.net_name = "fmobilefacenet"
+network.y2.emb_size = 256
+network.y2.net_output = "GDC"
+network.y2.net_blocks = [2, 8, 16, 4]
+
+network.m1 = edict()
+network.m1.net_name = "fmobilenet"
+network.m1.emb_size = 256
+network.m1.net_output = "GDC"
+network.m1.net_multiplier = 1.0
+
+network.m05 = edict()
+network.m05.net_name = "fmobilenet"
+network.m05.emb_size = 256
+network.m05.net_output = "GDC"
+network.m05.net_multiplier = 0.5
+
+network.mnas = edict()
+network.mnas.net_name = "fmnasnet"
+network.mnas.emb_size = 256
+network.mnas.net_output = "GDC"
+network.mnas.net_multiplier = 1.0
+
+network.mnas05 = edict()
+network.mnas05.net_name = "fmnasnet"
+network.mnas05.emb_size = 256
+network.mnas05.net_output = "GDC"
+network.mnas05.net_multiplier = 0.5
+
+network.mnas025 = edict()
+network.mnas025.net_name = "fmnasnet"
+network.mnas025.emb_size = 256
+network.mnas025.net_output = "GDC"
+network.mnas025.net_multiplier = 0.25
+
+# Data sets. A relative dataset_path starts at the project's root.
+dataset = edict()
+
+dataset.emore = edict()
+dataset.emore.dataset = "emore"
+dataset.emore.dataset_path = "datasets/faces_emore"
+dataset.emore.num_classes = 85742
+dataset.emore.image_shape = (112, 112, 3)
+dataset.emore.val_targets = ["lfw", "cfp_fp", "agedb_30"]
+
+dataset.retina = edict()
+dataset.retina.dataset = "retina"
+dataset.retina.dataset_path = "datasets/ms1m-retinaface-t1"
+dataset.retina.num_classes = 93431
+dataset.retina.image_shape = (112, 112, 3)
+dataset.retina.val_targets = ["lfw", "cfp_fp", "agedb_30"]
+
+# The embedded data set of procedural faces: python datasets/make_synthetic.py
+dataset.synthetic = edict()
+dataset.synthetic.dataset = "synthetic"
+dataset.synthetic.dataset_path = "datasets/synthetic"
+dataset.synthetic.num_classes = 0  # as many as its property file says
+dataset.synthetic.image_shape = (112, 112, 3)
+dataset.synthetic.val_targets = ["heldout"]
+
+# Real frames of YouTube Faces, split by person: python datasets/convert_ytf.py
+dataset.ytf = edict()
+dataset.ytf.dataset = "ytf"
+dataset.ytf.dataset_path = "datasets/ytf"
+dataset.ytf.num_classes = 0
+dataset.ytf.image_shape = (112, 112, 3)
+dataset.ytf.val_targets = ["heldout"]
+
+# Losses.
+loss = edict()
+
+loss.softmax = edict()
+loss.softmax.loss_name = "softmax"
+
+loss.nsoftmax = edict()
+loss.nsoftmax.loss_name = "margin_softmax"
+loss.nsoftmax.loss_s = 64.0
+loss.nsoftmax.loss_m1 = 1.0
+loss.nsoftmax.loss_m2 = 0.0
+loss.nsoftmax.loss_m3 = 0.0
+
+loss.arcface = edict()
+loss.arcface.loss_name = "margin_softmax"
+loss.arcface.loss_s = 64.0
+loss.arcface.loss_m1 = 1.0
+loss.arcface.loss_m2 = 0.5
+loss.arcface.loss_m3 = 0.0
+
+loss.cosface = edict()
+loss.cosface.loss_name = "margin_softmax"
+loss.cosface.loss_s = 64.0
+loss.cosface.loss_m1 = 1.0
+loss.cosface.loss_m2 = 0.0
+loss.cosface.loss_m3 = 0.35
+
+loss.combined = edict()
+loss.combined.loss_name = "margin_softmax"
+loss.combined.loss_s = 64.0
+loss.combined.loss_m1 = 1.0
+loss.combined.loss_m2 = 0.3
+loss.combined.loss_m3 = 0.2
+
+# What a run does when no flag says otherwise.
+default = edict()
+
+default.network = "r100"
+default.dataset = "emore"
+default.loss = "arcface"
+default.pretrained = ""
+default.pretrained_epoch = 1
+default.frequent = 20
+default.verbose = 2000
+default.kvstore = "device"
+default.end_epoch = 10000
+default.lr = 0.1
+default.wd = 0.0005
+default.mom = 0.9
+default.per_batch_size = 128
+default.ckpt = 3
+default.lr_steps = "100000,160000,220000"
+default.models_root = "./models"
+# Beyond the original.
+default.lr_policy = "step"
+default.warmup_steps = 0
+default.total_steps = 0
+default.poly_power = 2.0
+default.accumulate = 1
+default.checkpoint_steps = 0
+default.seed = 0
+default.num_workers = 2
+default.precision = "auto"
+default.skip_bad = False
