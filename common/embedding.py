@@ -1,0 +1,137 @@
+"""The embedding engine: aligned faces in, features out. Verification, image and video features all go through here.
+
+A feature depends on its image and on the image's place in the batch alone: every batch that the network sees is full,
+the last one padded, so neither the number of images nor the other images of a batch can change a bit of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.errors import UserError
+
+PRECISIONS = ("float32", "bf16")
+
+
+def select_device(name: str | None = "auto") -> torch.device:
+    """The device called ``name``; ``auto`` or None is the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        UserError: the device does not exist here.
+    """
+    if name in (None, "", "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:0, cuda:1, ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device {name!r} is not supported: choose auto, cpu, cuda or cuda:0, cuda:1, ...")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise UserError(
+                f"device {name!r} asked for, but this machine offers {count} CUDA devices: use --device cpu"
+            )
+    return device
+
+
+class Embedder:
+    """Runs a network over any number of images in full batches, in evaluation mode and without gradients.
+
+    Args:
+        network: takes (N, 3, H, W) RGB 0..255 and gives (N, D); has ``embedding_size`` D. It is moved to ``device``;
+            its training mode is put back after each call, so a network in training can be embedded in between.
+        device: where it runs.
+        batch_size: images the network sees at once, always exactly so many.
+        precision: ``float32``, exact (no TF32), or ``bf16``: autocast, for a CUDA device.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, device: torch.device, batch_size: int, precision: str = "float32"
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch size {batch_size}: at least 1 is needed")
+        if precision not in PRECISIONS:
+            raise UserError(f"unknown precision {precision!r}: choose from {', '.join(PRECISIONS)}")
+        if precision == "bf16" and device.type != "cuda":
+            raise UserError(f"precision bf16 needs a CUDA device, not {device}: use float32")
+        self.network = network.to(device)
+        self.device, self.batch_size, self.precision = device, batch_size, precision
+        self.embedding_size = int(network.embedding_size)  # type: ignore[arg-type]
+
+    def embed(self, images: np.ndarray, flip: bool) -> np.ndarray:
+        """Features f(x), with ``flip`` f(x) + f(mirrored x), not normalised.
+
+        Args:
+            images: (N, H, W, 3) RGB uint8.
+            flip: add the feature of the mirrored image.
+
+        Returns:
+            (N, D) float32.
+        """
+        features = np.empty((len(images), self.embedding_size), np.float32)
+        for batch, place in self._batches(images):
+            found = self._forward(batch)
+            if flip:
+                found = found + self._forward(batch.flip(3))
+            features[place] = self._to_numpy(found, place)
+        return features
+
+    def embed_both(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(plain, mirrored)``: the features (N, D) float32 of the images (N, H, W, 3) and of their mirror images."""
+        plain = np.empty((len(images), self.embedding_size), np.float32)
+        mirrored = np.empty_like(plain)
+        for batch, place in self._batches(images):
+            plain[place] = self._to_numpy(self._forward(batch), place)
+            mirrored[place] = self._to_numpy(self._forward(batch.flip(3)), place)
+        return plain, mirrored
+
+    def _batches(self, images: np.ndarray) -> Iterator[tuple[torch.Tensor, slice]]:
+        """Full batches (B, 3, H, W) uint8 on the device, with the rows of ``images`` that each begins with."""
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} {images.shape}")
+        for start in range(0, len(images), self.batch_size):
+            chunk = images[start : start + self.batch_size]
+            batch = torch.zeros((self.batch_size, *images.shape[1:]), dtype=torch.uint8)
+            batch.numpy()[: len(chunk)] = chunk
+            # Three bytes a pixel are a quarter of what floats would be to move. The permuted view is channels-last.
+            yield batch.to(self.device).permute(0, 3, 1, 2), slice(start, start + len(chunk))
+
+    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) uint8 -> (B, D) float32."""
+        with evaluating(self.network), torch.inference_mode(), self._arithmetic():
+            features = self.network(batch)
+        if features.shape != (self.batch_size, self.embedding_size):
+            expected = (self.batch_size, self.embedding_size)
+            raise ValueError(f"the network gave features of shape {tuple(features.shape)}, expected {expected}")
+        return features.float()
+
+    def _to_numpy(self, features: torch.Tensor, place: slice) -> np.ndarray:
+        return features[: place.stop - place.start].cpu().numpy()
+
+    @contextlib.contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """The precision asked for; on CUDA also the same bits each time, and float32 that is float32."""
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            yield
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; each module gets its own mode back after it."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
