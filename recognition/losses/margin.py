@@ -1,0 +1,83 @@
+"""Margins on the cosine between an embedding and the weight of its own class, as pure functions in radians.
+
+One formula covers the family (Deng et al., "ArcFace", CVPR 2019, equation 4)::
+
+    cos(theta)  ->  cos(m1 * theta + m2) - m3        for the class of the label, other cosines as they are
+
+=========  =============  ===========================================================
+name       (m1, m2, m3)   source
+=========  =============  ===========================================================
+nsoftmax   (1, 0, 0)      Wang et al., "NormFace", 2017
+arcface    (1, 0.5, 0)    Deng et al., "ArcFace", CVPR 2019
+cosface    (1, 0, 0.35)   Wang et al., "CosFace", CVPR 2018
+combined   (1, 0.3, 0.2)  Deng et al., "ArcFace", CVPR 2019, section 2.2
+=========  =============  ===========================================================
+
+As in the original, nothing special happens where ``m1 * theta + m2`` passes pi and the cosine turns.
+
+The gradient and its guard
+    d/dc cos(m1 acos(c) + m2) = m1 sin(m1 theta + m2) / sin(theta) has poles at c = +-1. The value is exact on all of
+    [-1, 1] (a cosine that rounding pushed outside counts as the end it passed). In the gradient alone sin(theta) is
+    replaced by ``max(sin(theta), SINE_FLOOR)``: it is exact where |c| <= 1 - SINE_FLOOR**2 / 2 = 1 - 5e-7, all but the
+    last few float32 numbers, and beyond that too small by the factor ``sin(theta) / SINE_FLOOR``, so at most
+    ``m1 / SINE_FLOOR`` and never infinite. Training loses nothing: what reaches the embedding is this gradient times
+    the slope of the cosine, which is proportional to sin(theta).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+SINE_FLOOR = 1e-3
+
+
+class _AngularMargin(Function):
+    """cos(m1 acos(c) + m2) with its exact, guarded gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, cosine: torch.Tensor, m1: float, m2: float) -> torch.Tensor:
+        theta = cosine.clamp(-1, 1).acos()
+        ctx.save_for_backward(theta)
+        ctx.margins = (m1, m2)
+        return torch.cos(m1 * theta + m2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (theta,) = ctx.saved_tensors
+        m1, m2 = ctx.margins
+        slope = m1 * torch.sin(m1 * theta + m2) / torch.sin(theta).clamp(min=SINE_FLOOR)
+        return gradient * slope, None, None
+
+
+def target_with_margin(cosine: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0) -> torch.Tensor:
+    """``cos(m1 * acos(cosine) + m2) - m3`` elementwise, with the guarded gradient of this module's docstring.
+
+    Args:
+        cosine: any shape, values in [-1, 1].
+        m1: factor on the angle, above 0.
+        m2: added to the angle, radians.
+        m3: taken from the cosine.
+    """
+    if m1 == 1.0 and m2 == 0.0:  # no angle is needed, and the gradient is exactly 1
+        return cosine - m3 if m3 else cosine
+    return _AngularMargin.apply(cosine, m1, m2) - m3
+
+
+def add_margin(
+    cosine: torch.Tensor, labels: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0
+) -> torch.Tensor:
+    """Cosines (N, C) with the margin on each row's own class; memory beyond the result grows with N only.
+
+    Args:
+        cosine: (N, C), cosine of each embedding with each class.
+        labels: (N,) int64, the class of each row, in [0, C).
+        m1, m2, m3: as for :func:`target_with_margin`.
+    """
+    index = labels[:, None]  # (N, 1)
+    target = target_with_margin(cosine.gather(1, index), m1, m2, m3)
+    return cosine.scatter(1, index, target)
