@@ -1,0 +1,151 @@
+"""Layers of the MXNet networks, under the names their tensors have there, and how the original initialises them."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.errors import unknown_name
+
+EPS = 2e-5  # what the original passes wherever it passes one
+MXNET_EPS = 1e-3  # MXNet's own default, in the convolution blocks of the mobile families, which pass none
+GLUON_EPS = 1e-5  # Gluon's default
+PRELU_SLOPE = 0.25
+
+# The activations MXNet's Activation operator knows, by its names; prelu is the one that learns.
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "softrelu": nn.Softplus,
+    "softsign": nn.Softsign,
+    "tanh": nn.Tanh,
+}
+
+
+def activation(name: str, channels: int) -> nn.Module:
+    """The activation ``net_act`` asks for; PReLU learns a slope a channel (``channels=1``: one for all)."""
+    if name == "prelu":
+        return nn.PReLU(channels, init=PRELU_SLOPE)
+    if name not in ACTIVATIONS:
+        raise unknown_name("activation (net_act)", name, [*ACTIVATIONS, "prelu"])
+    return ACTIVATIONS[name]()
+
+
+class BatchNorm(nn.Module):
+    """Batch norm of a map (N, C, H, W) or of features (N, C), with MXNet's options.
+
+    Args:
+        bn_mom: share of the running statistics that stays at each step (PyTorch's momentum is ``1 - bn_mom``).
+        fix_gamma: the scale is 1 for ever; it remains a parameter, because MXNet stores and counts it as one.
+
+    Unlike PyTorch's it keeps no count of batches, so its tensors are exactly MXNet's four.
+    """
+
+    def __init__(self, channels: int, *, eps: float = EPS, bn_mom: float = 0.9, fix_gamma: bool = False) -> None:
+        super().__init__()
+        self.eps = eps
+        self.momentum = 1.0 - bn_mom
+        self.fix_gamma = fix_gamma
+        self.weight = nn.Parameter(torch.ones(channels), requires_grad=not fix_gamma)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` normalised a channel: by the batch in training, by the running statistics in evaluation."""
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.fix_gamma:  # MXNet ignores the stored value, and files exist where it is not 1
+            nn.init.ones_(self.weight)
+
+    def extra_repr(self) -> str:
+        """What ``print(network)`` shows."""
+        return f"{self.weight.numel()}, eps={self.eps}, momentum={self.momentum:g}, fix_gamma={self.fix_gamma}"
+
+
+def named(**layers: nn.Module | None) -> nn.Sequential:
+    """A sequence of layers under their MXNet names; ``None`` leaves one out."""
+    return nn.Sequential(OrderedDict((name, layer) for name, layer in layers.items() if layer is not None))
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, padding: int | None = None, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution without bias; it keeps the map's size at stride 1 unless ``padding`` says otherwise."""
+    pad = kernel // 2 if padding is None else padding
+    return nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False)
+
+
+def conv_block(
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    stride: int = 1,
+    *,
+    padding: int | None = None,
+    groups: int = 1,
+    act: str | None,
+    bn_mom: float,
+    fix_gamma: bool = False,
+) -> nn.Sequential:
+    """Convolution, batch norm and activation as the mobile families name them; ``act=None`` is a linear block."""
+    return named(
+        conv2d=convolution(inputs, outputs, kernel, stride, padding=padding, groups=groups),
+        batchnorm=BatchNorm(outputs, eps=MXNET_EPS, bn_mom=bn_mom, fix_gamma=fix_gamma),
+        relu=None if act is None else activation(act, outputs),
+    )
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate computed from all channels' means (Hu et al. 2018, arXiv 1709.01507)."""
+
+    def __init__(self, channels: int, act: str, reduction: int = 16) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels // reduction, 1)
+        self.relu1 = activation(act, channels // reduction)
+        self.conv2 = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) gated; same shape."""
+        means = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
+        return x * torch.sigmoid(self.conv2(self.relu1(self.conv1(means))))
+
+
+def initialise_gaussian_out(network: nn.Module) -> None:
+    """Weights from N(0, 2 / fan_out), biases 0: the original's start for the residual and MobileFaceNet families."""
+    _initialise(network, lambda weight, fan_in, fan_out: nn.init.normal_(weight, 0.0, math.sqrt(2.0 / fan_out)))
+
+
+def initialise_uniform_in(network: nn.Module) -> None:
+    """Weights uniform in +-sqrt(2 / fan_in), biases 0: the original's start for all other families."""
+
+    def fill(weight: Tensor, fan_in: int, fan_out: int) -> Tensor:
+        bound = math.sqrt(2.0 / fan_in)
+        return nn.init.uniform_(weight, -bound, bound)
+
+    _initialise(network, fill)
+
+
+def _initialise(network: nn.Module, fill: Callable[[Tensor, int, int], Tensor]) -> None:
+    """Fill every convolution's and linear layer's weight; batch norms and PReLUs are made with their start values.
+
+    The fans are MXNet's: of the weight's own shape, so a depthwise layer's fan_out is of all its channels together.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            receptive = math.prod(module.weight.shape[2:])
+            fill(module.weight, module.weight.shape[1] * receptive, module.weight.shape[0] * receptive)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
