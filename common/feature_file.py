@@ -124,7 +124,7 @@ def validate(path: PathLike, rows: int | None = None, track: str | None = None) 
         step = max(1, BLOCK_BYTES // (cols * FLOAT32.itemsize))
         for start in range(0, found_rows, step):
             block = np.fromfile(file, FLOAT32, min(step, found_rows - start) * cols).reshape(-1, cols)
-            finite: np.ndarray = np.isfinite(block).all(axis=1)
+            finite = np.logical_and.reduce(np.isfinite(block), axis=1)
             values = np.where(finite[:, None], block, 0).astype(np.float64)
             norms = np.sqrt(np.einsum("rc,rc->r", values, values))
             not_finite.add(start, ~finite, norms)
@@ -160,8 +160,8 @@ class FeatureWriter:
 
     Rows go to ``.NAME.part`` beside the target as they come. Every ``SYNC_INTERVAL_S`` seconds, and when a run stops,
     they are forced to the disk and their number is noted in ``.NAME.part.json``, so that a run killed at any moment can
-    go on from ``rows_done``. As a context manager it finishes the file at the end of the block, and keeps the part for
-    a later ``resume`` when the block is left by an exception.
+    go on from ``rows_done``. As a context manager it finishes the file at the end of the block, and when the block is
+    left by an exception keeps the part, if it has rows, for a later ``resume``.
 
     Args:
         path: the target; its folder is made when missing.
@@ -283,7 +283,7 @@ class FeatureWriter:
             self.finish()
         elif not self._file.closed:
             self.sync()
-            self._close(remove=False)
+            self._close(remove=self.rows_done == 0)
 
 
 def _short(value: object) -> str:
