@@ -1,0 +1,78 @@
+"""Features with their people, in the order in which they are compared."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from eval.labels import DISTRACTOR, LABEL_LIMIT
+from eval.scores import WIDTH_LIMIT, row_norms
+
+ROWS_AT_ONCE = 4096  # while norms are taken
+
+
+class FeatureSet:
+    """Rows sorted by person, distractors last, so that the genuine pairs of any two sets lie in a narrow band.
+
+    A *position* is an index in that order; a *row* is an index in the file.
+
+    Attributes:
+        rows: (N,) file row at each position.
+        persons: (N,) int64 ascending; a distractor has a number of its own.
+        known: how many positions are no distractors.
+
+    Args:
+        features: (N, D) float32, an array or a memory map; it is read block by block and never copied whole.
+        labels: (N,) int64, -1 for a distractor.
+        name: what errors call the features.
+        side: 0 or 1; distractors of sets with different sides are different persons.
+
+    Raises:
+        UserError: no rows, or a row that is not finite or is zero and so has no direction.
+    """
+
+    def __init__(
+        self, features: NDArray[np.float32], labels: NDArray[np.int64], name: str | os.PathLike[str], side: int = 0
+    ) -> None:
+        if features.ndim != 2 or not len(features) or not 0 < features.shape[1] < WIDTH_LIMIT:
+            raise UserError(f"{name}: features of shape {features.shape} cannot be scored, rows of numbers are needed")
+        if labels.shape != (len(features),):
+            raise UserError(f"{name}: {len(labels)} labels for {len(features)} feature rows")
+        self.features = features
+        self.labels = labels
+        distractor_numbers = LABEL_LIMIT + side * (LABEL_LIMIT // 2) + np.arange(len(labels), dtype=np.int64)
+        persons = np.where(labels == DISTRACTOR, distractor_numbers, labels)
+        self.rows = np.argsort(persons, kind="stable")
+        self.persons = persons[self.rows]
+        self.known = int(np.searchsorted(self.persons, LABEL_LIMIT))
+        self._norms = _checked_norms(features, name)  # (N,) by row
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def width(self) -> int:
+        """Numbers a feature has."""
+        return int(self.features.shape[1])
+
+    def units(self, positions: slice | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Unit rows (n, D) at ``positions``, as the score defines them."""
+        rows = self.rows[positions]
+        return self.features[rows].astype(np.float64) / self._norms[rows, np.newaxis]
+
+
+def _checked_norms(features: NDArray[np.float32], name: str | os.PathLike[str]) -> NDArray[np.float64]:
+    norms = np.empty(len(features))
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
+            norms[start : start + ROWS_AT_ONCE] = row_norms(features[start : start + ROWS_AT_ONCE].astype(np.float64))
+    for wrong, what in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zeros")):
+        if wrong.any():
+            count = int(wrong.sum())
+            raise UserError(
+                f"{name}: row {int(np.argmax(wrong))} is {what} ({count} such rows); write the features again"
+            )
+    return norms
