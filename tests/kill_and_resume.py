@@ -1,0 +1,125 @@
+"""Kill a long job with SIGKILL at random moments, resume it each time, and compare with a job that was left alone.
+
+    python tests/kill_and_resume.py --kills 20
+
+Uses the embedded data set (``make demo`` or ``python datasets/make_synthetic.py`` makes it). Too slow for the test suite,
+which kills a smaller run; run it after a change to checkpoints, the sampler or the feature writers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORK = "m025"
+TIMES = ("images_per_s", "time", "seconds_left")  # what may differ between two runs
+
+
+def run(command: list[str], limit: float | None = None) -> bool:
+    """Run ``command``; kill it after ``limit`` seconds. True when it ended by itself, which must be with status 0."""
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _, error = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: status {process.returncode}: {error.decode()[-500:]}")
+    return True
+
+
+def kill_and_resume(command: list[str], kills: int, longest: float, begin_again: Callable[[], None]) -> None:
+    """Kill and resume ``command`` until ``kills`` kills have hit it; a run that ends before that begins again."""
+    done = 0
+    while done < kills:
+        limit = random.uniform(0.3, longest)
+        if run([*command, "--resume"], limit):
+            begin_again()
+            continue
+        done += 1
+        print(f"kill {done} of {kills} after {limit:.2f} s", flush=True)
+    run([*command, "--resume"])
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def log_of(folder: Path) -> list[dict]:
+    """The run's log without the times."""
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def check(what: str, same: bool) -> None:
+    """Say whether ``what`` is the same; stop when not."""
+    print(f"{what}: {'the same' if same else 'DIFFERENT'}", flush=True)
+    if not same:
+        raise SystemExit(1)
+
+
+def training(scratch: Path, kills: int, steps: int) -> Path:
+    """Train with and without kills; the folder of the model."""
+    flags = f"--network {NETWORK} --loss arcface --dataset synthetic --max-steps {steps} --checkpoint-steps 3"
+    flags += f" --verbose {steps // 3} --frequent 1 --lr-policy step"
+    folders = {name: scratch / name / f"{NETWORK}-arcface-synthetic" for name in ("whole", "killed")}
+    command = {name: ["recognition/train.py", *flags.split(), "--models-root", str(scratch / name)] for name in folders}
+    start = time.monotonic()
+    run(command["whole"])
+    whole = time.monotonic() - start
+    print(f"training of {steps} steps took {whole:.1f} s", flush=True)
+    kill_and_resume(command["killed"], kills, whole, lambda: shutil.rmtree(folders["killed"]))
+    for name in ("model-0001.safetensors", "config.json"):
+        if name == "config.json":
+            configs = [json.loads((folder / name).read_text()) for folder in folders.values()]
+            check(name, len({json.dumps({**c, "models_root": ""}, sort_keys=True) for c in configs}) == 1)
+        else:
+            check(name, len({digest(folder / name) for folder in folders.values()}) == 1)
+    check("losses and verifications of every step", log_of(folders["whole"]) == log_of(folders["killed"]))
+    return folders["whole"]
+
+
+def features(scratch: Path, model: Path, kind: str, kills: int) -> None:
+    """Write a feature file with and without kills."""
+    files = {name: scratch / f"{kind}-{name}.bin" for name in ("whole", "killed")}
+    data = str(ROOT / "datasets" / "synthetic" / f"{kind}s")
+    command = {
+        name: [f"gen_{kind}_feature.py", "--model", f"{model}/model,1", "--input", data, "--output", str(file)]
+        for name, file in files.items()
+    }
+    start = time.monotonic()
+    run(command["whole"])
+    whole = time.monotonic() - start
+    print(f"writing the {kind} features took {whole:.1f} s", flush=True)
+    kill_and_resume(command["killed"], kills, whole, files["killed"].unlink)
+    check(f"{kind} features", digest(files["whole"]) == digest(files["killed"]))
+
+
+def main() -> None:
+    """Parse the command line and run all comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="kills of each job")
+    parser.add_argument("--steps", type=int, default=60, help="training steps")
+    parser.add_argument("--seed", type=int, default=0, help="fixes the moments of the kills")
+    parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "kills", help="folder to work in, emptied first")
+    arguments = parser.parse_args()
+    random.seed(arguments.seed)
+    shutil.rmtree(arguments.scratch, ignore_errors=True)
+    model = training(arguments.scratch, arguments.kills, arguments.steps)
+    for kind in ("image", "video"):
+        features(arguments.scratch, model, kind, arguments.kills)
+
+
+if __name__ == "__main__":
+    main()
