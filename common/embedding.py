@@ -100,7 +100,8 @@ class Embedder:
             chunk = images[start : start + self.batch_size]
             batch = torch.zeros((self.batch_size, *images.shape[1:]), dtype=torch.uint8)
             batch.numpy()[: len(chunk)] = chunk
-            # Three bytes a pixel are a quarter of what floats would be to move. The permuted view is channels-last.
+            # Bytes are a quarter of what floats would be to move. The permuted view is channels-last in memory, with
+            # which y2 runs 1.5 times as fast on a CPU as with the other order, and r50 1.25 times.
             yield batch.to(self.device).permute(0, 3, 1, 2), slice(start, start + len(chunk))
 
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ FLOAT32 = np.dtype("<f4")
 INT32_MAX = 2**31 - 1
 NORM_TOLERANCE = 1e-4  # float32 rows of any width up to 512 come within 1e-6 of 1; float16 ones would not
 BLOCK_BYTES = 4 * 2**20  # read at once by validate
-SYNC_INTERVAL_S = 5.0  # a run that is killed repeats at most these seconds of work
+SYNC_INTERVAL_S = 1.0  # a run that is killed repeats at most these seconds of work
 EXIT_INVALID = 1
 
 Identity = Mapping[str, str | int | bool]
@@ -289,7 +289,7 @@ class FeatureWriter:
 def _short(value: object) -> str:
     """``value`` for a message: of a hash the beginning is enough to tell two apart."""
     text = str(value)
-    return text if len(text) < 40 else f"{text[:12]}..."
+    return text if len(text) < 64 else f"{text[:12]}..."
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,126 @@
+"""The command line that ``gen_image_feature.py`` and ``gen_video_feature.py`` share."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from common.budgets import TRACKS, BudgetError, Track, violations
+from common.embedding import PRECISIONS, Embedder, select_device
+from common.errors import UserError
+from common.feature_writing import Work, look_through, write_features
+from common.flops import count_flops
+from recognition.model_store import load_model
+
+
+def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[str] | None = None) -> None:
+    """Run the writer of the ``image`` or ``video`` track as typed on the command line; ``flip`` is its default."""
+    args = _parser(kind, description, flip).parse_args(argv)
+    output = Path(args.output)
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder; give the name of the feature file")
+    height, width = _image_size(args.image_size)
+    if args.num_workers < 0:
+        raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
+    device = select_device(args.device)
+    network, config = load_model(args.model)
+    trained_size = tuple(config.get("image_shape", (height, width, 3)))
+    if trained_size != (height, width, 3):
+        raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained_size}")
+    track = TRACKS[args.track] if args.track else None
+    if track:
+        _gate(track, network, height, width)
+    embedder = Embedder(network, device=device, batch_size=args.batch_size, precision=args.precision)
+    listing = look_through(args.input, videos=kind == "video")
+    _warn_of_rows(track, len(listing.names))
+    write_features(
+        listing,
+        output,
+        embedder,
+        Work(args.flip, height, width, args.num_workers),
+        model_sha256=_model_sha256(network, config),
+        resume=args.resume,
+    )
+    print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
+
+
+def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--input", default=f"./testdata-{kind}", help=f"folder with filelist.txt and the {kind}s that it lists")
+    add("--output", required=True, help="feature file to write; it appears when it is complete and checked")
+    add(
+        "--model", required=True, metavar="PREFIX,EPOCH", help="trained model, such as models/y2-arcface-retina/model,1"
+    )
+    add("--batch_size", "--batch-size", type=int, default=32, help="images that the network sees at once")
+    add("--image_size", "--image-size", default="3,112,112", help="channels,height,width that each image must have")
+    add("--device", default="auto", help="auto (a CUDA device where there is one), cpu, cuda or cuda:N")
+    add(
+        "--precision",
+        default="float32",
+        choices=PRECISIONS,
+        help="arithmetic of the network; bf16 on a CUDA device only",
+    )
+    add("--num-workers", type=int, default=2, help="threads that decode images ahead of the network; 0: none")
+    add("--flip", action=argparse.BooleanOptionalAction, default=flip, help="add the feature of the mirrored image")
+    tracks = [track.name for track in TRACKS.values() if track.kind == kind]
+    add(
+        "--track",
+        choices=tracks,
+        help="refuse a network over this track's budget (exit status 1) before anything is written, and say so "
+        "when the number of rows is not that of the official list (a local folder may have any)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run of the same model, list and settings; the bytes are those of a run "
+        "that was not interrupted. Without it the unfinished rows are discarded",
+    )
+    return parser
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    """``3,height,width`` as (height, width)."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts) or int(parts[0]) != 3:
+        raise UserError(f"--image_size {text}: expected 3,HEIGHT,WIDTH such as 3,112,112")
+    return int(parts[1]), int(parts[2])
+
+
+def _gate(track: Track, network: nn.Module, height: int, width: int) -> None:
+    """Raise :class:`BudgetError` when ``network`` is over the budget of ``track``."""
+    report = count_flops(network, (1, 3, height, width))
+    found = violations(
+        track,
+        flops=report.flops,
+        model_bytes=report.model_bytes,
+        embedding=report.embedding,
+        number_type=report.number_type,
+    )
+    if found:
+        raise BudgetError("; ".join(found))
+
+
+def _warn_of_rows(track: Track | None, rows: int) -> None:
+    if track and rows != track.rows:
+        official = f"the official list has {track.rows}"
+        print(f"note: {rows} rows, {official}: this file is no submission for {track.name}", file=sys.stderr)
+
+
+def _model_sha256(network: nn.Module, config: Mapping[str, Any]) -> str:
+    """Identifies a model by what it computes with, wherever its file lies."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
