@@ -102,7 +102,7 @@ class FlopsReport:
     layers: list[LayerCost] = field(repr=False)
 
 
-def flops_str(flops: float) -> str:
+def flops_text(flops: float) -> str:
     """``flops`` as the official program prints it: one decimal and a suffix by powers of 1000, ``933.3M``."""
     for value, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
         if flops >= value:
