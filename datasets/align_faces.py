@@ -1,7 +1,8 @@
 """Align the faces of a folder to 112x112 crops by a csv of landmarks, into a folder of the same structure.
 
-The csv is image,x0,y0,...,x4,y4 (eyes, nose tip, mouth corners) or ...,x67,y67 (the usual 68), in pixels, with image the
-path below --input. Each crop is PATH.jpg. An interrupted run goes on where it stopped when the command is given again.
+The csv is image,x0,y0,...,x4,y4 (eyes, nose tip, mouth corners) or ...,x67,y67 (the usual 68), in pixels, with image
+the path below --input. Each crop is PATH.jpg. An interrupted run goes on where it stopped when the command is given
+again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pairs for 1:1 verification: read from a file, or drawn so that ten-fold evaluation is fair.
 
-A drawn list is ordered as LFW's is: fold after fold, in each fold first the same-person pairs, then as many of different
-people. The people of a fold are in no other fold, so a threshold is never tested on people it was chosen with.
+A drawn list is ordered as LFW's is: fold after fold, in each first the pairs of the same person, then as many of
+different people. The people of a fold are in no other, so a threshold is never tested on people it was chosen with.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int = FO
         raise UserError(f"{count} pairs cannot fill {folds} equal folds, half same: give a multiple of {2 * folds}")
     people = by_person(samples)
     dice = random.Random(seed)
-    names = _shuffled(sorted(people), dice)
+    names = shuffled(sorted(people), dice)
     fold_people = [[people[name] for name in sorted(names[fold::folds])] for fold in range(folds)]
     possible = [min(sum(map(_same_pairs, fold)), _different_pairs(fold)) for fold in fold_people]
     each = count // (2 * folds)
@@ -103,11 +103,11 @@ def _draw_same(people: list[list[Sample]], count: int, dice: random.Random) -> l
     queues: dict[int, list[Pair]] = {}  # made when a person's first turn comes: all at once may be very many
     pairs: list[Pair] = []
     while True:
-        for i in _shuffled(range(len(people)), dice):
+        for i in shuffled(range(len(people)), dice):
             if i not in queues:
                 images = enumerate(people[i], 1)
                 every = [Pair(a.name, b.name, True) for n, a in images for b in people[i][n:] if _apart(a, b)]
-                queues[i] = _shuffled(every, dice)
+                queues[i] = shuffled(every, dice)
             if queues[i]:
                 pairs.append(queues[i].pop())
                 if len(pairs) == count:
@@ -119,7 +119,7 @@ def _draw_different(people: list[list[Sample]], count: int, dice: random.Random)
     if count * 4 > _different_pairs(people):  # so many that throwing until all are different would take long
         samples = [(i, sample) for i, person in enumerate(people) for sample in person]
         every = [Pair(a.name, b.name, False) for n, (i, a) in enumerate(samples) for j, b in samples[n + 1 :] if i != j]
-        return _shuffled(every, dice)[:count]
+        return shuffled(every, dice)[:count]
     pairs: dict[Pair, None] = {}
     while len(pairs) < count:
         i, j = _below(len(people), dice), _below(len(people) - 1, dice)
@@ -148,7 +148,8 @@ def _below(limit: int, dice: random.Random) -> int:
     return int(dice.random() * limit)
 
 
-def _shuffled(items: Sequence[T], dice: random.Random) -> list[T]:
+def shuffled(items: Sequence[T], dice: random.Random) -> list[T]:
+    """A copy of ``items`` in an order that ``dice`` decides, the same on every version of Python."""
     result = list(items)
     for i in range(len(result) - 1, 0, -1):
         j = _below(i + 1, dice)

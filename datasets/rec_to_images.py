@@ -58,7 +58,7 @@ def main() -> None:
                 except RecordError as error:
                     if not arguments.skip_bad:
                         raise
-                    journal.add(False, name, str(error).partition(": ")[2])
+                    journal.add(False, name, str(error).split(": ", 2)[-1])
                     continue
                 write_image(arguments.output, target, data)
                 journal.add(True, name, target)
