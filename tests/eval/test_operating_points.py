@@ -1,0 +1,258 @@
+"""TAR at FAR: exact counts against a brute-force float64 oracle, and invariances."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval import selection
+from eval.comparisons import Grid, PairList, Pairs
+from eval.feature_set import FeatureSet
+from eval.operating_points import operating_points, parse_fars
+from eval.scores import float32_above, float32_below, row_norms, score, screening_error
+
+FARS = "0.9,0.31,1e-1,1e-2,1e-3,1e-5"
+
+
+def tree(values):
+    """The definition of the score's sum, as a plain loop over Python floats."""
+    values = list(values)
+    while len(values) > 1:
+        half = 1
+        while half * 2 < len(values):
+            half *= 2
+        values = [v + values[half + k] if half + k < len(values) else v for k, v in enumerate(values[:half])]
+    return values[0]
+
+
+def scores_of(left, right):
+    """The matrix of scores by the definition, vectorised over columns only: independent of eval.scores."""
+    units = []
+    for rows in (left, right):
+        rows = rows.astype(np.float64)
+        norms = np.sqrt(np.array([tree(row) for row in rows * rows]))
+        units.append(rows / norms[:, None])
+    products = np.moveaxis(units[0][:, None, :] * units[1][None, :, :], 2, 0)  # (D, N, M)
+    return tree(products)
+
+
+def oracle(scores, same, fars):
+    """Sort, count, and try the neighbouring float64 numbers."""
+    impostors, genuine = np.sort(scores[~same]), scores[same]
+    found = []
+    for far in fars:
+        allowed = far * len(impostors)
+        if allowed < 1:
+            found.append((None, None, None))
+            continue
+        candidates = np.concatenate([impostors, np.nextafter(impostors, np.inf)])
+        fits = [t for t in np.sort(candidates) if np.sum(impostors >= t) <= allowed]
+        threshold = fits[0]
+        assert np.sum(impostors >= np.nextafter(threshold, -np.inf)) > allowed  # nothing smaller fits
+        found.append((threshold, int(np.sum(impostors >= threshold)), int(np.sum(genuine >= threshold))))
+    return found
+
+
+def figures(points):
+    return [(p.threshold, p.false_accepts, p.true_accepts) for p in points]
+
+
+def make_rows(seed, rows, width, kind):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, max(2, rows // 4), rows)
+    centres = generator.normal(size=(rows, width))
+    features = 0.8 * centres[labels] + generator.normal(size=(rows, width))
+    if kind == "tied":  # few different values, so that many scores are equal
+        features = np.where(features > 0, 1.0, -1.0) * generator.choice([1, 2], size=(rows, 1))
+    elif kind == "duplicates":
+        features = features[generator.integers(0, max(1, rows // 3), rows)] * generator.choice([1, 4], size=(rows, 1))
+    elif kind == "near":  # closer to each other than the screening error
+        features = centres[0] + 1e-5 * features
+    elif kind == "extreme":
+        features = features * generator.choice([1e-40, 1e-20, 1, 1e35], size=(rows, 1))
+    features = features.astype(np.float32)
+    features[~features.any(axis=1)] = 1
+    labels[:2] = 0  # at least one genuine pair
+    labels[generator.random(rows) < 0.2] = -1
+    labels[:2], labels[2] = 0, 1
+    return features, labels
+
+
+def same_person(left, right):
+    return (left[:, None] == right[None, :]) & (left[:, None] >= 0)
+
+
+CASES = (
+    st.integers(0, 2**32 - 1),
+    st.integers(4, 40),
+    st.sampled_from([1, 2, 3, 5, 16, 100]),
+    st.sampled_from(["random", "tied", "duplicates", "near", "extreme"]),
+    st.booleans(),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(*CASES, st.sampled_from([1, 3, 16, 1024]), st.sampled_from([2, 8, 2**22]))
+def test_all_pairs_equal_the_oracle(seed, rows, width, kind, include, block_size, capacity):
+    features, labels = make_rows(seed, rows, width, kind)
+    first, second = np.triu_indices(rows, 1)
+    counted = include | (labels[first] >= 0) | (labels[second] >= 0)
+    first, second = first[counted], second[counted]
+    same = same_person(labels, labels)[first, second]
+    scores = scores_of(features, features)[first, second]
+    grid = Grid(FeatureSet(features, labels, "f"), None, block_size=block_size, distractor_pairs=include)
+    assert (grid.genuine_pairs, grid.impostor_pairs) == (same.sum(), (~same).sum())
+    fars = parse_fars(FARS)
+    assert figures(operating_points(grid, fars, capacity=capacity)) == oracle(scores, same, fars)
+
+
+@settings(max_examples=60, deadline=None)
+@given(*CASES, st.sampled_from([1, 3, 1024]), st.sampled_from([2, 2**22]))
+def test_probe_and_gallery_equal_the_oracle(seed, rows, width, kind, include, block_size, capacity):
+    features, labels = make_rows(seed, rows + 7, width, kind)
+    probe, gallery = slice(0, None, 2), slice(1, None, 2)
+    same = same_person(labels[probe], labels[gallery])
+    counted = include | (labels[probe][:, None] >= 0) | (labels[gallery][None, :] >= 0)
+    scores = scores_of(features[probe], features[gallery])
+    sets = (FeatureSet(features[part], labels[part], "f", side) for side, part in enumerate((probe, gallery)))
+    grid = Grid(*sets, block_size=block_size, distractor_pairs=include)
+    same, scores = same[counted], scores[counted]
+    assert (grid.genuine_pairs, grid.impostor_pairs) == (same.sum(), (~same).sum())
+    fars = parse_fars(FARS)
+    assert figures(operating_points(grid, fars, capacity=capacity)) == oracle(scores, same, fars)
+
+
+@settings(max_examples=40, deadline=None)
+@given(*CASES, st.sampled_from([1, 7, 2**16]), st.booleans())
+def test_a_list_of_pairs_equals_the_oracle(seed, rows, width, kind, include, block_size, own_labels):
+    features, labels = make_rows(seed, rows, width, kind)
+    generator = np.random.default_rng(seed)
+    first, step = generator.integers(0, rows, 60), generator.integers(1, rows, 60)
+    second = (first + step) % rows
+    first, second = np.append(first, [0, 1]), np.append(second, [1, 2])  # one genuine, one impostor
+    same = same_person(labels, labels)[first, second]
+    if own_labels:
+        same = ~same
+    pairs = PairList(
+        FeatureSet(features, labels, "f"),
+        first,
+        second,
+        same if own_labels else None,
+        block_size=block_size,
+        distractor_pairs=include,
+    )
+    counted = include | (labels[first] >= 0) | (labels[second] >= 0)
+    scores, same = scores_of(features, features)[first, second][counted], same[counted]
+    assert (pairs.genuine_pairs, pairs.impostor_pairs) == (same.sum(), (~same).sum())
+    fars = parse_fars(FARS)
+    assert figures(operating_points(pairs, fars)) == oracle(scores, same, fars)
+
+
+def test_block_size_order_and_memory_change_nothing():
+    generator = np.random.default_rng(5)
+    features, labels = make_rows(6, 700, 64, "random")
+    fars = parse_fars("0.5,0.1,1e-2,1e-3,1e-4")
+    results = set()
+    for block_size, capacity, shuffled in itertools.product([37, 256, 1024], [16, 4096, 2**22], [False, True]):
+        order = generator.permutation(700) if shuffled else np.arange(700)
+        grid = Grid(FeatureSet(features[order], labels[order], "f"), None, block_size=block_size)
+        results.add(tuple(figures(operating_points(grid, fars, capacity=capacity))))
+    assert len(results) == 1
+
+
+def test_a_bracket_narrows_over_several_passes(monkeypatch):
+    """With parts as coarse as these, and room for two scores, it takes many passes to find one score."""
+    monkeypatch.setattr(selection, "SUB_BIN_BITS", 4)
+    monkeypatch.setattr(selection, "SUB_BINS", 16)
+    features, labels = make_rows(7, 60, 8, "near")
+    first, second = np.triu_indices(60, 1)
+    same = same_person(labels, labels)[first, second]
+    fars = parse_fars(FARS)
+    expected = oracle(scores_of(features, features)[first, second], same, fars)
+    grid = Grid(FeatureSet(features, labels, "f"), None)
+    assert figures(operating_points(grid, fars, capacity=2)) == expected
+
+
+def test_all_scores_equal():
+    features, labels = np.ones((30, 4), dtype=np.float32), np.repeat(np.arange(10), 3)
+    for capacity in (2, 2**22):
+        grid = Grid(FeatureSet(features, labels, "f"), None)
+        (point,) = operating_points(grid, parse_fars("0.5"), capacity=capacity)
+        assert (point.threshold, point.false_accepts, point.true_accepts) == (np.nextafter(1.0, 2), 0, 0)
+
+
+def test_a_far_of_exactly_one_pair_is_resolvable_and_a_little_less_is_not():
+    # 4 persons with 5 rows each: 150 impostor pairs; 0.29 * 100 is below 29 in floating point.
+    features = np.random.default_rng(8).normal(size=(20, 6)).astype(np.float32)
+    grid = Grid(FeatureSet(features, np.repeat(np.arange(4), 5), "f"), None)
+    assert grid.impostor_pairs == 150
+    one, less = Fraction(1, 150), Fraction(1, 150) - Fraction(1, 10**20)
+    points = operating_points(grid, [one, less])
+    assert [point.resolvable for point in points] == [True, False]
+    assert points[0].false_accepts == 1
+    assert figures(points)[1] == (None, None, None)
+    assert points[1].tar is None
+    assert points[1].achieved_far is None
+
+
+def test_the_number_of_accepts_is_not_rounded_in_floating_point():
+    scores = np.arange(1, 101) / 128  # pairs (x, 1 0) with these cosines, near enough to keep their order
+    rows = np.stack([scores, np.sqrt(1 - scores**2)], axis=1).astype(np.float32)
+    features = np.concatenate([[[1, 0]], rows]).astype(np.float32)
+    pairs = PairList(
+        FeatureSet(features, np.arange(101), "f"),
+        np.append(np.zeros(100, dtype=np.int64), 1),
+        np.append(np.arange(1, 101), 2),
+        np.append(np.zeros(100, dtype=bool), True),
+    )
+    assert math.floor(0.29 * 100) == 28
+    assert operating_points(pairs, parse_fars("0.29"))[0].false_accepts == 29
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 7, 128, 512, 4096]),
+    st.sampled_from(["random", "positive", "alternating", "scales", "denormal"]),
+)
+def test_the_screening_error_holds(seed, width, kind):
+    generator = np.random.default_rng(seed)
+    rows = generator.normal(size=(40, width))
+    if kind == "positive":  # errors of one sign add up
+        rows = 1 + 1e-3 * np.abs(rows)
+    elif kind == "alternating":
+        rows = np.sign(rows) * (1 + 2.0**-20 * np.abs(rows))
+    elif kind == "scales":
+        rows *= 10.0 ** generator.uniform(-20, 20, size=rows.shape)
+    elif kind == "denormal":
+        rows *= 1e-42
+    rows = rows.astype(np.float32)
+    rows[~rows.any(axis=1)] = 1
+    units = rows.astype(np.float64) / row_norms(rows.astype(np.float64))[:, None]
+    screened = units.astype(np.float32) @ units.astype(np.float32).T
+    exact = np.array([score(np.broadcast_to(unit, units.shape), units) for unit in units])
+    assert np.abs(screened - exact).max() <= screening_error(width)
+
+
+def test_the_score_is_symmetric_and_the_same_in_any_batch():
+    rows = np.random.default_rng(9).normal(size=(50, 77)).astype(np.float32)
+    features = FeatureSet(rows, np.arange(50), "f")
+    grid = Grid(features, None)
+    first, second = np.triu_indices(50)
+    together = grid.exact(Pairs(first, second))
+    alone = [grid.exact(Pairs(np.array([b]), np.array([a])))[0] for a, b in zip(first, second, strict=True)]
+    assert together.tolist() == alone
+    assert together.tolist() == scores_of(rows, rows)[first, second].tolist()
+
+
+@pytest.mark.parametrize("value", [0.1, -0.1, 1 / 3, 1.0, 0.0, 1e-50, -1e-50, 2.0**-149])
+def test_float32_neighbours(value):
+    below, above = float32_below(value), float32_above(value)
+    assert float(below) <= value <= float(above)
+    assert np.nextafter(below, np.float32(np.inf)) >= above

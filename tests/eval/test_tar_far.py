@@ -1,0 +1,276 @@
+"""The command: its table, its JSON, its protocols, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import eval.tar_far as script
+from common.errors import UserError
+from eval.comparisons import Grid
+from eval.feature_set import FeatureSet
+from eval.operating_points import operating_points, parse_fars
+
+
+def make_rows():
+    generator = np.random.default_rng(10)
+    labels = generator.integers(0, 15, 60)
+    features = 0.8 * generator.normal(size=(15, 16))[labels] + generator.normal(size=(60, 16))
+    labels[generator.random(60) < 0.2] = -1
+    return features.astype(np.float32), labels
+
+
+def write_features(path, features):
+    """By hand, from the format's description."""
+    rows, cols = features.shape
+    path.write_bytes(struct.pack("<4i", rows, cols, cols * 4, 5) + features.astype("<f4").tobytes())
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    features, labels = make_rows()
+    text = "\n".join(map(str, labels)) + "\n"
+    (tmp_path / "labels.txt").write_text(text)
+    write_features(tmp_path / "features.bin", features)
+    return tmp_path, features, labels
+
+
+def run(*arguments):
+    script.main([str(argument) for argument in arguments])
+
+
+def test_the_command_prints_a_table_and_writes_json(files, capsys):
+    folder, features, labels = files
+    run(
+        "--features",
+        folder / "features.bin",
+        "--labels",
+        folder / "labels.txt",
+        "--far",
+        "1e-2, 1e-9",
+        "--json",
+        folder / "o",
+    )
+    found = json.loads((folder / "o").read_text())
+    first, second = np.triu_indices(60, 1)
+    same = (labels[first] == labels[second]) & (labels[first] >= 0)
+    point, _ = operating_points(Grid(FeatureSet(features, labels, "f"), None), parse_fars("1e-2,1e-9"))
+    assert list(found) == ["rows", "dim", "genuine_pairs", "impostor_pairs", "results"]
+    assert (found["rows"], found["dim"]) == (60, 16)
+    assert (found["genuine_pairs"], found["impostor_pairs"]) == (same.sum(), (~same).sum())
+    assert found["results"][0] == {
+        "far": 0.01,
+        "threshold": point.threshold,
+        "false_accepts": point.false_accepts,
+        "true_accepts": point.true_accepts,
+        "tar": point.true_accepts / same.sum(),
+        "achieved_far": point.false_accepts / (~same).sum(),
+        "resolvable": True,
+    }
+    unresolved = found["results"][1]
+    assert unresolved["resolvable"] is False
+    assert {unresolved[key] for key in ("threshold", "tar", "false_accepts", "true_accepts", "achieved_far")} == {None}
+    printed = capsys.readouterr().out
+    assert f"{point.true_accepts / same.sum():.6f}" in printed
+    assert f"1e-09  not resolvable: needs at least 1000000000 impostor pairs, the set has {(~same).sum()}" in printed
+    assert "not an official result" in printed
+
+
+def test_the_report_leaves_the_numbers_as_they_are(files):
+    folder, _, _ = files
+    common = ["--features", folder / "features.bin", "--labels", folder / "labels.txt", "--far", "0.3,1e-2"]
+    run(*common, "--json", folder / "a")
+    run(*common, "--json", folder / "b", "--report", folder / "report", "--block-size", 7)
+    assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
+
+
+def test_every_pair_in_a_list_equals_all_pairs(files):
+    folder, _, labels = files
+    pairs = list(itertools.combinations(range(60), 2))
+    (folder / "two").write_text("".join(f"{a} {b}\n" for a, b in pairs))
+    (folder / "three").write_text("".join(f"{b},{a},{int(labels[a] == labels[b] >= 0)}\n" for a, b in reversed(pairs)))
+    features, people = ["--features", folder / "features.bin"], ["--labels", folder / "labels.txt"]
+    run(*features, *people, "--json", folder / "all")
+    run(*features, *people, "--pairs", folder / "two", "--json", folder / "a")
+    run(*features, "--pairs", folder / "three", "--json", folder / "b")
+    assert (folder / "all").read_bytes() == (folder / "a").read_bytes() == (folder / "b").read_bytes()
+
+
+def test_probe_and_gallery_from_files(files, capsys):
+    folder, features, labels = files
+    write_features(folder / "p", features[:20])
+    write_features(folder / "g", features[20:])
+    for name, part in (("pl", labels[:20]), ("gl", labels[20:])):
+        (folder / name).write_text("\n".join(map(str, part)))
+    cross = [
+        "--probe",
+        folder / "p",
+        "--probe-labels",
+        folder / "pl",
+        "--gallery",
+        folder / "g",
+        "--gallery-labels",
+        folder / "gl",
+    ]
+    run(*cross, "--far", "0.1", "--json", folder / "o")
+    sets = (FeatureSet(features[:20], labels[:20], "p", 0), FeatureSet(features[20:], labels[20:], "g", 1))
+    (expected,) = operating_points(Grid(*sets), parse_fars("0.1"))
+    (found,) = json.loads((folder / "o").read_text())["results"]
+    assert (found["threshold"], found["false_accepts"], found["true_accepts"]) == (
+        expected.threshold,
+        expected.false_accepts,
+        expected.true_accepts,
+    )
+    assert "20 probe x 40 gallery rows" in capsys.readouterr().out
+
+
+def test_excluding_pairs_of_distractors_takes_out_exactly_those(files):
+    folder, _, labels = files
+    counts = {}
+    for mode in ("include", "exclude"):
+        run(
+            "--features",
+            folder / "features.bin",
+            "--labels",
+            folder / "labels.txt",
+            "--json",
+            folder / "o",
+            "--distractor-pairs",
+            mode,
+        )
+        counts[mode] = json.loads((folder / "o").read_text())
+    distractors = int((labels == -1).sum())
+    assert distractors > 1
+    difference = counts["include"]["impostor_pairs"] - counts["exclude"]["impostor_pairs"]
+    assert difference == distractors * (distractors - 1) // 2
+    assert counts["include"]["genuine_pairs"] == counts["exclude"]["genuine_pairs"]
+
+
+def broken(rows):
+    def change(folder, features):
+        write_features(folder / "features.bin", rows(features))
+
+    return change
+
+
+def text(name, content):
+    def change(folder, features):
+        (folder / name).write_text(content)
+
+    return change
+
+
+def with_value(row, value):
+    def rows(features):
+        features = features.copy()
+        features[row] = value
+        return features
+
+    return rows
+
+
+ERRORS = [
+    (text("labels.txt", "1\n2\n"), [], r"labels.txt: 2 labels for 60 feature rows"),
+    (text("labels.txt", "1\n2.5\n"), [], r"labels.txt, line 2: '2.5' is not a label"),
+    (text("labels.txt", "1\n\n2"), [], r"labels.txt, line 2: '' is not a label"),
+    (text("labels.txt", "-2\n"), [], r"labels.txt, line 1: '-2' is not a label"),
+    (text("labels.txt", "9" * 30), [], r"labels.txt, line 1: .* is not a label"),
+    (text("labels.txt", "\n".join(map(str, range(60)))), [], "no genuine pairs"),
+    (text("labels.txt", "3\n" * 60), [], "no impostor pairs"),
+    (broken(with_value(7, np.nan)), [], r"features.bin: row 7 is not finite \(1 such rows\)"),
+    (broken(with_value(slice(5, 8), np.inf)), [], r"features.bin: row 5 is not finite \(3 such rows\)"),
+    (broken(with_value(59, 0)), [], "features.bin: row 59 is all zeros"),
+    (text("features.bin", "not a feature file, but long enough"), [], "features.bin: not a feature file"),
+    (None, ["--far", "0"], "FAR '0' is not a number above 0 and below 1"),
+    (None, ["--far", "1"], "FAR '1' is not"),
+    (None, ["--far", "1e-3,nan"], "FAR 'nan' is not"),
+    (None, ["--far", "1e-3,,1e-4"], "FAR '' is not"),
+    (None, ["--far", "1e999999999"], "FAR '1e999999999' is not"),
+    (None, ["--far", "1e-999999999"], "FAR '1e-999999999' is not"),
+    (None, ["--far", "1/3"], "FAR '1/3' is not"),
+    (text("pairs", "0 1\n2 60\n"), ["--pairs", "pairs"], "pairs, line 2: row 60 does not exist; .* rows 0 to 59"),
+    (text("pairs", "0 1\n2 -1\n"), ["--pairs", "pairs"], "pairs, line 2: row -1 does not exist"),
+    (text("pairs", "4 4\n"), ["--pairs", "pairs"], "pairs, line 1: row 4 is paired with itself"),
+    (text("pairs", "0 1\n0 1 1\n"), ["--pairs", "pairs"], "pairs, line 2: '0 1 1' has 3 fields, the lines before 2"),
+    (text("pairs", "0 1 2\n"), ["--pairs", "pairs"], "pairs, line 1: '0 1 2' is not a pair"),
+    (text("pairs", "0 x\n"), ["--pairs", "pairs"], "pairs, line 1: '0 x' is not a pair"),
+    (text("pairs", "\n"), ["--pairs", "pairs"], "pairs: holds no pairs"),
+]
+
+
+@pytest.mark.parametrize(("change", "flags", "message"), ERRORS)
+def test_errors_name_the_place(files, monkeypatch, change, flags, message):
+    folder, features, _ = files
+    monkeypatch.chdir(folder)
+    if change is not None:
+        change(folder, features)
+    with pytest.raises(UserError, match=message):
+        run("--features", "features.bin", "--labels", "labels.txt", *flags)
+
+
+def test_a_binary_file_of_labels_and_a_missing_file(files):
+    folder, _, _ = files
+    (folder / "bad").write_bytes(b"1\n\xff\xfe\n")
+    with pytest.raises(UserError, match="is not a text file"):
+        run("--features", folder / "features.bin", "--labels", folder / "bad")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        run("--features", folder / "absent", "--labels", folder / "labels.txt")
+
+
+def test_pairs_without_labels_need_their_own(files):
+    folder, _, _ = files
+    (folder / "pairs").write_text("0 1\n")
+    with pytest.raises(UserError, match="lines without SAME need --labels"):
+        run("--features", folder / "features.bin", "--pairs", folder / "pairs")
+
+
+def test_probe_and_gallery_of_different_width(files):
+    folder, _, _ = files
+    write_features(folder / "narrow", np.ones((60, 3), dtype=np.float32))
+    names = [
+        "--probe",
+        "features.bin",
+        "--probe-labels",
+        "labels.txt",
+        "--gallery",
+        "narrow",
+        "--gallery-labels",
+        "labels.txt",
+    ]
+    with pytest.raises(UserError, match="width 16, gallery features 3"):
+        run(*(name if name.startswith("--") else folder / name for name in names))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "give --features with --labels or --pairs"),
+        (["--features", "f"], "give --features with --labels or --pairs"),
+        (["--labels", "l"], "give --features with --labels or --pairs"),
+        (["--probe", "p"], "a cross product takes --gallery, --gallery-labels, --probe, --probe-labels"),
+        (["--features", "f", "--labels", "l", "--images", "i"], "give --report too"),
+        (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script.main(flags)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_it_runs_as_a_file_from_anywhere(files):
+    folder, _, _ = files
+    command = [sys.executable, script.__file__, "--features", "features.bin", "--labels", "labels.txt", "--far", "1e-2"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert "60 rows of 16, all pairs" in done.stdout
+    failed = subprocess.run([*command, "--far", "2"], cwd=folder, capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1].startswith("error: FAR '2' is not")
