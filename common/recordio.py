@@ -150,6 +150,8 @@ class RecordReader:
         if not self.idx_path.is_file():
             raise RecordError(f"{self.idx_path}: the index of {self.path.name} is missing", path=self.idx_path)
         self.keys, self.offsets = read_index(self.idx_path)
+        in_order = bool((np.diff(self.offsets) >= 0).all())
+        self._starts = self.offsets if in_order else np.sort(self.offsets)
         self._open()
 
     def _open(self) -> None:
@@ -186,6 +188,8 @@ class RecordReader:
         if offset < 0 or offset >= len(self._map) or offset % 4:
             why = "not a multiple of 4" if offset % 4 else f"outside the file of {len(self._map)} bytes"
             raise self.error(key, f"the index points to byte {offset}, {why}")
+        after = int(np.searchsorted(self._starts, offset, side="right"))
+        limit = min(len(self._map), int(self._starts[after])) if after < len(self._starts) else len(self._map)
         parts: list[bytes] = []
         while True:
             if offset + _FRAME.size > len(self._map):
@@ -204,9 +208,20 @@ class RecordReader:
                 raise self.error(
                     key, f"the file is cut short: it ends at byte {len(self._map)}, the record at {offset}"
                 )
+            if offset > limit:
+                raise self.error(key, f"its length takes it to byte {offset}, into the record at byte {limit}")
             parts.append(self._map[start:stop])
             if flag in (_WHOLE, _LAST):
-                return MAGIC_BYTES.join(parts)
+                break
+        if offset < limit and not self._record_begins(offset):  # an index may leave records out, but not bytes
+            raise self.error(key, f"it ends at byte {offset}, where no record begins: its length or flag is wrong")
+        return MAGIC_BYTES.join(parts)
+
+    def _record_begins(self, offset: int) -> bool:
+        if offset + _FRAME.size > len(self._map):
+            return False
+        magic, length = _FRAME.unpack_from(self._map, offset)
+        return magic == MAGIC and length >> 29 in (_WHOLE, _FIRST)
 
     def error(self, key: int, problem: str) -> RecordError:
         """The error for a ``problem`` with the record of ``key``."""
