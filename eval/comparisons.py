@@ -91,7 +91,7 @@ class Grid:
     """
 
     def __init__(
-        self, left: FeatureSet, right: FeatureSet | None, *, block_size: int = 1024, distractor_pairs: bool = True
+        self, left: FeatureSet, right: FeatureSet | None, *, block_size: int = 512, distractor_pairs: bool = True
     ) -> None:
         if right is not None and left.width != right.width:
             raise UserError(f"probe features have width {left.width}, gallery features {right.width}")
@@ -126,7 +126,8 @@ class Grid:
     def blocks(self, *, genuine: bool, label: str) -> Iterator[Block]:
         """See :class:`Comparisons`."""
         tiles = [tile for region in self.regions for tile in self._tiles(region, genuine)]
-        self._space = np.empty(self.block_size**2 * ROWS_PER_COLUMN, dtype=np.float32)
+        largest = max(((t.first_end - t.first) * (t.second_end - t.second) for t in tiles), default=0)
+        self._space = np.empty(largest, dtype=np.float32)
         units, units_of = np.empty((0, self.left.width), dtype=np.float32), (-1, -1)
         for tile in progress(tiles, label=label, unit="block"):
             if units_of != (tile.first, tile.first_end):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import UserError
-from common.file_list import frames_of, read_image_list
 from common.files import PathLike, replacing, write_text
-from common.image import encode_jpeg, read_rgb
+from eval.faces import Faces
 from eval.plots import DARK, LIGHT, histogram_png, roc_png
 from eval.results import CAVEAT, HEADINGS, Results, cells
 from eval.selection import BINS_PER_UNIT
@@ -75,20 +73,19 @@ accepted are at most FAR times all of them. All counts are exact.</p>
 """
 
 
-def write_report(folder: PathLike, results: Results, seen: Survey, images: PathLike | None = None) -> Path:
+def write_report(folder: PathLike, results: Results, seen: Survey, faces: Faces | None = None) -> Path:
     """Write ``report.html``, ``roc.png`` and ``histogram.png`` into ``folder``; returns the path of the first.
 
     Args:
         folder: made when missing.
         results: the operating points.
         seen: the scores behind them.
-        images: folder whose ``filelist.txt`` names the image of each row (or the folder of its frames).
+        faces: the images of the rows, when there are any.
 
     Raises:
-        UserError: the list does not have one line a row, or an image of a pair shown does not decode.
+        UserError: an image of a pair shown does not decode.
     """
     target = Path(folder)
-    face = _no_face if images is None else _faces(Path(images), results.rows)
     plots = []
     for name, draw, caption in (
         ("roc", roc_png, f"ROC. The line is drawn at scores 1/{BINS_PER_UNIT} apart; the points are exact."),
@@ -115,8 +112,8 @@ def write_report(folder: PathLike, results: Results, seen: Survey, images: PathL
         headings="".join(f"<th>{heading}</th>" for heading in HEADINGS),
         rows="".join(_table_row(cells(point), point.reason) for point in results.points),
         plots="".join(plots),
-        impostors=_pairs(seen.hardest_impostors, face),
-        genuine=_pairs(seen.hardest_genuine, face),
+        impostors=_pairs(seen.hardest_impostors, faces),
+        genuine=_pairs(seen.hardest_genuine, faces),
     )
     write_text(target / "report.html", page)
     return target / "report.html"
@@ -129,45 +126,20 @@ def _table_row(texts: Sequence[str], reason: str | None) -> str:
     return f"<tr>{''.join(found)}</tr>"
 
 
-def _pairs(pairs: Sequence[HardPair], face: Callable[[int], str]) -> str:
+def _pairs(pairs: Sequence[HardPair], faces: Faces | None) -> str:
     shown = []
     for pair in pairs:
-        faces = face(pair.left) + face(pair.right)
-        faces = f'<div class="faces">{faces}</div>' if faces else ""
+        images = "" if faces is None else "".join(_image(faces, row) for row in (pair.left, pair.right))
+        images = f'<div class="faces">{images}</div>' if images else ""
         shown.append(
-            f'<div class="pair">{faces}<b>{pair.score:.6f}</b><span>rows {pair.left} and {pair.right}</span></div>'
+            f'<div class="pair">{images}<b>{pair.score:.6f}</b><span>rows {pair.left} and {pair.right}</span></div>'
         )
     return "".join(shown)
 
 
-def _no_face(row: int) -> str:
-    return ""
-
-
-def _faces(folder: Path, rows: int) -> Callable[[int], str]:
-    """A function from a row to its ``<img>``."""
-    names = read_image_list(folder)
-    if len(names) != rows:
-        raise UserError(
-            f"{folder}: its list has {len(names)} lines for {rows} feature rows; give the list they come from"
-        )
-
-    def face(row: int) -> str:
-        path = folder / names[row]
-        frames = folder / names[row].split()[0]
-        if not path.is_file() and frames.is_dir():  # a video, shown by its middle frame
-            files = frames_of(frames)
-            if not files:
-                raise UserError(f"{frames}: holds no frames")
-            path = Path(files[len(files) // 2])
-        data = _embed(encode_jpeg(read_rgb(path)), "jpeg")
-        return f'<img src="{data}" alt="row {row}" title="{html.escape(_text(names[row]))}">'
-
-    return face
-
-
-def _text(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()  # file names may hold bytes that are not UTF-8
+def _image(faces: Faces, row: int) -> str:
+    data = _embed(faces.jpeg(row), "jpeg")
+    return f'<img src="{data}" alt="row {row}" title="{html.escape(faces.name(row))}">'
 
 
 def _embed(data: bytes, kind: str) -> str:

@@ -29,6 +29,7 @@ from common.errors import UserError, run_command
 from common.feature_file import read_features
 from common.files import write_json
 from eval.comparisons import Comparisons, Grid, PairList
+from eval.faces import Faces
 from eval.feature_set import FeatureSet
 from eval.labels import read_labels, read_pairs
 from eval.operating_points import operating_points, parse_fars
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _parse(argv)
     fars = parse_fars(args.far)
     comparisons, rows, dim, protocol = _comparisons(args)
+    faces = Faces(args.images, rows) if args.images else None
     seen = survey(comparisons) if args.report else None
     points = operating_points(comparisons, fars, impostors=seen.impostors if seen else None)
     results = Results(rows, dim, comparisons.genuine_pairs, comparisons.impostor_pairs, protocol, points)
@@ -50,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     if seen is not None:
         from eval.report import write_report  # draws with Matplotlib, which takes a second to load
 
-        print(f"report: {write_report(args.report, results, seen, images=args.images)}")
+        print(f"report: {write_report(args.report, results, seen, faces)}")
 
 
 def _comparisons(args: argparse.Namespace) -> tuple[Comparisons, int, int, str]:
@@ -99,7 +101,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--gallery", metavar="FILE", help="feature file of the gallery")
     add("--gallery-labels", metavar="FILE", help="labels of the gallery rows")
     add("--distractor-pairs", choices=["include", "exclude"], default="include", help="count pairs of two distractors")
-    add("--block-size", type=int, default=1024, help="columns of a block: changes memory and speed, never a result")
+    add("--block-size", type=int, default=512, help="columns of a block: changes memory and speed, never a result")
     args = parser.parse_args(argv)
     cross = {"--probe", "--probe-labels", "--gallery", "--gallery-labels"}
     given = {flag for flag in cross if getattr(args, flag[2:].replace("-", "_"))}

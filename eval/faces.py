@@ -1,0 +1,44 @@
+"""The image behind a feature row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import UserError
+from common.file_list import frames_of, read_image_list
+from common.files import PathLike
+from common.image import encode_jpeg, read_rgb
+
+
+class Faces:
+    """Images of the rows of a feature file, by the list that the features were made from.
+
+    Args:
+        folder: its ``filelist.txt`` names the image of each row, or the folder of its frames.
+        rows: rows of the feature file.
+
+    Raises:
+        UserError: there is no such list, or it does not have one line a row.
+    """
+
+    def __init__(self, folder: PathLike, rows: int) -> None:
+        self.folder = Path(folder)
+        self._names = read_image_list(folder)
+        if len(self._names) != rows:
+            found = f"{self.folder}: its filelist.txt has {len(self._names)} lines for {rows} feature rows"
+            raise UserError(f"{found}; give the folder that the features were made from")
+
+    def name(self, row: int) -> str:
+        """The row's line in the list, as text that can be written as UTF-8."""
+        return self._names[row].encode("utf-8", "replace").decode()
+
+    def jpeg(self, row: int) -> bytes:
+        """The row's image, or the middle frame of its video, as a JPEG; :class:`UserError` when it does not decode."""
+        path = self.folder / self._names[row]
+        video = self.folder / self._names[row].split()[0]
+        if not path.is_file() and video.is_dir():
+            frames = frames_of(video)
+            if not frames:
+                raise UserError(f"{video}: holds no frames")
+            path = Path(frames[len(frames) // 2])
+        return encode_jpeg(read_rgb(path))
