@@ -33,7 +33,7 @@ import numpy as np
 
 from common.budgets import TRACKS, get_track
 from common.errors import EXIT_OK, UserError, run_command
-from common.files import PathLike, commit, write_json
+from common.files import PathLike, commit
 
 HEADER = struct.Struct("<4i")
 CV_32F = 5
@@ -246,7 +246,12 @@ class FeatureWriter:
         """Force the rows to the disk, then note their number: the note never promises rows that could be lost."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        write_json(self._state_path, {"identity": self._identity, "rows_done": self.rows_done})
+        fresh = self._state_path.with_suffix(".new")  # one name: what a killed run leaves, the next one takes up
+        with open(fresh, "w", encoding="utf-8") as file:
+            json.dump({"identity": self._identity, "rows_done": self.rows_done}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        commit(fresh, self._state_path)
         self._synced_at = time.monotonic()
 
     def finish(self) -> FeatureSummary:

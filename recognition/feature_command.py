@@ -34,7 +34,8 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
     network, config = load_model(args.model)
     trained_size = tuple(config.get("image_shape", (height, width, 3)))
     if trained_size != (height, width, 3):
-        raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained_size}")
+        trained = f"{trained_size[0]}x{trained_size[1]}, not {height}x{width}"
+        raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained}")
     track = TRACKS[args.track] if args.track else None
     if track:
         _gate(track, network, height, width)

@@ -1,0 +1,117 @@
+"""The video track's command: its rows against a naive float64 loop, and its errors."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gen_video_feature
+from common.errors import run_command
+from common.feature_file import read_features
+from common.image import encode_jpeg
+from recognition import feature_command
+
+LENGTHS = {"v2": 7, "v1": 1, "nested/v3": 3, "v4": 2}
+
+
+class Tiny(nn.Module):
+    embedding_size = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 5, 9, stride=9)
+        self.norm = nn.BatchNorm2d(5)
+        self.linear = nn.Linear(5 * 12 * 12, 6)
+
+    def forward(self, images):
+        pixels = (images.to(self.linear.weight.dtype) - 127.5) / 128
+        return self.linear(torch.relu(self.norm(self.conv(pixels))).flatten(1))
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    generator = np.random.default_rng(0)
+    for name, length in LENGTHS.items():
+        (folder / name).mkdir(parents=True)
+        for frame in range(length):
+            # frames of very different contrast: their features differ in norm, which must not weigh them
+            image = generator.integers(0, 256, (112, 112, 3)) // (1 + 9 * (frame % 3))
+            (folder / name / f"frame{frame}.jpg").write_bytes(encode_jpeg(image.astype(np.uint8)))
+        (folder / name / "cover.png").write_bytes(b"no frame")
+    (folder / "filelist.txt").write_text("".join(f"{name} {length}\n" for name, length in LENGTHS.items()))
+    return folder
+
+
+@pytest.fixture
+def command(videos, tmp_path, monkeypatch):
+    """Runs the command with a tiny network; gives its exit status."""
+    monkeypatch.setattr(feature_command, "load_model", lambda text: (Tiny(), {"image_shape": [112, 112, 3]}))
+
+    def run(*flags: str) -> int:
+        given = ["--input", str(videos), "--output", str(tmp_path / "f.bin"), "--model", "m,1", "--device", "cpu"]
+        monkeypatch.setattr(sys, "argv", ["gen_video_feature.py", *given, *flags])
+        with pytest.raises(SystemExit) as exit_info:
+            run_command(gen_video_feature.main)
+        return exit_info.value.code or 0
+
+    return run
+
+
+def naive_rows(folder: Path, flip: bool) -> np.ndarray:
+    network, rows = Tiny().double().eval(), []
+    for name, length in LENGTHS.items():
+        total = np.zeros(6)
+        for frame in range(length):
+            rgb = cv2.imread(str(folder / name / f"frame{frame}.jpg"))[:, :, ::-1].astype(np.float64)
+            both = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2)
+            with torch.no_grad():
+                feature = network(both).numpy()
+            feature = feature[0] + feature[1] if flip else feature[0]
+            total += feature / np.sqrt((feature**2).sum())
+        rows.append(total / np.sqrt((total**2).sum()))
+    return np.array(rows)
+
+
+def test_rows_equal_the_definition_and_the_mirror_is_off(command, videos, tmp_path):
+    plain, mirrored = naive_rows(videos, False), naive_rows(videos, True)
+    assert np.abs(plain - mirrored).max() > 0.01  # so that the default is seen
+    assert command("--batch_size", "4") == 0
+    np.testing.assert_allclose(read_features(tmp_path / "f.bin"), plain, atol=2e-6)
+    assert command("--flip") == 0
+    np.testing.assert_allclose(read_features(tmp_path / "f.bin"), mirrored, atol=2e-6)
+
+
+def test_a_wrong_frame_and_a_missing_video(command, videos, tmp_path, capsys):
+    (videos / "v2" / "frame6.jpg").write_bytes(b"")
+    (videos / "v4" / "frame0.jpg").write_bytes(encode_jpeg(np.zeros((100, 100, 3), np.uint8)))
+    assert command() == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: 2 images cannot be used: {videos}/v2/frame6.jpg: ")
+    assert f"{videos}/v4/frame0.jpg: 100x100 pixels, not 112x112" in error
+    (videos / "v1" / "frame0.jpg").unlink()
+    with open(videos / "filelist.txt", "a") as file:
+        file.write("none 4\n")
+    assert command() == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: 2 videos cannot be used: ")
+    assert f"{videos}/v1: no .jpg frame in this folder; {videos}/none: no such folder" in error
+    assert not (tmp_path / "f.bin").exists()
+
+
+def test_the_tracks_are_the_video_tracks(command, capsys):
+    assert command("--track", "iqiyi-light") == 0
+    assert "note: 4 rows, the official list has 203848" in capsys.readouterr().err
+    assert command("--track", "deepglint-light") == 2
+    assert "choose from" in capsys.readouterr().err
+
+
+def test_the_list_under_its_first_name(command, videos, capsys):
+    (videos / "filelist.txt").rename(videos / "video_filelist.txt")
+    assert command() == 2
+    assert f"rename {videos}/video_filelist.txt to filelist.txt" in capsys.readouterr().err
