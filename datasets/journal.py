@@ -43,11 +43,12 @@ def fingerprint(options: dict[str, Any], files: Iterable[PathLike]) -> str:
 class Journal:
     """The entries of a job, kept in a file as they come; millions of them cost no memory.
 
-    ``done`` items have an entry. A journal of another job in the same place is a :class:`UserError`.
+    ``done`` items have an entry. ``products`` are the names that the job writes beside the journal (None: everything
+    there is its own). A journal of another job in the same place is a :class:`UserError`.
     """
 
-    def __init__(self, path: Path, job: str) -> None:
-        self.path, self.job, self.done = path, job, 0
+    def __init__(self, path: Path, job: str, products: Sequence[str] | None = None) -> None:
+        self.path, self.job, self.products, self.done = path, job, products, 0
         self._head = job.encode() + b"\n"
         self._file = open(path, "a+b")  # noqa: SIM115 - closed by close
         try:
@@ -127,6 +128,10 @@ class Journal:
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Write the manifest with ``facts`` and the summary, and remove the journal: the output is complete."""
+        folder = self.path.parent
+        for name in ["*"] if self.products is None else self.products:
+            for leftover in folder.rglob(f".{name}.*.part"):  # of a writer that was killed
+                leftover.unlink()
         write_json(self.path.with_name(MANIFEST), {"fingerprint": self.job, **facts, **self.summary()})
         self.path.unlink()
 
@@ -161,7 +166,7 @@ def open_job(output: Path, job: str, products: Sequence[str] | None = None) -> J
         there = sorted(p.name for p in output.iterdir() if products is None or p.name in products)
         if there:
             raise UserError(f"{output}: {there[0]} is already there; delete it, or choose another --output")
-    return Journal(output / JOURNAL, job)
+    return Journal(output / JOURNAL, job, products)
 
 
 def read_manifest(output: Path) -> dict[str, Any]:
