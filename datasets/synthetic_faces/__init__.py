@@ -1,1 +1,1 @@
-"""Procedural faces: people with a head of their own, rendered in any pose, light and state of dress, with everything known."""
+"""Procedural faces: people with a head of their own, rendered in any pose, light and dress, with everything known."""

@@ -1,6 +1,8 @@
-"""Eyes: lids, white, iris and lashes, worked out a pixel at a time in the template's coordinates, so they are always sharp."""
+"""Eyes: lids, white, iris and lashes, worked out a pixel at a time in the template's coordinates, so always sharp."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from datasets.synthetic_faces.head import EYE, EYE_HALF_WIDTH
 from datasets.synthetic_faces.person import Appearance
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 
 def corner_line(t: NDArray) -> NDArray:
@@ -29,7 +31,7 @@ def lower_lid(t: NDArray, look: Appearance) -> NDArray:
 
 
 def lid_edges(t: NDArray, opening: NDArray | float, look: Appearance) -> tuple[NDArray, NDArray]:
-    """Heights in mm of the edges of the upper and lower lids at ``t`` when the eye is ``opening`` (1 open, 0 closed)."""
+    """Heights in mm of the edges of the upper and lower lids at ``t``; ``opening`` is 1 for open, 0 for closed."""
     line = corner_line(t)
     low = line - lower_lid(t, look) * (0.72 + 0.28 * np.clip(opening, 0, 1.1))
     high = line + upper_lid(t, look)

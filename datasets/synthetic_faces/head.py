@@ -1,7 +1,7 @@
-"""The head: a template mesh, smooth fields that make an identity of it, fields that make an expression, 68 points on it.
+"""The head: a template mesh, smooth fields that make an identity of it, and fields that make an expression.
 
-The template is a grid of rings, ``(ROWS, COLUMNS)`` vertices, from the crown down to the base of the neck. Every vertex has
-a fixed meaning (this one is the tip of the nose of everybody), so an identity and an expression are displacements of
+The template is a grid of rings, ``(ROWS, COLUMNS)`` vertices, from the crown down to the base of the neck. A vertex
+has one meaning (this one is the tip of the nose of everybody), so an identity and an expression are displacements of
 the same vertices and add up. Units are millimetres; x points to the image's right in a frontal picture, y up, z to the
 camera; the pupils' height is y = 0 and the ear canals are near z = 0. The sizes follow common adult anthropometric
 means (63 mm between the pupils, 195 mm from glabella to occiput, 136 mm across the cheekbones).
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 # Profile of the head: one slice a row. Front, side and back heights differ, since the lower slices tilt with the jaw.
 #   y front, z front, half width, exponent of the superellipse, y side, y back, z back, z of the centre
@@ -356,12 +357,12 @@ def locate(points: NDArray) -> Floats:
     cells = np.empty((1, len(points), 2), np.float32)
     cells[0, :, 0] = (points[:, 0] - LOOKUP_X) / LOOKUP_STEP
     cells[0, :, 1] = (LOOKUP_Y - points[:, 1]) / LOOKUP_STEP
-    return cv2.remap(template().lookup, cells, None, cv2.INTER_LINEAR)[0]
+    return cv2.remap(template().lookup, cells[..., 0], cells[..., 1], cv2.INTER_LINEAR)[0]
 
 
 def on_surface(vertices: Floats, where: Floats) -> Floats:
     """Points (N, 3) of the mesh ``vertices (ROWS, COLUMNS, 3)`` at grid positions ``where (N, 2)`` (column, row)."""
-    return cv2.remap(vertices, where[None], None, cv2.INTER_LINEAR)[0]
+    return cv2.remap(vertices, where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR)[0]
 
 
 def grid_normals(vertices: Floats, wrap: bool = True) -> Floats:

@@ -1,12 +1,14 @@
 """The 68 points of the iBUG 300-W scheme as points of the head's surface.
 
-Order: 0-16 jaw from the image's left ear over the chin, 17-21 and 22-26 brows, 27-30 bridge of the nose, 31-35 under the
-nose, 36-41 and 42-47 eyes (outer corner first on the image's left, inner first on its right), 48-59 outer lips
+Order: 0-16 jaw from the image's left ear over the chin, 17-21 and 22-26 brows, 27-30 bridge of the nose, 31-35 under
+the nose, 36-41 and 42-47 eyes (outer corner first on the image's left, inner first on its right), 48-59 outer lips
 clockwise from the image's left corner, 60-67 inner lips. The jaw's points are fixed points of the head: at a large
 yaw those on the far side are hidden, as in three-dimensional annotations, not moved to the outline.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from datasets.synthetic_faces.head import (
 )
 from datasets.synthetic_faces.person import Appearance
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 _MIRRORED_BROW = [4, 3, 2, 1, 0]
 

@@ -1,19 +1,21 @@
-"""What a head wears and stands on: ears, hair, cap, hood, mask, glasses, shoulders, a hand. All in head or body millimetres.
+"""What a head wears and stands on: ears, hair, cap, hood, mask, glasses, shoulders, a hand, in millimetres.
 
-Every part is a grid of vertices (R, C, 3), so that normals and triangles come from the same two functions as the head's.
+Every part is a grid of vertices (R, C, 3), so that normals and triangles come from the same functions as the head's.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.synthetic_faces.head import COLUMNS, MOUTH_ROW, ROWS, hermite, smoothstep, template
+from datasets.synthetic_faces.person import Appearance
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 EAR_ROWS, EAR_COLUMNS = 15, 13
 HAIR_COLUMNS = slice(0, COLUMNS, 2)
@@ -54,7 +56,7 @@ HAIR_SHAPES: dict[str, tuple[float, float, float, float]] = {
 
 @lru_cache(maxsize=1)
 def _ear_template() -> tuple[Floats, Floats]:
-    """A right-hand ear as a relief (EAR_ROWS, EAR_COLUMNS, 3) seen from its side, and its occlusion: x back, y up, z out."""
+    """A right-hand ear as a relief (EAR_ROWS, EAR_COLUMNS, 3), x back, y up, z out, and its occlusion."""
     v, u = np.mgrid[-1 : 1 : EAR_ROWS * 1j, -1 : 1 : EAR_COLUMNS * 1j]
     radius = np.maximum(np.abs(u), np.abs(v))
     angle = np.arctan2(v, u)
@@ -92,6 +94,18 @@ def edge_heights(edge: tuple[float, ...], length: float, shift: float) -> Floats
     heights[:4] += shift
     degrees = np.abs(np.degrees(template().angle[HAIR_COLUMNS]))
     return np.interp(degrees, EDGE_DEGREES, heights).astype(np.float32)
+
+
+def hair_edge(look: Appearance, length: float, shift: float = 0.0) -> Floats:
+    """Lower edge (columns,) in mm of a person's hair; long hair ends at ``length``, ``shift`` lowers the hairline."""
+    edge = edge_heights(HAIR_EDGES[look.hair_style], length, look.hairline - shift)
+    if look.hair_style in ("side part", "bob", "long"):
+        angle = template().angle[HAIR_COLUMNS]
+        swept = np.exp(-(((angle + 0.5 * np.sign(look.parting)) / 0.42) ** 2)) - 0.5 * np.exp(
+            -(((angle - look.parting) / 0.2) ** 2)
+        )
+        edge = edge - np.float32(14) * swept.astype(np.float32)
+    return edge
 
 
 def shell(
@@ -214,6 +228,7 @@ def hand(rng: np.random.Generator, target: Floats) -> list[Floats]:
 
 
 TORSO_ROWS, TORSO_COLUMNS = 20, 49
+TORSO_LIFT = np.array((0, 14, 0), np.float32)  # mm the shoulders stand higher than their drawing
 
 
 def torso(shoulders: float, build: float) -> Floats:
@@ -268,7 +283,7 @@ def glasses(head: Floats, eyes: Floats, shape: str, scale: float) -> tuple[list[
         rims.append(np.stack((eye[0] + side * 2.5 + x, eye[1] + y, z + 0 * x), axis=1).astype(np.float32))
         outer = rims[-1][np.argmax(side * rims[-1][:, 0])]
         ear = np.array((side * (np.abs(head[45, :, 0]).max() + 4), outer[1] + 3, -14.0))
-        lines.append(np.linspace(outer + (0, 5, 0), ear, 14).astype(np.float32))
+        lines.append(np.linspace(outer + np.array((0, 5, 0)), ear, 14).astype(np.float32))
     inner = [rims[0][np.argmax(rims[0][:, 0])], rims[1][np.argmin(rims[1][:, 0])]]
     u = np.linspace(0, 1, 9)[:, None]
     arch = inner[0] + (inner[1] - inner[0]) * u + np.array((0, 4.0, 5.0)) * np.sin(np.pi * u) + (0, 5, 0)

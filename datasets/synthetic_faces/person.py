@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.synthetic_faces.head import COLUMNS, ROWS, template
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 # Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
 STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO = range(6)
@@ -135,9 +136,21 @@ class Person:
         shape = rng.normal(size=len(names))
         masculine, age = float(np.clip(rng.normal() * 1.0, -2, 2)), float(rng.beta(1.4, 2.0))
         weight = dict(zip(names, range(len(names)), strict=True))
-        for name, amount in (("jaw width", 0.4), ("jaw corner", 0.5), ("brow ridge", 0.5), ("chin length", 0.4), ("chin width", 0.4),
-                             ("nose width", 0.3), ("neck width", 0.7), ("forehead slope", 0.3), ("face length", 0.3), ("brow height", -0.4),
-                             ("upper lip", -0.3), ("lower lip", -0.3), ("eye opening", -0.3)):  # fmt: skip
+        for name, amount in (
+            ("jaw width", 0.4),
+            ("jaw corner", 0.5),
+            ("brow ridge", 0.5),
+            ("chin length", 0.4),
+            ("chin width", 0.4),
+            ("nose width", 0.3),
+            ("neck width", 0.7),
+            ("forehead slope", 0.3),
+            ("face length", 0.3),
+            ("brow height", -0.4),
+            ("upper lip", -0.3),
+            ("lower lip", -0.3),
+            ("eye opening", -0.3),
+        ):
             shape[weight[name]] += amount * masculine
         shape = (np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT) * SHAPE_SCALE).astype(np.float32)
         return shape, _appearance(rng, masculine, age, self)
@@ -195,12 +208,39 @@ def _appearance(rng: np.random.Generator, masculine: float, age: float, who: Per
     spots = int(rng.integers(0, 6))
     moles = np.stack((u(-58, 58, spots), u(-105, 55, spots), u(0.7, 1.7, spots)), axis=1).astype(np.float32)
     return Appearance(
-        age=age, masculine=masculine, skin=np.clip(skin, 0.05, 0.98), redness=u(0.2, 1.0), freckles=max(0.0, n() - 0.7) if not dark else 0.0,
-        moles=moles, shadows_under_eyes=u(0, 0.5) + 0.4 * age, wrinkles=max(0.0, age - 0.25) * u(0.6, 1.5), lips=np.clip(lips, 0.04, 1),
-        lip_height=np.array((u(4.8, 8.2), u(7.0, 11.0)), np.float32) - np.float32(0.7) * np.float32(masculine > 0), iris=iris, iris_radius=u(5.5, 6.2),
-        eye_height=np.array((u(4.4, 7.0), u(3.0, 4.8)), np.float32), eye_peak=u(-0.35, 0.3), crease=u(-0.5, 4.2), lashes=u(0.2, 0.6) + 0.35 * (not man),
-        brow_height=u(16.5, 21.0), brow_arch=u(0.5, 5.5) - 0.8 * masculine, brow_slope=u(-0.08, 0.10), brow_thickness=u(2.0, 3.6) + 0.5 * masculine,
-        brow_density=u(0.5, 1.0), brow_length=u(0.88, 1.12), hair=np.clip(hair, 0.03, 1), hair_style=style, hair_volume=u(0.75, 1.35),
-        hair_length=u(0, 1), hairline=u(-7, 7), parting=float(rng.choice((-1, 1))) * u(0.15, 0.6), beard=beard, beard_density=u(0.5, 1.0),
-        glasses=bool(u() < 0.25 + 0.2 * age), ear_size=u(0.88, 1.14), ear_angle=u(12, 38), shoulders=188 + 16 * masculine + 10 * n(), build=1 + 0.08 * n(),
-    )  # fmt: skip
+        age=age,
+        masculine=masculine,
+        skin=np.clip(skin, 0.05, 0.98),
+        redness=u(0.2, 1.0),
+        freckles=max(0.0, n() - 0.7) if not dark else 0.0,
+        moles=moles,
+        shadows_under_eyes=u(0, 0.5) + 0.4 * age,
+        wrinkles=max(0.0, age - 0.25) * u(0.6, 1.5),
+        lips=np.clip(lips, 0.04, 1),
+        lip_height=np.array((u(4.8, 8.2), u(7.0, 11.0)), np.float32) - np.float32(0.7) * np.float32(masculine > 0),
+        iris=iris,
+        iris_radius=u(5.5, 6.2),
+        eye_height=np.array((u(4.4, 7.0), u(3.0, 4.8)), np.float32),
+        eye_peak=u(-0.35, 0.3),
+        crease=u(-0.5, 4.2),
+        lashes=u(0.2, 0.6) + 0.35 * (not man),
+        brow_height=u(16.5, 21.0),
+        brow_arch=u(0.5, 5.5) - 0.8 * masculine,
+        brow_slope=u(-0.08, 0.10),
+        brow_thickness=max(1.8, u(2.2, 3.8) + 0.5 * masculine),
+        brow_density=u(0.65, 1.0),
+        brow_length=u(0.88, 1.12),
+        hair=np.clip(hair, 0.03, 1),
+        hair_style=style,
+        hair_volume=u(0.75, 1.35),
+        hair_length=u(0, 1),
+        hairline=u(-7, 7),
+        parting=float(rng.choice((-1, 1))) * u(0.15, 0.6),
+        beard=beard,
+        beard_density=u(0.5, 1.0),
+        glasses=bool(u() < 0.25 + 0.2 * age),
+        ear_size=u(0.84, 1.08),
+        ear_angle=u(8, 32),
+        shoulders=188 + 16 * masculine + 10 * n(),
+        build=1 + 0.08 * n(),
+    )

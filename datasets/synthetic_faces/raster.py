@@ -7,11 +7,12 @@ which is exact enough for triangles of a few pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class Hits:
 
 
 def rasterise(
-    screen: Floats, depth: Floats, faces: NDArray[np.int32], size: int, *, double_sided: bool = False
+    screen: Floats,
+    depth: Floats,
+    faces: NDArray[np.int32],
+    size: int,
+    *,
+    double_sided: bool = False,
+    level: Floats | None = None,
 ) -> Hits:
     """The visible fragments of a mesh on a ``size`` x ``size`` image.
 
@@ -46,6 +53,7 @@ def rasterise(
         depth: (V,) larger is nearer.
         faces: (F, 3) vertex indices; outside is where the corners run counter-clockwise on the screen seen with y up.
         double_sided: also draw triangles seen from behind.
+        level: (V,) the surface ends where this, interpolated, is not positive; what lies behind is seen there.
     """
     corner = np.take(screen, faces, axis=0)  # (F, 3, 2)
     x, y = np.ascontiguousarray(corner[..., 0].T), np.ascontiguousarray(corner[..., 1].T)  # (3, F)
@@ -55,6 +63,8 @@ def rasterise(
     x_high = np.minimum(np.floor(np.maximum(np.maximum(x[0], x[1]), x[2])), size - 1).astype(np.int32)
     y_high = np.minimum(np.floor(np.maximum(np.maximum(y[0], y[1]), y[2])), size - 1).astype(np.int32)
     facing = np.abs(area) > 1e-6 if double_sided else area < -1e-6
+    if level is not None:
+        facing &= np.take(level, faces).max(axis=1) > 0
     kept = np.flatnonzero(facing & (x_high >= x_low) & (y_high >= y_low))
     x, y, area = x[:, kept], y[:, kept], area[kept]
     x_low, y_low = x_low[kept], y_low[kept]
@@ -77,6 +87,11 @@ def rasterise(
     w2 = np.take(a2, owner) * fx + np.take(b2, owner) * fy + np.take(c2, owner)
     inside = np.flatnonzero((w1 >= 0) & (w2 >= 0) & (w1 + w2 <= 1))
     owner, w1, w2 = owner[inside], w1[inside], w2[inside]
+    if level is not None:
+        ends = np.take(level, faces[kept])  # (K, 3)
+        at = ends[owner, 0] * (1 - w1 - w2) + ends[owner, 1] * w1 + ends[owner, 2] * w2
+        chosen = np.flatnonzero(at > 0)
+        inside, owner, w1, w2 = inside[chosen], owner[chosen], w1[chosen], w2[chosen]
     pixel = (np.take(y_low, owner) + dy[inside]) * size + np.take(x_low, owner) + dx[inside]
     near = np.take(depth, faces[kept]).T  # (3, K)
     z = np.take(near[0], owner)
@@ -88,7 +103,7 @@ def rasterise(
     return Hits(pixel[winner], face, np.take(faces, face, axis=0), weights, z[winner])
 
 
-def _nearest(pixel: NDArray[np.int32], z: Floats, pixels: int) -> NDArray[np.intp]:
+def _nearest(pixel: NDArray[np.int32], z: Floats, pixels: int) -> NDArray[np.int32]:
     """Index of the nearest fragment of every covered pixel; the last one of equals. Rounds = depth complexity."""
     best = np.full(pixels, -1, np.int32)
     depth = np.full(pixels, -np.inf, np.float32)

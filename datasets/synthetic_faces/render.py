@@ -1,16 +1,16 @@
 """From a person and a shot to a picture: pose the meshes, cast them to pixels, light them, finish the frame.
 
-Camera coordinates are millimetres with x to the image's right, y up and z towards the camera, the head's centre near the
-origin. A head point p becomes ``Rz(roll) Rx(pitch) Ry(yaw) p``; the camera is a pinhole on the z axis. The frame is drawn
-``OVERSAMPLING`` times larger and reduced by areas.
+Camera coordinates are millimetres, x to the image's right, y up and z towards the camera, the head's centre near the
+origin. A head point p becomes ``Rz(roll) Rx(pitch) Ry(yaw) p``; the camera is a pinhole on the z axis. The frame is
+drawn ``OVERSAMPLING`` times larger and reduced by areas.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +24,7 @@ from datasets.synthetic_faces.shot import FRAME_SIZE, Shot, sample_shot
 from datasets.synthetic_faces.texture import SIZE as TEXTURE_SIZE
 from datasets.synthetic_faces.texture import paint, smooth_noise
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 OVERSAMPLING = 1.5
 
 
@@ -52,7 +52,7 @@ class Part:
     normals: Floats | None = None
     extra: Floats | None = None  # (R, C, 2) further attributes
     wrap: bool = False
-    colour: Floats | None = None
+    colour: Floats = field(default_factory=lambda: np.ones(3, np.float32))
 
 
 @lru_cache(maxsize=48)
@@ -170,7 +170,7 @@ class Scene:
         self.posed = pose(head)
         normals = grid_normals(self.posed)
         self.torso = parts.torso(who.look.shoulders, who.look.build)
-        body = (self.torso - pose.PIVOT) @ pose.body.T + pose.PIVOT
+        body = (self.torso + parts.TORSO_LIFT - pose.PIVOT) @ pose.body.T + pose.PIVOT
         shadow = shading.ShadowMap(shot.light, [self.posed, body])
         base = template()
         rows, columns = np.mgrid[0:ROWS, 0:COLUMNS].astype(np.float32)
@@ -224,16 +224,11 @@ class Scene:
         if look.hair_style != "bald":
             top, side, _, _ = parts.HAIR_SHAPES[look.hair_style]
             low = {"bob": -70 - 50 * look.hair_length}.get(look.hair_style, -120 - 110 * look.hair_length)
-            edge = parts.edge_heights(parts.HAIR_EDGES[look.hair_style], low, look.hairline - wear.hair_shift)
+            edge = parts.hair_edge(look, low, wear.hair_shift)
             volume = np.float32(look.hair_volume * wear.hair_volume * (0.35 if wear.headgear else 1.0))
-            if look.hair_style in ("side part", "bob", "long"):
-                angle = template().angle[parts.HAIR_COLUMNS]
-                edge = edge - np.float32(16) * np.exp(-(((angle + 0.5 * np.sign(look.parting)) / 0.42) ** 2)).astype(
-                    np.float32
-                )
             bumps = hair_bumps(self.who)
             vertices, above, along = parts.shell(self.head, edge, top * volume, side * volume, bumps)
-            result.append((self._shell_part(vertices, above, along, "hair", None), "strands"))
+            result.append((self._shell_part(vertices, above, along, "hair", look.hair), "strands"))
         if wear.headgear:
             edges = {
                 "cap": (54, 54, 52, 46, 40, 34, 30, 18, 10, 6),
@@ -246,8 +241,12 @@ class Scene:
             result.append((self._shell_part(vertices, above, along, "felt", wear.headgear_colour), "cut"))
         return result
 
-    def _shell_part(self, vertices: Floats, above: Floats, along: Floats, material: str, colour: Floats | None) -> Part:
+    def _shell_part(self, vertices: Floats, above: Floats, along: Floats, material: str, colour: Floats) -> Part:
+        look = self.who.look
         around = np.broadcast_to(template().angle[parts.HAIR_COLUMNS] * np.float32(80), along.shape)
+        if look.hair_style in ("short", "side part", "receding", "bob", "long"):  # combed to the sides of a parting
+            side = np.tanh((around - 80 * look.parting) / 25)
+            around = around - side * along * np.float32(0.55 if look.hair_style == "side part" else 0.3)
         ambient = 0.55 + 0.45 * smoothstep(-160, 0, vertices[..., 1])
         detail = np.stack((along, around), axis=-1).astype(np.float32)
         extra = np.stack((above, np.ones_like(above)), axis=-1)
@@ -281,7 +280,8 @@ class Scene:
             vertex, face = vertex + len(flat), face + len(triangles)
             starts.append(face)
         joined = np.concatenate(screens), np.concatenate(depths), np.concatenate(faces)
-        hits = rasterise(*joined, self.camera.size, double_sided=double_sided)
+        level = attributes[0][:, 7] + shading.STRAND_EDGE if double_sided else None
+        hits = rasterise(*joined, self.camera.size, double_sided=double_sided, level=level)
         return hits, np.concatenate(attributes), starts
 
     def draw(self, canvas: Floats) -> None:
@@ -290,25 +290,26 @@ class Scene:
         hits, attributes, starts = self._cast(self.solid, double_sided=False)
         depth = np.full(pixels, -np.inf, np.float32)
         depth[hits.pixel] = hits.depth
-        covered = np.zeros(pixels, bool)
-        drawn: list[tuple[Hits, Floats, Part]] = []
+        hidden = np.zeros(pixels, bool)
+        drawn: list[tuple[Hits, Floats, Floats, Part]] = []
         for part, edge in self._shells():
             layer, values, _ = self._cast([part], double_sided=True)
             layer = layer.select(layer.depth > depth[layer.pixel])
             at = layer.interpolate(values)
-            inside = shading.strand_edge(at) if edge == "strands" else at[:, 7] > 0
-            layer, at = layer.select(inside), at[inside]
-            depth[layer.pixel] = layer.depth
-            covered[layer.pixel] = True
-            drawn.append((layer, at, part))
-        hits = hits.select(~covered[hits.pixel])
+            cover = shading.strand_cover(at) if edge == "strands" else np.clip(at[:, 7] / 1.2, 0, 1)
+            opaque = layer.pixel[cover > 0.97]
+            hidden[opaque] = True
+            depth[opaque] = layer.depth[cover > 0.97]
+            drawn.append((layer, at, cover, part))
+        hits = hits.select(~hidden[hits.pixel])
         at = hits.interpolate(attributes)
         for index, part in enumerate(self.solid):
             mine = np.flatnonzero((hits.face >= starts[index]) & (hits.face < starts[index + 1]))
             if len(mine):
                 canvas[hits.pixel[mine]] = self._shade(part, at[mine], hits.face[mine] - starts[index])
-        for layer, values, part in drawn:
-            canvas[layer.pixel] = self._shade(part, values, layer.face)
+        for layer, values, cover, part in drawn:
+            below = canvas[layer.pixel]
+            canvas[layer.pixel] = below + (self._shade(part, values, layer.face) - below) * cover[:, None]
         self._draw_glasses(canvas, depth)
 
     def _shade(self, part: Part, at: Floats, face: NDArray[np.int32]) -> Floats:
@@ -348,7 +349,12 @@ class Scene:
         if part.material == "cloth":
             albedo = shading.cloth(at[:, 3], at[:, 4], shot.session, who.look.skin**2)
         elif part.material == "mask":
-            albedo = part.colour * (1 - 0.22 * np.exp(-(((np.mod(at[:, 4:5], 15) - 7) / 1.1) ** 2)) * shot.mask[3])
+            albedo = part.colour * (
+                1
+                - 0.22
+                * np.exp(-(((np.mod(at[:, 4:5], 15) - 7) / 1.1) ** 2))
+                * (0.0 if shot.mask is None else shot.mask[3])
+            )
         else:
             ribs = 0.88 + 0.12 * np.cos(at[:, 4:5] * 0.9) if shot.session.headgear == "beanie" else 1.0
             albedo = part.colour * ribs * np.ones((len(at), 1), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from datasets.synthetic_faces.shot import Session, Shot
 from datasets.synthetic_faces.texture import SIZE as TEXTURE_SIZE
 from datasets.synthetic_faces.texture import lookup, stroke_noise
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 # Where the columns of the attributes of a pixel are; see Scene.
 NORMAL, DETAIL, AMBIENT, LIT, EXTRA = slice(0, 3), slice(3, 5), 5, 6, slice(7, 9)
 
@@ -126,10 +126,13 @@ def mouth(albedo: Floats, gloss: Floats, at: Floats, interior: NDArray[np.intp],
     gloss[interior] = 0.3 * tooth
 
 
-def strand_edge(at: Floats) -> NDArray[np.bool_]:
-    """Which pixels (P,) of a hair layer hold hair: a ragged edge of strands."""
-    noise = stroke_noise(at[:, 3] * 3.0, at[:, 4] * 4.5)
-    return at[:, 7] > (noise - 0.5) * 11
+STRAND_EDGE = 9.0  # mm by which single strands reach over or fall short of the hair's edge
+
+
+def strand_cover(at: Floats) -> Floats:
+    """How much (P,) of a pixel of a hair layer is hair: strands that end at different heights."""
+    noise = stroke_noise(at[:, 3] * 2.0, at[:, 4] * 4.5)
+    return np.clip((at[:, 7] - (noise - 0.5) * (2 * STRAND_EDGE)) / 5.0 + 0.35, 0, 1)
 
 
 def hair(colour: Floats, at: Floats, shot: Shot, curl: float) -> Floats:

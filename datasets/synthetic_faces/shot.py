@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.synthetic_faces.head import template
 from datasets.synthetic_faces.parts import GLASSES_SHAPES
-from datasets.synthetic_faces.person import HAIR_COLOURS, STREAM_SESSION, STREAM_SHOT, Person, generator
+from datasets.synthetic_faces.person import STREAM_SESSION, STREAM_SHOT, Person, generator
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 
 FRAME_SIZE = 192
 YAW_LIMIT = 60.0
@@ -100,12 +101,22 @@ def sample_session(person: Person, number: int, difficulty: float) -> Session:
     made_up = u() < (0.35 if person.look.masculine < 0 else 0.02)
     lip = np.array((u(0.35, 0.75), u(0.05, 0.3), u(0.08, 0.35), u(0.3, 0.8) if made_up else 0.0), np.float32)
     return Session(
-        garment=str(rng.choice(GARMENTS)), pattern=str(rng.choice(PATTERNS)), colours=np.stack([colour(rng) for _ in range(3)]), pattern_size=u(8, 40),
-        headgear=headgear, headgear_colour=colour(rng), glasses=shape if has_glasses or sunglasses else "",
-        glasses_colour=colour(rng) * np.float32(0.5 if u() < 0.4 else 0.06), glasses_width=u(1.2, 4.2), sunglasses=sunglasses,
-        lens_tint=u(0.75, 0.97) if sunglasses else float(tint), hair_volume=float(np.exp(0.16 * difficulty * rng.normal())),
-        hair_shift=float(3.0 * difficulty * rng.normal()), lip_tint=lip, hair_brightness=float(np.exp(0.15 * difficulty * rng.normal())),
-    )  # fmt: skip
+        garment=str(rng.choice(GARMENTS)),
+        pattern=str(rng.choice(PATTERNS)),
+        colours=np.stack([colour(rng) for _ in range(3)]),
+        pattern_size=u(8, 40),
+        headgear=headgear,
+        headgear_colour=colour(rng),
+        glasses=shape if has_glasses or sunglasses else "",
+        glasses_colour=colour(rng) * np.float32(0.5 if u() < 0.4 else 0.06),
+        glasses_width=u(1.2, 4.2),
+        sunglasses=sunglasses,
+        lens_tint=u(0.75, 0.97) if sunglasses else float(tint),
+        hair_volume=float(np.exp(0.16 * difficulty * rng.normal())),
+        hair_shift=float(3.0 * difficulty * rng.normal()),
+        lip_tint=lip,
+        hair_brightness=float(np.exp(0.15 * difficulty * rng.normal())),
+    )
 
 
 def _with_rest(shares: NDArray) -> NDArray:
@@ -188,13 +199,34 @@ def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session:
         ]
     )
     return Shot(
-        session=wear, yaw=yaw, pitch=pitch, roll=roll, torso_yaw=float(yaw * u(0.2, 0.7) + n() * 9 * spread), expression=expression, lids=lids,
-        gaze=np.clip(n(size=2) * (2.2, 1.0), (-5, -2), (5, 2)).astype(np.float32), light=light, key=key, sky=sky, ground=ground, rim=rim,
-        shadow=u(0.3, 0.9), scale=scale, distance=float(np.exp(u(np.log(420), np.log(2600)))),
-        centre=np.array((0.5 + 0.04 * n(), 0.43 + 0.03 * n()), np.float32), background=(int(rng.integers(1 << 31)), u(0.5, 6.0)), mask=mask,
-        hand=int(rng.integers(1, 1 << 31)) if with_hand else 0, hand_target=target.astype(np.float32), exposure=float(np.exp(0.22 * spread * n())),
-        balance=np.exp(0.05 * spread * n(size=3)).astype(np.float32), contrast=float(np.exp(0.10 * spread * n())),
+        session=wear,
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        torso_yaw=float(yaw * u(0.2, 0.7) + n() * 9 * spread),
+        expression=expression,
+        lids=lids,
+        gaze=np.clip(n(size=2) * (2.2, 1.0), (-5, -2), (5, 2)).astype(np.float32),
+        light=light,
+        key=key,
+        sky=sky,
+        ground=ground,
+        rim=rim,
+        shadow=u(0.3, 0.9),
+        scale=scale,
+        distance=float(np.exp(u(np.log(420), np.log(2600)))),
+        centre=np.array((0.5 + 0.04 * n(), 0.43 + 0.03 * n()), np.float32),
+        background=(int(rng.integers(1 << 31)), u(0.5, 6.0)),
+        mask=mask,
+        hand=int(rng.integers(1, 1 << 31)) if with_hand else 0,
+        hand_target=target.astype(np.float32),
+        exposure=float(np.exp(0.22 * spread * n())),
+        balance=np.exp(0.05 * spread * n(size=3)).astype(np.float32),
+        contrast=float(np.exp(0.10 * spread * n())),
         blur=max(0.0, float(u(-0.6, 1.1))) * spread if u() < 0.8 else u(0.8, 1.9) * spread,
-        motion=(n(size=2) * (2.4 * spread if u() < 0.12 else 0.0)).astype(np.float32), noise=float(rng.exponential(3.2)) * spread,
-        detail=u(0.3, 0.7) if u() < 0.15 * d else 1.0, quality=int(rng.integers(max(12, int(70 - 35 * spread)), 97)), grey=bool(u() < 0.03 * d),
-    )  # fmt: skip
+        motion=(n(size=2) * (2.4 * spread if u() < 0.12 else 0.0)).astype(np.float32),
+        noise=float(rng.exponential(3.2)) * spread,
+        detail=u(0.3, 0.7) if u() < 0.15 * d else 1.0,
+        quality=int(rng.integers(max(12, int(70 - 35 * spread)), 97)),
+        grey=bool(u() < 0.03 * d),
+    )

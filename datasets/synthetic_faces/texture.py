@@ -1,4 +1,4 @@
-"""The skin of a person, painted once into a texture over the template's grid: tone, lips, brows, beard, freckles, lines.
+"""The skin of a person, painted once into a texture over the template's grid: tone, lips, brows, beard, lines.
 
 Colours are linear light (the square of sRGB, a close and fast stand-in for its curve). A texel (row, column) of the
 texture lies at grid position (row * (ROWS-1) / (SIZE-1), column * (COLUMNS-1) / (SIZE-1)).
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.synthetic_faces.head import COLUMNS, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS, bump, smoothstep, template
+from datasets.synthetic_faces.parts import hair_edge
 from datasets.synthetic_faces.person import STREAM_TEXTURE, Appearance, Person, generator
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 unless said otherwise
 SIZE = 320
 
 
@@ -47,7 +49,8 @@ def lookup(texture: Floats, x: Floats, y: Floats) -> Floats:
     rows = -(-count // width)
     folded = np.zeros((2, rows * width), np.float32)
     folded[0, :count], folded[1, :count] = x.ravel(), y.ravel()
-    value = cv2.remap(texture, *folded.reshape(2, rows, width), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    at_x, at_y = folded.reshape(2, rows, width)
+    value = cv2.remap(texture, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     channels = texture.shape[2:]
     return value.reshape(-1, *channels)[:count].reshape(*x.shape, *channels)
 
@@ -175,6 +178,8 @@ def paint(person: Person) -> Floats:
         (0.6, 0.5, 0.47),
     )
     darken(c.nostrils * 0.95, (0.12, 0.07, 0.06))
+    if look.hair_style != "bald":
+        _scalp(c, look, colour)
     lips = lip_mask(c, look)
     grain = 1 - 0.14 * stroke_noise(c.above_mouth * 3, c.x * 6)
     cover(lips * 0.92, (look.lips**2)[None, None] * grain[..., None])
@@ -190,6 +195,16 @@ def paint(person: Person) -> Floats:
     )
     gloss = gloss * (0.8 + 0.2 * mottle) + 0.25 * lips
     return np.concatenate((np.clip(colour, 0.002, 1), gloss[..., None]), axis=-1).astype(np.float32)
+
+
+def _scalp(c: Canvas, look: Appearance, colour: Floats) -> None:
+    """The roots of the hair above its edge, and the shade it throws on the forehead."""
+    edge = hair_edge(look, -150.0)[None, :]
+    columns = np.linspace(0, edge.shape[1] - 1, SIZE, dtype=np.float32)[None]
+    height = c.y - lookup(edge, columns, np.zeros_like(columns))
+    roots = (smoothstep(-2, 9, height) * 0.8)[..., None]
+    colour += ((look.hair**2) * np.float32(0.7) - colour) * roots
+    colour *= (1 - 0.22 * np.exp(np.minimum(height, 0) / 7) * (height < 2))[..., None]
 
 
 def _beard(c: Canvas, look: Appearance, cover: object, hair: Floats) -> None:
