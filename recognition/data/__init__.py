@@ -1,1 +1,1 @@
-"""From a RecordIO file to batches of uint8 images, in an order that a seed fixes and a checkpoint can resume."""
+"""Training data: which images, in which order, as batches of bytes on the device."""
