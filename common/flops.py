@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -172,8 +173,9 @@ def _looked_into() -> Iterator[None]:
     """No fused transformer layers and no compiled graphs inside: both would hide the operators they run."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    compiling = "torch._dynamo" in sys.modules  # else nothing is compiled, and importing it takes seconds
     try:
-        with torch.compiler.set_stance("force_eager"):
+        with torch.compiler.set_stance("force_eager") if compiling else contextlib.nullcontext():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -184,6 +186,11 @@ class _Watcher(TorchDispatchMode):
 
     Dependence is a property of memory, not of tensor objects, so views and writes through views are followed too.
     """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch asks this when the class is made; True would import its compiler, which takes seconds."""
+        return False
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         super().__init__()

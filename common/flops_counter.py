@@ -14,8 +14,6 @@ from typing import Any
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-
 from common.budgets import TRACKS, Track, get_track, violations
 from common.errors import EXIT_OK, run_command
 from common.files import write_json
@@ -39,13 +37,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def count_named(name: str) -> FlopsReport:
-    """Count network ``name`` of the configuration; its weights are never made."""
+    """Count network ``name`` of the configuration."""
     from recognition.configuration import network_settings
     from recognition.networks import create_network
 
-    with torch.device("meta"):
-        network = create_network(network_settings(name))
-    return count_flops(network)
+    return count_flops(create_network(network_settings(name)))
 
 
 def count_model(model: str) -> tuple[FlopsReport, int]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.errors import unknown_name
+from common.errors import UserError, unknown_name
 
 EPS = 2e-5  # what the original passes wherever it passes one
 MXNET_EPS = 1e-3  # MXNet's own default, in the convolution blocks of the mobile families, which pass none
@@ -49,6 +49,8 @@ class BatchNorm(nn.Module):
 
     def __init__(self, channels: int, *, eps: float = EPS, bn_mom: float = 0.9, fix_gamma: bool = False) -> None:
         super().__init__()
+        if not 0 <= bn_mom < 1:
+            raise UserError(f"bn_mom is {bn_mom!r}: expected the share that stays, at least 0 and below 1")
         self.eps = eps
         self.momentum = 1.0 - bn_mom
         self.fix_gamma = fix_gamma
@@ -144,7 +146,7 @@ def _initialise(network: nn.Module, fill: Callable[[Tensor, int, int], Tensor]) 
     The fans are MXNet's: of the weight's own shape, so a depthwise layer's fan_out is of all its channels together.
     """
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and not module.weight.is_meta:  # meta weights hold no values
             receptive = math.prod(module.weight.shape[2:])
             fill(module.weight, module.weight.shape[1] * receptive, module.weight.shape[0] * receptive)
             if module.bias is not None:
