@@ -58,49 +58,75 @@ def rasterise(
     corner = np.take(screen, faces, axis=0)  # (F, 3, 2)
     x, y = np.ascontiguousarray(corner[..., 0].T), np.ascontiguousarray(corner[..., 1].T)  # (3, F)
     area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
-    x_low = np.maximum(np.ceil(np.minimum(np.minimum(x[0], x[1]), x[2])), 0).astype(np.int32)
     y_low = np.maximum(np.ceil(np.minimum(np.minimum(y[0], y[1]), y[2])), 0).astype(np.int32)
-    x_high = np.minimum(np.floor(np.maximum(np.maximum(x[0], x[1]), x[2])), size - 1).astype(np.int32)
     y_high = np.minimum(np.floor(np.maximum(np.maximum(y[0], y[1]), y[2])), size - 1).astype(np.int32)
     facing = np.abs(area) > 1e-6 if double_sided else area < -1e-6
     if level is not None:
         facing &= np.take(level, faces).max(axis=1) > 0
-    kept = np.flatnonzero(facing & (x_high >= x_low) & (y_high >= y_low))
-    x, y, area = x[:, kept], y[:, kept], area[kept]
-    x_low, y_low = x_low[kept], y_low[kept]
-    columns = x_high[kept] - x_low + 1
-    counts = columns * (y_high[kept] - y_low + 1)
-    # Barycentric weights are planes over the screen: w = a*x + b*y + c, taken relative to the box's corner.
-    inverse = 1.0 / area
-    x0, y0 = x - x_low, y - y_low
-    a1, b1, c1 = (y0[2] - y0[0]) * inverse, (x0[0] - x0[2]) * inverse, (x0[2] * y0[0] - x0[0] * y0[2]) * inverse
-    a2, b2, c2 = (y0[0] - y0[1]) * inverse, (x0[1] - x0[0]) * inverse, (x0[0] * y0[1] - x0[1] * y0[0]) * inverse
-    total = int(counts.sum())
+    kept = np.flatnonzero(facing & (y_high >= y_low))
+    x, y, y_low = x[:, kept], y[:, kept], y_low[kept]
+    inverse = 1.0 / area[kept]
+    # Barycentric weights are planes over the screen: w = a*x + b*y + c, with x from corner 0 and y from its first row.
+    x0, y0 = x - x[:1], y - y_low
+    a1, b1, c1 = (y0[2] - y0[0]) * inverse, -x0[2] * inverse, x0[2] * y0[0] * inverse
+    a2, b2, c2 = (y0[0] - y0[1]) * inverse, x0[1] * inverse, -x0[1] * y0[0] * inverse
+    # Rows of the triangles, then the span of each row that all three planes allow.
+    counts = y_high[kept] - y_low + 1
     owner = np.repeat(np.arange(len(kept), dtype=np.int32), counts)
-    starts = np.cumsum(counts) - counts
-    offset = np.arange(total, dtype=np.int32) - np.take(starts.astype(np.int32), owner)
-    width = np.take(columns, owner)
-    dy = offset // width
-    dx = offset - dy * width
-    fx, fy = dx.astype(np.float32), dy.astype(np.float32)
-    w1 = np.take(a1, owner) * fx + np.take(b1, owner) * fy + np.take(c1, owner)
-    w2 = np.take(a2, owner) * fx + np.take(b2, owner) * fy + np.take(c2, owner)
-    inside = np.flatnonzero((w1 >= 0) & (w2 >= 0) & (w1 + w2 <= 1))
-    owner, w1, w2 = owner[inside], w1[inside], w2[inside]
+    row = np.arange(len(owner), dtype=np.int32) - np.repeat(np.cumsum(counts, dtype=np.int32) - counts, counts)
+    fy = row.astype(np.float32)
+    d1, d2 = np.repeat(a1, counts), np.repeat(a2, counts)
+    v1 = np.repeat(b1, counts) * fy + np.repeat(c1, counts)
+    v2 = np.repeat(b2, counts) * fy + np.repeat(c2, counts)
+    low, high = _span(((d1, v1), (d2, v2), (-d1 - d2, 1 - v1 - v2)))
+    base = np.repeat(x[0], counts)
+    x_low = np.ceil(np.maximum(low + base, 0)).astype(np.int32)
+    x_high = np.floor(np.minimum(high + base, size - 1)).astype(np.int32)
+    full = np.flatnonzero(x_high >= x_low)
+    owner, row, x_low, base = owner[full], row[full], x_low[full], base[full]
+    d1, v1, d2, v2 = d1[full], v1[full], d2[full], v2[full]
+    lengths = x_high[full] - x_low + 1
+    # Fragments: the pixels of the spans.
+    span = np.repeat(np.arange(len(full), dtype=np.int32), lengths)
+    first = np.cumsum(lengths, dtype=np.int32) - lengths
+    step = np.arange(len(span), dtype=np.int32) - np.repeat(first, lengths)
+    pixel = np.repeat((np.take(y_low, owner) + row) * size + x_low, lengths) + step
+    fx = step + np.repeat(x_low - base, lengths)  # from corner 0
+    at = np.take(kept, owner)
     if level is not None:
-        ends = np.take(level, faces[kept])  # (K, 3)
-        at = ends[owner, 0] * (1 - w1 - w2) + ends[owner, 1] * w1 + ends[owner, 2] * w2
-        chosen = np.flatnonzero(at > 0)
-        inside, owner, w1, w2 = inside[chosen], owner[chosen], w1[chosen], w2[chosen]
-    pixel = (np.take(y_low, owner) + dy[inside]) * size + np.take(x_low, owner) + dx[inside]
-    near = np.take(depth, faces[kept]).T  # (3, K)
-    z = np.take(near[0], owner)
-    z += w1 * np.take(near[1] - near[0], owner) + w2 * np.take(near[2] - near[0], owner)
+        ends = _plane(level, faces, kept, owner, (d1, v1), (d2, v2))
+        chosen = np.flatnonzero(np.repeat(ends[0], lengths) * fx + np.repeat(ends[1], lengths) > 0)
+        span, pixel, fx = span[chosen], pixel[chosen], fx[chosen]
+    slope, start = _plane(depth, faces, kept, owner, (d1, v1), (d2, v2))
+    z = np.take(slope, span) * fx + np.take(start, span)
     winner = _nearest(pixel, z, size * size)
-    face = kept[owner[winner]].astype(np.int32)
-    w1, w2 = w1[winner], w2[winner]
+    span, fx = span[winner], fx[winner]
+    w1 = np.take(d1, span) * fx + np.take(v1, span)
+    w2 = np.take(d2, span) * fx + np.take(v2, span)
+    face = np.take(at, span).astype(np.int32)
     weights = np.stack((1 - w1 - w2, w1, w2), axis=1)
     return Hits(pixel[winner], face, np.take(faces, face, axis=0), weights, z[winner])
+
+
+def _span(planes: tuple[tuple[Floats, Floats], ...]) -> tuple[Floats, Floats]:
+    """Lower and upper end (R,) of where all planes ``slope * x + value`` (R,) are at least 0."""
+    low, high = np.float32(-np.inf), np.float32(np.inf)
+    for slope, value in planes:
+        safe = np.where(np.abs(slope) < 1e-12, np.float32(1e-12), slope)
+        zero = -value / safe
+        low = np.maximum(low, np.where(safe > 0, zero, np.float32(-np.inf)))
+        high = np.minimum(high, np.where(safe > 0, np.float32(np.inf), zero))
+    return low, high
+
+
+def _plane(
+    values: Floats, faces: NDArray[Any], kept: NDArray[Any], owner: NDArray[Any], *planes: Any
+) -> tuple[Floats, Floats]:
+    """Slope and value (S,) along the rows ``owner (S,)`` of an attribute ``values (V,)`` of the vertices."""
+    corner = np.take(values, faces[kept])  # (K, 3)
+    one, two = np.take(corner[:, 1] - corner[:, 0], owner), np.take(corner[:, 2] - corner[:, 0], owner)
+    (d1, v1), (d2, v2) = planes
+    return one * d1 + two * d2, np.take(corner[:, 0], owner) + one * v1 + two * v2
 
 
 def _nearest(pixel: NDArray[np.int32], z: Floats, pixels: int) -> NDArray[np.int32]:

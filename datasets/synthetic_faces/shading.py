@@ -65,29 +65,36 @@ def light(
 
     ``soft`` lets light bleed round the terminator, red the furthest, as under skin.
     """
-    length = np.sqrt(np.einsum("pk,pk->p", normal, normal))
-    n = normal / np.maximum(length, 1e-4)[:, None]
-    facing = n @ shot.light
-    visible = 1 - np.float32(shot.shadow) * (1 - lit)
-    if soft:
-        wrap = np.array((0.30, 0.16, 0.11), np.float32)
-        diffuse = np.maximum((facing[:, None] + wrap) / (1 + wrap), 0) * (
-            visible[:, None] ** np.array((0.8, 1.0, 1.05), np.float32)
-        )
-    else:
-        diffuse = (np.maximum(facing + 0.1, 0) / 1.1 * visible)[:, None]
-    up = (0.5 + 0.5 * n[:, 1])[:, None]
-    around = shot.ground + (shot.sky - shot.ground) * up
-    total = diffuse * shot.key + around * ambient[:, None]
-    if shot.rim[1:].any():
-        side = np.maximum(n[:, 0] * shot.rim[0] * 0.9 - n[:, 2] * 0.35, 0)
-        total += side[:, None] * shot.rim[1:]
+    x, y, z = (np.ascontiguousarray(normal[:, i]) for i in range(3))
+    scale = 1 / np.sqrt(np.maximum(x * x + y * y + z * z, np.float32(1e-8)))
+    lx, ly, lz = (float(v) for v in shot.light)
+    facing = (x * lx + y * ly + z * lz) * scale
+    visible = lit * np.float32(shot.shadow)
+    visible += np.float32(1 - shot.shadow)
+    up = y * scale * np.float32(0.5) + np.float32(0.5)
     half = shot.light + np.array((0, 0, 1), np.float32)
-    half /= np.linalg.norm(half)
-    shine = np.maximum(n @ half.astype(np.float32), 0)
-    shine = (shine * shine) ** 2
-    shine = shine * shine * shine * (0.06 + 0.22 * shine * shine) * gloss * visible * (facing > -0.1)
-    return albedo * total + shine[:, None] * shot.key
+    hx, hy, hz = (float(v) for v in half / np.linalg.norm(half))
+    shine = np.maximum((x * hx + y * hy + z * hz) * scale, 0)
+    shine *= shine
+    shine *= shine
+    shine = shine * shine * shine * (np.float32(0.06) + np.float32(0.22) * shine * shine) * gloss * visible
+    shine *= facing > -0.1
+    side = np.maximum(x * scale * (shot.rim[0] * np.float32(0.9)) - z * scale * np.float32(0.35), 0)
+    result = np.empty(normal.shape, np.float32)
+    for channel, wrap in enumerate((0.30, 0.16, 0.11) if soft else (0.1, 0.1, 0.1)):
+        total = np.maximum(facing + np.float32(wrap), 0)
+        total *= visible
+        total *= shot.key[channel] / np.float32(1 + wrap)
+        around = up * (shot.sky[channel] - shot.ground[channel])
+        around += shot.ground[channel]
+        around *= ambient
+        total += around
+        if shot.rim[1 + channel] > 0:
+            total += side * shot.rim[1 + channel]
+        total *= albedo[:, channel]
+        total += shine * shot.key[channel]
+        result[:, channel] = total
+    return result
 
 
 def skin(texture: Floats, at: Floats, shot: Shot) -> tuple[Floats, Floats]:

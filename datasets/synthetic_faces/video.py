@@ -75,7 +75,7 @@ def video(
 
 def _knots(time: NDArray[np.float64], every: float) -> NDArray[np.float64]:
     """Times (K,) of what a path is drawn through, K at least 3."""
-    return np.arange(max(3, int(np.ceil(time[-1] / every)) + 2)) * every
+    return np.arange(max(3, int(np.ceil(time[-1] / every)) + 2), dtype=np.float64) * every
 
 
 def _path(
