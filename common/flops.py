@@ -3,8 +3,8 @@
 The count is what the challenge's own program prints, whatever the network is written with. For one image, with ``Cin``
 and ``Cout`` the channels of a layer's input and output, ``g`` its groups and ``K`` its kernel's elements:
 
-* convolution with bias: ``2 * Cin * K * Ho * Wo * Cout / g``, without: ``(2 * Cin * K - 1) * Ho * Wo * Cout / g``, each
-  layer truncated to an integer (the -1 stands inside the division, as in the official program);
+* convolution with bias: ``2 * Cin * K * Ho * Wo * Cout / g``, without: ``(2 * Cin * K - 1) * Ho * Wo * Cout / g`` (the
+  -1 stands inside the division, as in the official program; ``g`` divides ``Cout``, so nothing is rounded);
 * fully connected layer: ``2 * inputs * outputs``, minus ``outputs`` when it has no bias. Applied to several positions
   (the tokens of a transformer, of which the official program knows nothing) it counts once a position, as the 1x1
   convolution it equals would;
@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -175,7 +176,11 @@ def _looked_into() -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)
     compiling = "torch._dynamo" in sys.modules  # else nothing is compiled, and importing it takes seconds
     try:
-        with torch.compiler.set_stance("force_eager") if compiling else contextlib.nullcontext():
+        with (
+            warnings.catch_warnings(),
+            torch.compiler.set_stance("force_eager") if compiling else contextlib.nullcontext(),
+        ):
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # it minds the hooks that locate the layers
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
