@@ -107,9 +107,6 @@ class TrainingLog:
     def record(self, step: int, *, loss: float, correct: int, images: int, rate: float) -> None:
         """Take in step number ``step`` (counted from 1) on ``images`` images."""
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
-        if batch == 0:
-            self._reset("epoch", step - 1)
-            self._reset("speedometer", step - 1)
         for meter in self.meters.values():
             meter.add(loss, correct, images)
         if batch == 0:  # the Speedometer's clock starts when the first batch of an epoch is done
@@ -120,6 +117,8 @@ class TrainingLog:
             self._write_object(epoch, step, rate, images)
         if batch == self.steps_per_epoch - 1:
             self._print_epoch(epoch)
+            self._reset("epoch", step)
+            self._reset("speedometer", step)
         self._print_time_left(step)
 
     def verification(self, step: int, scores: Iterable[PackScore]) -> None:
