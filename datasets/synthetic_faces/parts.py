@@ -228,17 +228,20 @@ def hand(rng: np.random.Generator, target: Floats) -> list[Floats]:
 
 
 TORSO_ROWS, TORSO_COLUMNS = 20, 49
-TORSO_LIFT = np.array((0, 14, 0), np.float32)  # mm the shoulders stand higher than their drawing
+TORSO_LIFT = np.array((0, 22, 0), np.float32)  # mm the shoulders stand higher than their drawing
 
 
-def torso(shoulders: float, build: float) -> Floats:
-    """Shoulders and chest (TORSO_ROWS, TORSO_COLUMNS, 3), from inside the collar to the chest."""
+def torso(shoulders: float, build: float, *, high_collar: bool) -> Floats:
+    """Shoulders and chest (TORSO_ROWS, TORSO_COLUMNS, 3), from the collar to the chest.
+
+    The upper edge lies inside the neck, or outside it for a high collar.
+    """
     w = shoulders
     table = np.array(
         [  # y, half width, z front, z back, exponent
-            (-148, 52, 14, -80, 2.0),
-            (-176, 62, 20, -86, 2.0),
-            (-192, 84, 32, -92, 2.0),
+            (-148, 51 if high_collar else 38, 20 if high_collar else 0, -84 if high_collar else -66, 2.0),
+            (-176, 62 if high_collar else 54, 24 if high_collar else 14, -88, 2.0),
+            (-192, 84, 30, -92, 2.0),
             (-206, 0.62 * w, 44, -98, 2.1),
             (-222, 0.86 * w, 56, -103, 2.3),
             (-248, w, 66, -108, 2.6),

@@ -167,9 +167,10 @@ class Scene:
 
     def __init__(self, who: Person, shot: Shot, head: Floats, pose: Pose, camera: Camera) -> None:
         self.who, self.shot, self.head, self.pose, self.camera = who, shot, head, pose, camera
+        look = who.look
         self.posed = pose(head)
         normals = grid_normals(self.posed)
-        self.torso = parts.torso(who.look.shoulders, who.look.build)
+        self.torso = parts.torso(look.shoulders, look.build, high_collar=shot.session.garment == "turtleneck")
         body = (self.torso + parts.TORSO_LIFT - pose.PIVOT) @ pose.body.T + pose.PIVOT
         shadow = shading.ShadowMap(shot.light, [self.posed, body])
         base = template()
