@@ -30,6 +30,8 @@ config.max_steps = 0
 config.data_rand_mirror = True
 config.data_images_filter = 0
 config.count_flops = True
+# Beyond the original. Small data sets need it: without it, ArcFace can collapse (recognition/losses/margin.py).
+config.loss_monotonic = False
 
 # Networks. net_name is the family: recognition/networks/<net_name>.py.
 network = edict()
@@ -126,6 +128,7 @@ dataset.synthetic.dataset_path = "datasets/synthetic"
 dataset.synthetic.num_classes = 0  # as many as its property file says
 dataset.synthetic.image_shape = (112, 112, 3)
 dataset.synthetic.val_targets = ["heldout"]
+dataset.synthetic.loss_monotonic = True
 
 # Real frames of YouTube Faces, split by person: python datasets/convert_ytf.py
 dataset.ytf = edict()
@@ -134,6 +137,7 @@ dataset.ytf.dataset_path = "datasets/ytf"
 dataset.ytf.num_classes = 0
 dataset.ytf.image_shape = (112, 112, 3)
 dataset.ytf.val_targets = ["heldout"]
+dataset.ytf.loss_monotonic = True
 
 # Losses.
 loss = edict()

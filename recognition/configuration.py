@@ -88,6 +88,7 @@ SETTINGS: dict[str, Setting] = {
     "loss_m1": Setting(float, "multiplicative angular margin", minimum=0),
     "loss_m2": Setting(float, "additive angular margin in radians", minimum=0),
     "loss_m3": Setting(float, "additive cosine margin", minimum=0),
+    "loss_monotonic": Setting(bool, "let the margin's cosine fall on beyond pi, where the original's rises again"),
     "fc7_lr_mult": Setting(float, "factor on the classifier's learning rate", minimum=0),
     "fc7_wd_mult": Setting(float, "factor on the classifier's weight decay", minimum=0),
     "fc7_no_bias": Setting(bool, "plain softmax without a bias"),

@@ -13,7 +13,11 @@ cosface    (1, 0, 0.35)   Wang et al., "CosFace", CVPR 2018
 combined   (1, 0.3, 0.2)  Deng et al., "ArcFace", CVPR 2019, section 2.2
 =========  =============  ===========================================================
 
-As in the original, nothing special happens where ``m1 * theta + m2`` passes pi and the cosine turns.
+As in the original, nothing special happens where ``phi = m1 * theta + m2`` passes pi and the cosine turns. That leaves a
+degenerate optimum: where every embedding is opposite to every weight, all cosines are -1 but the right one's is
+cos(pi + m2) > -1, so all images are "classified" while all embeddings are equal. Large data sets do not fall into it,
+small ones do within a few hundred steps. ``monotonic`` closes it with the extension of Liu et al. ("SphereFace", CVPR
+2017, section 3.3): ``(-1)**k * cos(phi) - 2 * k`` with ``k = floor(phi / pi)``, which falls all the way.
 
 The gradient and its guard
     d/dc cos(m1 acos(c) + m2) = m1 sin(m1 theta + m2) / sin(theta) has poles at c = +-1. The value is exact on all of
@@ -26,6 +30,7 @@ The gradient and its guard
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -36,25 +41,40 @@ SINE_FLOOR = 1e-3
 
 
 class _AngularMargin(Function):
-    """cos(m1 acos(c) + m2) with its exact, guarded gradient."""
+    """cos(m1 acos(c) + m2), or its monotonic extension, with its exact, guarded gradient."""
 
     @staticmethod
-    def forward(ctx: Any, cosine: torch.Tensor, m1: float, m2: float) -> torch.Tensor:
+    def forward(ctx: Any, cosine: torch.Tensor, m1: float, m2: float, monotonic: bool) -> torch.Tensor:
         theta = cosine.clamp(-1, 1).acos()
         ctx.save_for_backward(theta)
-        ctx.margins = (m1, m2)
-        return torch.cos(m1 * theta + m2)
+        ctx.margins = (m1, m2, monotonic)
+        phi = m1 * theta + m2
+        turns = _half_turns(phi, monotonic)
+        return _sign(turns) * torch.cos(phi) - 2 * turns
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (theta,) = ctx.saved_tensors
-        m1, m2 = ctx.margins
-        slope = m1 * torch.sin(m1 * theta + m2) / torch.sin(theta).clamp(min=SINE_FLOOR)
-        return gradient * slope, None, None
+        m1, m2, monotonic = ctx.margins
+        phi = m1 * theta + m2
+        rise = m1 * _sign(_half_turns(phi, monotonic)) * torch.sin(phi)
+        return gradient * rise / torch.sin(theta).clamp(min=SINE_FLOOR), None, None, None
 
 
-def target_with_margin(cosine: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0) -> torch.Tensor:
+def _half_turns(phi: torch.Tensor, monotonic: bool) -> torch.Tensor:
+    """k of the extension, 0 everywhere without it."""
+    return torch.floor(phi / math.pi) if monotonic else torch.zeros_like(phi)
+
+
+def _sign(turns: torch.Tensor) -> torch.Tensor:
+    """(-1)**k."""
+    return 1 - 2 * torch.remainder(turns, 2)
+
+
+def target_with_margin(
+    cosine: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0, monotonic: bool = False
+) -> torch.Tensor:
     """``cos(m1 * acos(cosine) + m2) - m3`` elementwise, with the guarded gradient of this module's docstring.
 
     Args:
@@ -62,22 +82,28 @@ def target_with_margin(cosine: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m
         m1: factor on the angle, above 0.
         m2: added to the angle, radians.
         m3: taken from the cosine.
+        monotonic: use the extension of this module's docstring beyond pi.
     """
     if m1 == 1.0 and m2 == 0.0:  # no angle is needed, and the gradient is exactly 1
         return cosine - m3 if m3 else cosine
-    return _AngularMargin.apply(cosine, m1, m2) - m3
+    return _AngularMargin.apply(cosine, m1, m2, monotonic) - m3
 
 
 def add_margin(
-    cosine: torch.Tensor, labels: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0
+    cosine: torch.Tensor,
+    labels: torch.Tensor,
+    m1: float = 1.0,
+    m2: float = 0.0,
+    m3: float = 0.0,
+    monotonic: bool = False,
 ) -> torch.Tensor:
     """Cosines (N, C) with the margin on each row's own class; memory beyond the result grows with N only.
 
     Args:
         cosine: (N, C), cosine of each embedding with each class.
         labels: (N,) int64, the class of each row, in [0, C).
-        m1, m2, m3: as for :func:`target_with_margin`.
+        m1, m2, m3, monotonic: as for :func:`target_with_margin`.
     """
     index = labels[:, None]  # (N, 1)
-    target = target_with_margin(cosine.gather(1, index), m1, m2, m3)
+    target = target_with_margin(cosine.gather(1, index), m1, m2, m3, monotonic)
     return cosine.scatter(1, index, target)

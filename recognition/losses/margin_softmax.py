@@ -26,11 +26,19 @@ class MarginSoftmax(Classifier):
 
     Args:
         scale: s, the radius of the sphere on which embeddings are compared.
-        m1, m2, m3: the margin, see :mod:`recognition.losses.margin`.
+        m1, m2, m3, monotonic: the margin, see :mod:`recognition.losses.margin`.
     """
 
     def __init__(
-        self, num_classes: int, embedding_size: int, *, scale: float, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0
+        self,
+        num_classes: int,
+        embedding_size: int,
+        *,
+        scale: float,
+        m1: float = 1.0,
+        m2: float = 0.0,
+        m3: float = 0.0,
+        monotonic: bool = False,
     ) -> None:
         super().__init__(num_classes, embedding_size)
         if not scale > 0:
@@ -39,12 +47,14 @@ class MarginSoftmax(Classifier):
             raise UserError(f"margins (m1, m2, m3) = {(m1, m2, m3)!r}: expected m1 above 0, m2 and m3 at least 0")
         self._scale = scale
         self.margins = (m1, m2, m3)
+        self.monotonic = monotonic
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], num_classes: int, embedding_size: int) -> MarginSoftmax:
-        """Build it with the settings ``loss_s``, ``loss_m1``, ``loss_m2`` and ``loss_m3``."""
+        """Build it with the settings ``loss_s``, ``loss_m1``, ``loss_m2``, ``loss_m3`` and ``loss_monotonic``."""
         m1, m2, m3 = config["loss_m1"], config["loss_m2"], config["loss_m3"]
-        return cls(num_classes, embedding_size, scale=config["loss_s"], m1=m1, m2=m2, m3=m3)
+        monotonic = config["loss_monotonic"]
+        return cls(num_classes, embedding_size, scale=config["loss_s"], m1=m1, m2=m2, m3=m3, monotonic=monotonic)
 
     @property
     def scale(self) -> float:
@@ -54,4 +64,4 @@ class MarginSoftmax(Classifier):
     def logits(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Scaled cosines (N, C) with the margin on the class of each label."""
         cosine = functional.linear(l2_normalise(embeddings), l2_normalise(self.weight))  # (N, C)
-        return add_margin(cosine, labels, *self.margins) * self._scale
+        return add_margin(cosine, labels, *self.margins, self.monotonic) * self._scale

@@ -20,7 +20,10 @@ MARGINS = {
     "combined": (1.0, 0.3, 0.2),
     "sphere-like": (1.35, 0.1, 0.05),
 }
-SETTINGS = {"loss_s": 64.0, "loss_m1": 1.0, "loss_m2": 0.5, "loss_m3": 0.1, "fc7_no_bias": False}
+SETTINGS = {
+    **{"loss_s": 64.0, "loss_m1": 1.0, "loss_m2": 0.5, "loss_m3": 0.1},
+    **{"loss_monotonic": False, "fc7_no_bias": False},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +103,37 @@ def test_classifier_equals_naive_loop_and_gradcheck(margins):
         torch.func.functional_call(classifier, {"weight": w}, (x, labels)), labels
     )
     assert gradcheck(loss, (x, classifier.weight), eps=1e-8, atol=1e-4)
+
+
+@pytest.mark.parametrize("margins", [*MARGINS.values(), (4.0, 0.0, 0.0)])
+def test_monotonic_extension(margins):
+    m1, m2, m3 = margins
+
+    def naive(c: float) -> float:  # SphereFace's psi, with ArcFace's offset
+        phi = m1 * math.acos(c) + m2
+        k = 0
+        while phi >= (k + 1) * math.pi:
+            k += 1
+        return (-1) ** k * math.cos(phi) - 2 * k - m3
+
+    cosine = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    found = target_with_margin(cosine, *margins, monotonic=True)
+    expected = torch.tensor([naive(c) for c in cosine.tolist()], dtype=torch.float64)
+    # Within one rounding of a multiple of pi the two k may differ, where both branches give the same value.
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert (found.diff() > 0).all(), "a larger cosine must never be worth less"
+    inside = (torch.rand(50, dtype=torch.float64) * 1.98 - 0.99).requires_grad_()
+    assert gradcheck(lambda c: target_with_margin(c, *margins, monotonic=True), (inside,), eps=1e-7, atol=1e-5)
+
+
+def test_only_the_monotonic_margin_makes_a_collapse_costly():
+    opposite = torch.full((1, 220), -1.0)  # every embedding opposite to every weight
+    label = torch.tensor([3])
+    losses = [
+        functional.cross_entropy(64 * add_margin(opposite, label, 1.0, 0.5, 0.0, monotonic), label)
+        for monotonic in (False, True)
+    ]
+    assert losses[0] < 0.2 < math.log(220) < losses[1]
 
 
 def test_softmax_is_the_linear_layer():
