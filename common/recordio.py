@@ -371,7 +371,7 @@ class FaceRecords:
         if not np.isfinite(labels).all() or not 1 <= labels[0] <= labels[1]:
             raise self.reader.error(0, f"the key ranges {labels.tolist()} are not in order")
         first, stop = int(labels[0]), int(labels[1])
-        self.keys = self.keys[(self.keys >= 1) & (self.keys < first)]
+        self.keys = self.keys[slice(*np.searchsorted(self.keys, (1, first)))]  # a view: no memory of its own
         if len(self.keys) != first - 1:
             missing = np.setdiff1d(np.arange(1, first), self.keys)[0]
             raise self.reader.error(0, f"it announces images 1 to {first - 1}, but the index has no key {missing}")
