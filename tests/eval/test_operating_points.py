@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -256,3 +257,32 @@ def test_float32_neighbours(value):
     below, above = float32_below(value), float32_above(value)
     assert float(below) <= value <= float(above)
     assert np.nextafter(below, np.float32(np.inf)) >= above
+
+
+def test_a_distractor_in_the_first_row_is_one_too():
+    features = np.random.default_rng(11).normal(size=(6, 3)).astype(np.float32)
+    labels = np.array([-1, -1, 4, 4, 5, -1])
+    for include, impostors in ((True, 14), (False, 11)):
+        grid = Grid(FeatureSet(features, labels, "f"), None, distractor_pairs=include)
+        assert (grid.genuine_pairs, grid.impostor_pairs) == (1, impostors)
+        expected = [(a, b) for a, b in itertools.combinations(range(6), 2) if include or max(labels[a], labels[b]) >= 0]
+        found = [pair for genuine in (True, False) for pair in listed(grid, genuine)]
+        assert sorted(found) == expected
+
+
+def listed(grid, genuine):
+    """Rows of every pair that the blocks hold."""
+    for block in grid.blocks(genuine=genuine, label="test"):
+        rows = grid.rows(block.pairs(np.flatnonzero(block.values > -2)))
+        yield from ((min(pair), max(pair)) for pair in zip(rows.left.tolist(), rows.right.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("fars", "capacity"), [("1e-3", 2**22), ("0.5", 2**13)])
+def test_memory_is_a_few_blocks(fars, capacity):
+    rows = 4000  # all scores at once would take 32 MB as float32 and 64 MB as float64
+    features, labels = make_rows(12, rows, 8, "random")
+    tracemalloc.start()
+    operating_points(Grid(FeatureSet(features, labels, "f"), None, block_size=64), parse_fars(fars), capacity=capacity)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8e6
