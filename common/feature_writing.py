@@ -311,7 +311,7 @@ def _write_rows(writer: FeatureWriter, listing: Listing, embedder: Embedder, wor
             bar.update(len(batch.paths))
     if faults.count:
         size = f"{work.width}x{work.height}"
-        raise faults.error("images", f"Each must be {size} already: the challenge forbids resizing. Mend and resume")
+        raise faults.error("images", f"Each must be {size}: the challenge forbids resizing. Mend them, then --resume")
 
 
 def _announce(writer: FeatureWriter, resume: bool) -> None:

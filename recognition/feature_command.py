@@ -20,6 +20,8 @@ from common.feature_writing import Work, look_through, write_features
 from common.flops import count_flops
 from recognition.model_store import load_model
 
+IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say: the challenge's
+
 
 def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[str] | None = None) -> None:
     """Run the writer of the ``image`` or ``video`` track as typed on the command line; ``flip`` is its default."""
@@ -32,7 +34,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
         raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
     device = select_device(args.device)
     network, config = load_model(args.model)
-    trained_size = tuple(config.get("image_shape", (height, width, 3)))
+    trained_size = tuple(config.get("image_shape", IMAGE_SHAPE))
     if trained_size != (height, width, 3):
         trained = f"{trained_size[0]}x{trained_size[1]}, not {height}x{width}"
         raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained}")
@@ -59,7 +61,12 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--input", default=f"./testdata-{kind}", help=f"folder with filelist.txt and the {kind}s that it lists")
-    add("--output", required=True, help="feature file to write; it appears when it is complete and checked")
+    add(
+        "--output",
+        required=True,
+        default=argparse.SUPPRESS,
+        help="feature file to write; it appears when it is complete and checked",
+    )
     add(
         "--model", required=True, metavar="PREFIX,EPOCH", help="trained model, such as models/y2-arcface-retina/model,1"
     )

@@ -102,6 +102,18 @@ def test_inside_autocast_float32_stays_float32():
         np.testing.assert_array_equal(embedder.embed(images, True), expected)
 
 
+def test_kernels_are_exact_and_repeatable_inside_and_as_before_outside():
+    cudnn, seen = torch.backends.cudnn, []
+    network = Tiny()
+    network.register_forward_hook(
+        lambda *_: seen.append((cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark))
+    )
+    with cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):  # as a trainer may have it
+        Embedder(network, device=CPU, batch_size=4).embed(faces(1), False)
+        assert seen == [(True, False, True, False)]
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, True)
+
+
 def test_wrong_arguments():
     for images in (faces(2).astype(np.float32), faces(2)[0], faces(2).transpose(0, 3, 1, 2)):
         with pytest.raises(ValueError, match=r"images must be uint8 \(N, H, W, 3\)"):
