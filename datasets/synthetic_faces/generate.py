@@ -165,7 +165,7 @@ def _begin_worker() -> None:
 
 
 def make_pieces(wanted: Sequence[Piece], options: Options, output: Path, journal: Journal, workers: int) -> None:
-    """Make every piece that the journal does not name yet, in ``workers`` processes."""
+    """Make every piece that the journal does not name yet, in ``workers`` processes (1: in this one)."""
     done = {entry.name for entry in journal.entries()}
     missing = [piece for piece in wanted if piece.name not in done]
     total = sum(piece.count for piece in wanted)
@@ -176,9 +176,14 @@ def make_pieces(wanted: Sequence[Piece], options: Options, output: Path, journal
     with progress(total=total, label="faces", unit="image", initial=initial) as bar:
         if not missing:
             return
+        if workers <= 1:
+            for piece in missing:
+                make_piece(piece, options, output)
+                journal.add(True, piece.name, str(piece.count))
+                bar.update(piece.count)
+            return
         context = multiprocessing.get_context("spawn")
-        count = max(1, min(workers, len(missing)))
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as pool:
+        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context, initializer=_begin_worker) as pool:
             try:
                 for future in as_completed([pool.submit(make_piece, piece, options, output) for piece in missing]):
                     piece = future.result()

@@ -381,6 +381,16 @@ def grid_normals(vertices: Floats, wrap: bool = True) -> Floats:
     return normal / np.maximum(np.sqrt(np.einsum("rck,rck->rc", normal, normal)), 1e-6)[..., None]
 
 
+def turned(points: Floats, matrix: Floats) -> Floats:
+    """``points (..., 3)`` times the matrix (3, 3) from the left, the same bits whatever the number of threads."""
+    return np.asarray(cv2.transform(points.reshape(-1, 1, 3), matrix)).reshape(points.shape)
+
+
+def blend(strengths: Floats, modes: Floats) -> Floats:
+    """Sum (ROWS, COLUMNS, 3) of displacement fields ``modes (K, V)`` with ``strengths (K,)``, without BLAS threads."""
+    return np.einsum("k,kv->v", strengths, modes).reshape(ROWS, COLUMNS, 3)
+
+
 @lru_cache(maxsize=16)
 def grid_faces(rows: int, columns: int) -> NDArray[np.int32]:
     """Two triangles a cell (2*(rows-1)*(columns-1), 3), in the order that faces outwards here."""

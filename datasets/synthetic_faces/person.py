@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.synthetic_faces.head import COLUMNS, ROWS, template
+from datasets.synthetic_faces.head import blend, template
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 
@@ -169,7 +169,7 @@ class Person:
     def vertices(self) -> Floats:
         """The neutral head (ROWS, COLUMNS, 3) in mm."""
         base = template()
-        return base.vertices + (self.shape @ base.identity_modes).reshape(ROWS, COLUMNS, 3)
+        return base.vertices + blend(self.shape, base.identity_modes)
 
 
 @lru_cache(maxsize=64)

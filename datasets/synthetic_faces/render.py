@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from common.alignment import align, five_from_68
 from datasets.synthetic_faces import augment, eyes, parts, shading
-from datasets.synthetic_faces.head import COLUMNS, MOUTH_ROW, ROWS, grid_faces, grid_normals, smoothstep, template
+from datasets.synthetic_faces.head import (
+    COLUMNS,
+    MOUTH_ROW,
+    ROWS,
+    blend,
+    grid_faces,
+    grid_normals,
+    smoothstep,
+    template,
+    turned,
+)
 from datasets.synthetic_faces.landmarks import landmark_points
 from datasets.synthetic_faces.person import STREAM_NOISE, STREAM_TEXTURE, Person, generator, person
 from datasets.synthetic_faces.raster import Hits, rasterise
@@ -98,11 +108,12 @@ class Pose:
         """Camera coordinates of ``points (..., 3)``, which follow the head above the neck and the body below it."""
         p = points - self.PIVOT
         share = smoothstep(-75, -8, p[..., 1])[..., None].astype(np.float32)
-        return (p @ self.head.T) * share + (p @ self.body.T) * (1 - share) + self.PIVOT
+        moved = turned(p, self.body)
+        return moved + (turned(p, self.head) - moved) * share + self.PIVOT
 
     def rigid(self, points: Floats) -> Floats:
         """Camera coordinates of ``points (..., 3)`` fixed to the head."""
-        return (points - self.PIVOT) @ self.head.T + self.PIVOT
+        return turned(points - self.PIVOT, self.head) + self.PIVOT
 
 
 class Camera:
@@ -125,7 +136,7 @@ class Camera:
 
 def posed_head(who: Person, shot: Shot) -> Floats:
     """The head (ROWS, COLUMNS, 3) with this shot's expression, in head coordinates."""
-    return who.vertices + (shot.expression @ template().expression_modes).reshape(ROWS, COLUMNS, 3)
+    return who.vertices + blend(shot.expression, template().expression_modes)
 
 
 def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FRAME_SIZE) -> Sample:
@@ -171,7 +182,7 @@ class Scene:
         self.posed = pose(head)
         normals = grid_normals(self.posed)
         self.torso = parts.torso(look.shoulders, look.build, high_collar=shot.session.garment == "turtleneck")
-        body = (self.torso + parts.TORSO_LIFT - pose.PIVOT) @ pose.body.T + pose.PIVOT
+        body = turned(self.torso + parts.TORSO_LIFT - pose.PIVOT, pose.body) + pose.PIVOT
         shadow = shading.ShadowMap(shot.light, [self.posed, body])
         base = template()
         rows, columns = np.mgrid[0:ROWS, 0:COLUMNS].astype(np.float32)

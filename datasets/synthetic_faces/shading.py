@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.synthetic_faces.head import COLUMNS, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS, smoothstep
+from datasets.synthetic_faces.head import COLUMNS, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS, smoothstep, turned
 from datasets.synthetic_faces.shot import Session, Shot
 from datasets.synthetic_faces.texture import SIZE as TEXTURE_SIZE
 from datasets.synthetic_faces.texture import lookup, stroke_noise
@@ -47,7 +47,7 @@ class ShadowMap:
         self._nearest = cv2.dilate(nearest.reshape(self.CELLS, self.CELLS), np.ones((2, 2), np.uint8)).ravel()
 
     def _locate(self, points: Floats) -> tuple[NDArray[np.intp], Floats]:
-        local = points @ self._axes.T
+        local = turned(points, self._axes)
         cell = np.clip(np.rint(local[:, :2] / self.CELL + self.CELLS / 2), 0, self.CELLS - 1).astype(np.intp)
         return cell[:, 1] * self.CELLS + cell[:, 0], local[:, 2]
 
