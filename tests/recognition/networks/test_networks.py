@@ -40,43 +40,17 @@ MXNET_TENSORS = {
     "mnas05": "741e541b3d49d9f72b8b98af1a95bfbc39d5fbdca7270db979bf64507795a2e6",
     "mnas025": "3bf0101a1a35280d37ef9818919c55d506f5f7354604a91f9a56ec7a820169ba",
 }
-# Norm and first numbers of the embedding MXNet 1.9.1 computes from the tensors of `fill` and the image of `pattern`.
-MXNET_EMBEDDINGS = {
-    "y1": (
-        246.91399763307086,
-        [
-            14.65576,
-            -16.21954,
-            15.57291,
-            -20.1184,
-            19.4324,
-            -25.99613,
-            26.90126,
-            -30.89541,
-            31.6284,
-            -27.47099,
-            27.9175,
-            -22.06814,
-        ],
-    ),
-    "mnas025": (
-        116788149.29258285,
-        [
-            3460842.0,
-            -7305257.0,
-            -3549168.0,
-            8490001.0,
-            4053432.0,
-            -10790860.0,
-            -4771056.0,
-            12711890.0,
-            4509846.0,
-            -11202030.0,
-            -3360064.0,
-            8963816.0,
-        ],
-    ),
-}
+# Norm and first numbers of the embedding that MXNet 1.9.1 computes from the tensors of `fill`, with the tolerance: the
+# small variances make the deep networks amplify rounding.
+SMALL_RESIDUAL = {"num_layers": 18, "net_input": 0, "emb_size": 64}
+MXNET_EMBEDDINGS = [
+    ("y1", {}, 246.914, [14.65576, -16.21954, 15.57291, -20.1184], 1e-4),
+    ("y1", {"net_blocks": [2, 1, 1, 1], "net_output": "GNAP"}, 13018.32, [2038.579, -1884.031, 1671.25], 1e-4),
+    ("mnas025", {}, 1.1678815e8, [3460842.0, -7305257.0, -3549168.0, 8490001.0], 1e-4),
+    ("m05", {}, 8660.848, [-217.7097, 189.6723, -165.7188, 149.1404], 1e-4),
+    ("r50", {**SMALL_RESIDUAL, "net_output": "FC"}, 2883.742, [468.6712, 271.7932, 73.41388, -103.1504], 1e-3),
+    ("r50", {**SMALL_RESIDUAL, "net_output": "SFC", "net_unit": 1}, 1093.577, [22.31499, 51.39268, 77.26486], 1e-3),
+]
 # Light members of families whose default is heavy: what is computed for real is computed on these.
 LIGHT_MEMBERS = {
     "fmnasnet": {"net_multiplier": 0.3, "net_act": "relu"},
@@ -142,16 +116,16 @@ def fill(name: str, shape: tuple[int, ...], number: int) -> np.ndarray:
         return 0.1 * base * np.sqrt(4 / np.prod(shape[1:]))
     if name.endswith("_var"):
         return 0.01 * (1 + 0.5 * base)
-    if name.endswith(("_alpha", "relu_gamma")):
+    if name.endswith("_alpha") or ("relu" in name and name.endswith("_gamma")):
         return 0.25 + 0.1 * base
     if name.endswith("_gamma"):
         return 1 + 0.2 * base  # of a fixed gamma too: MXNet ignores it there
     return 0.1 * base
 
 
-@pytest.mark.parametrize("name", MXNET_EMBEDDINGS)
-def test_embedding_equals_mxnets(name):
-    network = create_network(settings(name)).eval()
+@pytest.mark.parametrize(("name", "overrides", "norm", "first", "tolerance"), MXNET_EMBEDDINGS)
+def test_embedding_equals_mxnets(name, overrides, norm, first, tolerance):
+    network = create_network({**settings(name), **overrides}).eval()
     names = mxnet_names(network)
     numbers = {mxnet: number for number, mxnet in enumerate(sorted(names.values()))}
     tensors = {
@@ -162,9 +136,8 @@ def test_embedding_equals_mxnets(name):
     pattern = torch.arange(3 * 112 * 112).mul(7919).remainder(256).reshape(1, 3, 112, 112).to(torch.uint8)
     with torch.no_grad():
         embedding = network(pattern)[0].double().numpy()
-    norm, first = MXNET_EMBEDDINGS[name]
-    assert np.linalg.norm(embedding) == pytest.approx(norm, rel=1e-4)
-    assert np.linalg.norm(embedding[: len(first)] - first) < 1e-4 * np.linalg.norm(first)
+    assert np.linalg.norm(embedding) == pytest.approx(norm, rel=tolerance)
+    assert np.linalg.norm(embedding[: len(first)] - first) < tolerance * np.linalg.norm(first)
 
 
 @pytest.mark.parametrize("name", NAMES)
