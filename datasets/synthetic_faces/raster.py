@@ -21,20 +21,25 @@ class Hits:
 
     pixel: NDArray[np.int32]  # (P,) index into the flat image
     face: NDArray[np.int32]  # (P,) which triangle
-    corners: NDArray[np.int32]  # (P, 3) its vertices
+    faces: NDArray[np.int32]  # (F, 3) the mesh's triangles
     weights: Floats  # (P, 3) barycentric weights
     depth: Floats  # (P,) larger is nearer
 
     def interpolate(self, values: Floats) -> Floats:
         """Values (P, K) at the hits of an attribute (V, K) of the vertices."""
-        total = np.take(values, self.corners[:, 0], axis=0) * self.weights[:, :1]
-        total += np.take(values, self.corners[:, 1], axis=0) * self.weights[:, 1:2]
-        total += np.take(values, self.corners[:, 2], axis=0) * self.weights[:, 2:]
+        corners = np.take(self.faces, self.face, axis=0)  # (P, 3)
+        total = np.take(values, corners[:, 0], axis=0) * self.weights[:, :1]
+        total += np.take(values, corners[:, 1], axis=0) * self.weights[:, 1:2]
+        total += np.take(values, corners[:, 2], axis=0) * self.weights[:, 2:]
         return total
 
     def select(self, keep: NDArray) -> Hits:
         """Only the hits that ``keep`` (mask or indices) names."""
-        return Hits(self.pixel[keep], self.face[keep], self.corners[keep], self.weights[keep], self.depth[keep])
+        if keep.dtype == bool:
+            keep = np.flatnonzero(keep)
+        return Hits(
+            self.pixel[keep], self.face[keep], self.faces, np.take(self.weights, keep, axis=0), self.depth[keep]
+        )
 
 
 def rasterise(
@@ -55,14 +60,15 @@ def rasterise(
         double_sided: also draw triangles seen from behind.
         level: (V,) the surface ends where this, interpolated, is not positive; what lies behind is seen there.
     """
-    corner = np.take(screen, faces, axis=0)  # (F, 3, 2)
-    x, y = np.ascontiguousarray(corner[..., 0].T), np.ascontiguousarray(corner[..., 1].T)  # (3, F)
+    corners = np.ascontiguousarray(faces.T)  # (3, F)
+    x, y = (np.take(np.ascontiguousarray(screen[:, axis]), corners) for axis in (0, 1))  # (3, F)
     area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
     y_low = np.maximum(np.ceil(np.minimum(np.minimum(y[0], y[1]), y[2])), 0).astype(np.int32)
     y_high = np.minimum(np.floor(np.maximum(np.maximum(y[0], y[1]), y[2])), size - 1).astype(np.int32)
     facing = np.abs(area) > 1e-6 if double_sided else area < -1e-6
     if level is not None:
-        facing &= np.take(level, faces).max(axis=1) > 0
+        at_corners = np.take(level, corners)
+        facing &= np.maximum(np.maximum(at_corners[0], at_corners[1]), at_corners[2]) > 0
     kept = np.flatnonzero(facing & (y_high >= y_low))
     x, y, y_low = x[:, kept], y[:, kept], y_low[kept]
     inverse = 1.0 / area[kept]
@@ -91,7 +97,8 @@ def rasterise(
     first = np.cumsum(lengths, dtype=np.int32) - lengths
     step = np.arange(len(span), dtype=np.int32) - np.repeat(first, lengths)
     pixel = np.repeat((np.take(y_low, owner) + row) * size + x_low, lengths) + step
-    fx = step + np.repeat(x_low - base, lengths)  # from corner 0
+    fx = step.astype(np.float32)  # from corner 0
+    fx += np.repeat(x_low.astype(np.float32) - base, lengths)
     at = np.take(kept, owner)
     if level is not None:
         ends = _plane(level, faces, kept, owner, (d1, v1), (d2, v2))
@@ -105,7 +112,7 @@ def rasterise(
     w2 = np.take(d2, span) * fx + np.take(v2, span)
     face = np.take(at, span).astype(np.int32)
     weights = np.stack((1 - w1 - w2, w1, w2), axis=1)
-    return Hits(pixel[winner], face, np.take(faces, face, axis=0), weights, z[winner])
+    return Hits(pixel[winner], face, faces, weights, z[winner])
 
 
 def _span(planes: tuple[tuple[Floats, Floats], ...]) -> tuple[Floats, Floats]:
