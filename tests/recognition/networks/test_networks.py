@@ -81,8 +81,12 @@ LIGHT = sorted({*LIGHT_MEMBERS, *(name for name in NAMES if count_flops(on_meta(
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _seeded_on_one_thread():  # threads of test processes that run side by side wait for each other
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def images(count: int) -> torch.Tensor:
