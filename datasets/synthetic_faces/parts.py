@@ -161,8 +161,9 @@ def mask_shell(head: Floats) -> Floats:
     low, high = np.searchsorted(angle, np.radians((-70, 70)))
     region = head[42 : MOUTH_ROW + 30, low : high + 1]
     smooth = cv2.blur(region, (9, 9), borderType=cv2.BORDER_REPLICATE)
-    z = np.maximum(smooth[..., 2], region[..., 2]) + 3.0
-    z = np.maximum(z, cv2.GaussianBlur(z, (0, 0), 3.0, borderType=cv2.BORDER_REPLICATE))
+    # The cloth spans from ridge to ridge: the highest surface near by, smoothed.
+    z = cv2.dilate(np.ascontiguousarray(region[..., 2]), np.ones((13, 7), np.uint8))
+    z = np.maximum(cv2.GaussianBlur(z, (0, 0), 4.0, borderType=cv2.BORDER_REPLICATE), region[..., 2] + 1.0)
     return np.ascontiguousarray(np.stack((smooth[..., 0] * 1.03, smooth[..., 1], z), axis=-1))
 
 
@@ -215,7 +216,7 @@ def hand(rng: np.random.Generator, target: Floats) -> list[Floats]:
         start = wrist + up * 78 + right * (index - 1.5) * 19
         line = start + direction * (t * length)[:, None] - np.outer(bend * t**2, (0, 0, 1.0))
         parts.append(tube(line, (9.4 - 2.2 * t) * ends))
-    line = wrist + up * 22 + right * side * -30 + (up * 0.75 - right * side * 0.65) * (t * 66)[:, None]
+    line = wrist + up * 34 + right * side * -20 + (up * 0.75 - right * side * 0.65) * (t * 66)[:, None]
     parts.append(tube(line, (11.5 - 3 * t) * ends))
     palm = wrist - up * 120 + up * (t * 205)[:, None]
     width = np.interp(t, (0, 0.55, 0.7, 0.9, 1.0), (27, 27, 38, 42, 34)) * np.sqrt(
