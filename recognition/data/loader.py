@@ -14,6 +14,8 @@ from common.errors import UserError
 from recognition.data.dataset import Batch, FaceDataset
 from recognition.data.sampler import BatchSampler, random_stream
 
+GRACE_S = 90  # seconds; service managers and batch systems wait no longer between SIGTERM and SIGKILL
+
 
 def load_batches(
     dataset: FaceDataset, sampler: BatchSampler, *, num_workers: int, pin_memory: bool = False
@@ -44,11 +46,13 @@ def load_batches(
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
-            raise UserError(
-                f"a process that loads images died ({str(error).splitlines()[0]}): "
+            reason = str(error).splitlines()[0]
+            batch = UserError(
+                f"a process that loads images died ({reason}): "
                 "this happens when memory or /dev/shm is full; lower --num-workers"
-            ) from error
+            )
         if isinstance(batch, UserError):
+            del batches  # ends the processes now; the traceback of what is raised here would keep them
             raise batch
         yield batch
 
@@ -73,10 +77,11 @@ def _as_it_is(batch: Any) -> Any:
 def _start_worker(worker: int) -> None:
     """Ctrl-C and SIGTERM may reach the whole process group; the main process alone decides when to stop.
 
-    A second SIGTERM ends a worker: that is how the main process gets rid of one that hangs.
+    After a SIGTERM a worker goes on for a while, so that the step can be finished and saved, and then ends: a main
+    process that exits without having closed its loader waits for that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
     cv2.setNumThreads(0)  # one core a process
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +87,7 @@ def test_undecodable_images_stop_the_run_by_name(tmp_path, images, workers):
         all_batches(dataset, workers, batch_size=12)
     assert "2 images" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert multiprocessing.active_children() == []
 
 
 def test_skip_bad_takes_the_next_good_image_of_the_batch_and_says_so(tmp_path, images):
@@ -117,13 +122,24 @@ def test_damaged_record_stops_even_with_skip_bad(tmp_path, images):
 def test_a_killed_worker_is_one_line(records):
     class Dying(FaceDataset):
         def __getitem__(self, positions):
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(UserError, match="lower --num-workers"):
         all_batches(Dying(records, image_size=SIZE), workers=1)
+
+
+def test_workers_outlive_signals_to_the_process_group(records):
+    """Ctrl-C and SIGTERM reach them too, but the step that runs must still be finished and saved."""
+    dataset = FaceDataset(records, image_size=SIZE)
+    expected = all_batches(dataset)
+    batches = load_batches(dataset, BatchSampler(12, 4, seed=9, stop=7), num_workers=2)
+    found = [next(batches)]
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGTERM)
+        os.kill(child.pid, signal.SIGINT)
+    found += batches
+    assert all(torch.equal(a.images, b.images) for a, b in zip(found, expected, strict=True))
+    assert multiprocessing.active_children() == []  # gone when the last batch is
 
 
 def test_network_input_is_the_naive_flip_in_channels_last():
