@@ -57,17 +57,17 @@ def draw(
 
     Args:
         albedo, gloss: (P, 3) and (P,) linear colour and gloss, changed in place.
-        where: (P, 2) canonical x and y of the pixels.
+        where: (2, P) canonical x and y of the pixels.
         lids, gaze, light: of the shot.
         sharp: mm a pixel covers, the width of soft edges.
 
     Returns:
         Indices of pixels on an eyeball and the strength of the light's reflection there.
     """
-    near = np.flatnonzero((np.abs(np.abs(where[:, 0]) - EYE[0]) < 22) & (np.abs(where[:, 1]) < 15))
+    near = np.flatnonzero((np.abs(np.abs(where[0]) - EYE[0]) < 22) & (np.abs(where[1]) < 15))
     if not len(near):
         return near, np.zeros(0, np.float32)
-    x, y = where[near, 0], where[near, 1]
+    x, y = where[0][near], where[1][near]
     side = np.sign(x)
     ex = np.abs(x) - np.float32(EYE[0])
     t = ex / np.float32(EYE_HALF_WIDTH)

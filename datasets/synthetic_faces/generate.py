@@ -53,8 +53,8 @@ class Options:
     """What to make. Everything here, and nothing else, decides the result."""
 
     seed: int = 0
-    train_people: int = 150
-    images_per_person: int = 24
+    train_people: int = 200
+    images_per_person: int = 18
     heldout_people: int = 60
     heldout_images: int = 10
     videos_per_person: int = 2

@@ -308,7 +308,7 @@ class Scene:
             layer, values, _ = self._cast([part], double_sided=True)
             layer = layer.select(layer.depth > depth[layer.pixel])
             at = layer.interpolate(values)
-            cover = shading.strand_cover(at) if edge == "strands" else np.clip(at[:, 7] / 1.2, 0, 1)
+            cover = shading.strand_cover(at) if edge == "strands" else np.clip(at[7] / 1.2, 0, 1)
             opaque = layer.pixel[cover > 0.97]
             hidden[opaque] = True
             depth[opaque] = layer.depth[cover > 0.97]
@@ -318,21 +318,21 @@ class Scene:
         for index, part in enumerate(self.solid):
             mine = np.flatnonzero((hits.face >= starts[index]) & (hits.face < starts[index + 1]))
             if len(mine):
-                canvas[hits.pixel[mine]] = self._shade(part, at[mine], hits.face[mine] - starts[index])
+                canvas[hits.pixel[mine]] = self._shade(part, np.take(at, mine, axis=1), hits.face[mine] - starts[index])
         for layer, values, cover, part in drawn:
-            below = canvas[layer.pixel]
+            below = np.take(canvas, layer.pixel, axis=0)
             canvas[layer.pixel] = below + (self._shade(part, values, layer.face) - below) * cover[:, None]
         self._draw_glasses(canvas, depth)
 
     def _shade(self, part: Part, at: Floats, face: NDArray[np.int32]) -> Floats:
         shot, who = self.shot, self.who
-        normal = at[:, :3]
+        normal = at[:3]
         if part.material == "skin":
             albedo, gloss = shading.skin(skin_texture(who), at, shot)
             ball, glint = eyes.draw(
                 albedo,
                 gloss,
-                at[:, shading.EXTRA],
+                at[shading.EXTRA],
                 who.look,
                 shot.lids,
                 shot.gaze,
@@ -342,15 +342,15 @@ class Scene:
             interior = np.flatnonzero(face // (2 * (COLUMNS - 1)) == MOUTH_ROW)
             if len(interior):
                 shading.mouth(albedo, gloss, at, interior, self.head)
-            colour = shading.light(albedo, normal, at[:, 5], at[:, 6], gloss, shot, soft=True)
+            colour = shading.light(albedo, normal, at[5], at[6], gloss, shot, soft=True)
             colour[ball] += glint[:, None] * shot.key
             return colour
         if part.material == "flesh":
             return shading.light(
-                np.broadcast_to(part.colour, normal.shape),
+                np.broadcast_to(part.colour, (at.shape[1], 3)),
                 normal,
-                at[:, 5],
-                at[:, 6],
+                at[5],
+                at[6],
                 np.float32(0.25),
                 shot,
                 soft=True,
@@ -359,18 +359,18 @@ class Scene:
             curl = parts.HAIR_SHAPES[who.look.hair_style][3]
             return shading.hair(who.look.hair**2 * np.float32(shot.session.hair_brightness), at, shot, curl)
         if part.material == "cloth":
-            albedo = shading.cloth(at[:, 3], at[:, 4], shot.session, who.look.skin**2)
+            albedo = shading.cloth(at[3], at[4], shot.session, who.look.skin**2)
         elif part.material == "mask":
             albedo = part.colour * (
                 1
                 - 0.22
-                * np.exp(-(((np.mod(at[:, 4:5], 15) - 7) / 1.1) ** 2))
+                * np.exp(-(((np.mod(at[4][:, None], 15) - 7) / 1.1) ** 2))
                 * (0.0 if shot.mask is None else shot.mask[3])
             )
         else:
-            ribs = 0.88 + 0.12 * np.cos(at[:, 4:5] * 0.9) if shot.session.headgear == "beanie" else 1.0
-            albedo = part.colour * ribs * np.ones((len(at), 1), np.float32)
-        return shading.light(albedo.astype(np.float32), normal, at[:, 5], at[:, 6], np.float32(0.05), shot, soft=False)
+            ribs = 0.88 + 0.12 * np.cos(at[4][:, None] * 0.9) if shot.session.headgear == "beanie" else 1.0
+            albedo = part.colour * ribs * np.ones((at.shape[1], 1), np.float32)
+        return shading.light(albedo.astype(np.float32), normal, at[5], at[6], np.float32(0.05), shot, soft=False)
 
     def _draw_glasses(self, canvas: Floats, depth: Floats) -> None:
         wear = self.shot.session

@@ -65,7 +65,7 @@ def light(
 
     ``soft`` lets light bleed round the terminator, red the furthest, as under skin.
     """
-    x, y, z = (np.ascontiguousarray(normal[:, i]) for i in range(3))
+    x, y, z = normal
     scale = 1 / np.sqrt(np.maximum(x * x + y * y + z * z, np.float32(1e-8)))
     lx, ly, lz = (float(v) for v in shot.light)
     facing = (x * lx + y * ly + z * lz) * scale
@@ -80,7 +80,7 @@ def light(
     shine = shine * shine * shine * (np.float32(0.06) + np.float32(0.22) * shine * shine) * gloss * visible
     shine *= facing > -0.1
     side = np.maximum(x * scale * (shot.rim[0] * np.float32(0.9)) - z * scale * np.float32(0.35), 0)
-    result = np.empty(normal.shape, np.float32)
+    result = np.empty((len(x), 3), np.float32)
     for channel, wrap in enumerate((0.30, 0.16, 0.11) if soft else (0.1, 0.1, 0.1)):
         total = np.maximum(facing + np.float32(wrap), 0)
         total *= visible
@@ -99,11 +99,11 @@ def light(
 
 def skin(texture: Floats, at: Floats, shot: Shot) -> tuple[Floats, Floats]:
     """Colour (P, 3) and gloss (P,) of the skin from its texture, with this session's lipstick."""
-    value = lookup(texture, at[:, 3], at[:, 4])
+    value = lookup(texture, at[3], at[4])
     albedo, gloss = np.ascontiguousarray(value[:, :3]), np.ascontiguousarray(value[:, 3])
     tint = shot.session.lip_tint
     if tint[3] > 0:
-        red = np.clip((gloss - 0.36) / 0.1, 0, 1) * (np.abs(at[:, 7]) < 26) * (at[:, 8] < -56) * (at[:, 8] > -84)
+        red = np.clip((gloss - 0.36) / 0.1, 0, 1) * (np.abs(at[7]) < 26) * (at[8] < -56) * (at[8] > -84)
         weight = (red * tint[3])[:, None]
         albedo += (tint[:3] * (0.6 + albedo.mean(axis=1, keepdims=True)) - albedo) * weight
     return albedo, gloss
@@ -111,12 +111,12 @@ def skin(texture: Floats, at: Floats, shot: Shot) -> tuple[Floats, Floats]:
 
 def mouth(albedo: Floats, gloss: Floats, at: Floats, interior: NDArray[np.intp], head: Floats) -> None:
     """Teeth, tongue and dark between the lips: the pixels ``interior`` of the strip that opens, changed in place."""
-    column = at[interior, 3] * np.float32((COLUMNS - 1) / (TEXTURE_SIZE - 1))
-    share = at[interior, 4] * np.float32((ROWS - 1) / (TEXTURE_SIZE - 1)) - MOUTH_ROW
+    column = at[3][interior] * np.float32((COLUMNS - 1) / (TEXTURE_SIZE - 1))
+    share = at[4][interior] * np.float32((ROWS - 1) / (TEXTURE_SIZE - 1)) - MOUTH_ROW
     gaps = np.sqrt(((head[MOUTH_ROW + 1] - head[MOUTH_ROW]) ** 2).sum(axis=-1))
     gap = np.interp(column, np.arange(COLUMNS), gaps)
     depth = (share * gap).astype(np.float32)  # mm under the upper lip
-    x = at[interior, 7]
+    x = at[7][interior]
     r = np.abs(x) / MOUTH_HALF_WIDTH
     edge = 6.5 - 3.0 * r**2 + 0.35 * np.cos(x * 2 * np.pi / 7.5)
     tooth = smoothstep(0.5, -0.5, depth - edge) * smoothstep(1.0, 0.7, r)
@@ -138,13 +138,13 @@ STRAND_EDGE = 9.0  # mm by which single strands reach over or fall short of the 
 
 def strand_cover(at: Floats) -> Floats:
     """How much (P,) of a pixel of a hair layer is hair: strands that end at different heights."""
-    noise = stroke_noise(at[:, 3] * 2.0, at[:, 4] * 4.5)
-    return np.clip((at[:, 7] - (noise - 0.5) * (2 * STRAND_EDGE)) / 5.0 + 0.35, 0, 1)
+    noise = stroke_noise(at[3] * 2.0, at[4] * 4.5)
+    return np.clip((at[7] - (noise - 0.5) * (2 * STRAND_EDGE)) / 5.0 + 0.35, 0, 1)
 
 
 def hair(colour: Floats, at: Floats, shot: Shot, curl: float) -> Floats:
     """Colour (P, 3) of hair: strands of differing tone, a band of shine across them."""
-    along, around = at[:, 3], at[:, 4]
+    along, around = at[3], at[4]
     if curl > 0.3:
         wave = 7 * curl * np.sin(along * 0.35 + 2 * np.sin(around * 0.21))
         strands = stroke_noise(along * 2.2 + 9 * np.sin(around * 0.45), around * 3.0 + wave * 3)
@@ -152,15 +152,15 @@ def hair(colour: Floats, at: Floats, shot: Shot, curl: float) -> Floats:
         strands = stroke_noise(along * 1.3, around * 5.0 + 4 * np.sin(along * 0.05))
     fine = stroke_noise(along * 2.1 + 100, around * 9.0 + 37)
     tone = 0.38 + 0.85 * strands + 0.35 * fine
-    thin = smoothstep(-4, 14, at[:, 7]).astype(np.float32)
-    normal = at[:, NORMAL]
-    flip = np.where(normal[:, 2:] < -0.05, np.float32(-1), np.float32(1))  # the inside of hanging hair
-    inner = np.where(flip[:, 0] < 0, np.float32(0.45), np.float32(1))
+    thin = smoothstep(-4, 14, at[7]).astype(np.float32)
+    normal = at[NORMAL]
+    flip = np.where(normal[2] < -0.05, np.float32(-1), np.float32(1))  # the inside of hanging hair
+    inner = np.where(flip < 0, np.float32(0.45), np.float32(1))
     albedo = colour * (tone * (0.8 + 0.2 * thin) * inner)[:, None]
     lit = light(
         albedo.astype(np.float32),
         normal * flip,
-        at[:, AMBIENT] * (0.7 + 0.3 * strands),
+        at[AMBIENT] * (0.7 + 0.3 * strands),
         inner,
         np.float32(0.0),
         shot,
@@ -168,8 +168,10 @@ def hair(colour: Floats, at: Floats, shot: Shot, curl: float) -> Floats:
     )
     half = shot.light + np.array((0, 0, 1), np.float32)
     half /= np.linalg.norm(half)
-    n = normal / np.maximum(np.sqrt(np.einsum("pk,pk->p", normal, normal)), 1e-4)[:, None]
-    band = np.maximum(n @ half.astype(np.float32), 0) ** 10 * (strands**2) * (1 - curl) * inner
+    hx, hy, hz = (float(v) for v in half)
+    x, y, z = normal
+    facing = (x * hx + y * hy + z * hz) / np.sqrt(np.maximum(x * x + y * y + z * z, np.float32(1e-8)))
+    band = np.maximum(facing, 0) ** 10 * (strands**2) * (1 - curl) * inner
     return lit + band[:, None] * shot.key * (0.05 + 0.35 * colour)
 
 

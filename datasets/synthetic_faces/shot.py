@@ -162,7 +162,7 @@ def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session:
     wear = sample_session(person, session, d)
     spread = min(d, 1.6)
     yaw = float(
-        np.clip(n() * 22 * spread if u() < 0.65 else u(-YAW_LIMIT, YAW_LIMIT) * min(d, 1), -YAW_LIMIT, YAW_LIMIT)
+        np.clip(n() * 22 * spread if u() < 0.75 else u(-YAW_LIMIT, YAW_LIMIT) * min(d, 1), -YAW_LIMIT, YAW_LIMIT)
     )
     pitch, roll = float(np.clip(n() * 8 * spread, -28, 28)), float(np.clip(n() * 7 * spread, -32, 32))
     expression = sample_expression(rng, d)
@@ -220,12 +220,12 @@ def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session:
         mask=mask,
         hand=int(rng.integers(1, 1 << 31)) if with_hand else 0,
         hand_target=target.astype(np.float32),
-        exposure=float(np.exp(0.22 * spread * n())),
+        exposure=float(np.exp(0.18 * spread * n())),
         balance=np.exp(0.05 * spread * n(size=3)).astype(np.float32),
         contrast=float(np.exp(0.10 * spread * n())),
-        blur=max(0.0, float(u(-0.6, 1.1))) * spread if u() < 0.8 else u(0.8, 1.9) * spread,
+        blur=max(0.0, float(u(-0.6, 1.1))) * spread if u() < 0.8 else u(0.7, 1.5) * spread,
         motion=(n(size=2) * (2.4 * spread if u() < 0.12 else 0.0)).astype(np.float32),
-        noise=float(rng.exponential(3.2)) * spread,
+        noise=float(rng.exponential(2.4)) * spread,
         detail=u(0.3, 0.7) if u() < 0.15 * d else 1.0,
         quality=int(rng.integers(max(12, int(70 - 35 * spread)), 97)),
         grey=bool(u() < 0.03 * d),

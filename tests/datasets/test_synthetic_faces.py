@@ -345,10 +345,10 @@ def test_rasteriser_agrees_with_a_loop() -> None:
     owner = np.full(16 * 16, -1)
     owner[hits.pixel] = hits.face
     np.testing.assert_array_equal(owner.reshape(16, 16), brute_force(screen, depth, faces, 16))
-    np.testing.assert_allclose(hits.weights.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(hits.weights.sum(axis=0), 1, atol=1e-5)
     x, y = hits.pixel % 16, hits.pixel // 16
-    np.testing.assert_allclose(hits.interpolate(screen), np.stack((x, y), axis=1), atol=1e-3)
-    np.testing.assert_allclose(hits.interpolate(depth[:, None])[:, 0], hits.depth, atol=1e-3)
+    np.testing.assert_allclose(hits.interpolate(screen), np.stack((x, y)), atol=1e-3)
+    np.testing.assert_allclose(hits.interpolate(depth[:, None])[0], hits.depth, atol=1e-3)
 
 
 def test_rasteriser_ends_a_surface_at_its_level() -> None:
