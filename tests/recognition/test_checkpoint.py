@@ -45,7 +45,7 @@ def test_damaged_and_foreign_files(tmp_path):
     path = tmp_path / "last.ckpt"
     write_checkpoint(path, {"step": 1})
     whole = path.read_bytes()
-    for damaged in (b"", whole[: len(whole) // 2], b"text", pickle.dumps({"format": 1})):
+    for damaged in (b"", whole[: len(whole) // 2], b"text", pickle.dumps({"format": 1}, protocol=2)):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"last\.ckpt: (damaged|not a checkpoint)"):
             read_checkpoint(path)
