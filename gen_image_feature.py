@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.errors import run_command
+from common.commands import run_command
 from recognition.feature_command import write_feature_file
 
 

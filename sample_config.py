@@ -1,10 +1,10 @@
 """Every network, data set and loss by the name the challenge gave it, with its settings.
 
 This file is the reference. What you change goes into ``config.py``, either as single lines on top of this one or as a
-whole copy (``cp sample_config.py config.py``). A run merges ``config`` and ``default`` with the chosen loss, network and
-data set, in that order, the later winning; flags of ``train.py`` win over all. Any entry may set any key of ``config`` or
-``default``. What each key means and may hold is listed in ``recognition/configuration.py``; a key that is not listed
-there is an error, so a typing mistake cannot pass unseen.
+whole copy (``cp sample_config.py config.py``). A run merges ``config`` and ``default`` with the chosen loss, network
+and data set, in that order, the later winning; flags of ``train.py`` win over all. Any entry may set any key of
+``config`` or ``default``. What each key means and may hold is listed in ``recognition/configuration.py``; a key that is
+not listed there is an error, so a typing mistake cannot pass unseen.
 """
 
 from easydict import EasyDict as edict

@@ -23,8 +23,8 @@ import time
 
 import numpy as np
 
+from common.commands import HelpFormatter, run_command
 from common.embedding import Embedder, select_device
-from common.errors import run_command
 from common.feature_writing import Work, decode, look_through, write_features
 from common.image import encode_jpeg
 from recognition.configuration import network_settings
@@ -48,7 +48,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
         description="Compare the feature writer's images/s with the bare network's.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--network", default="y2", help="network, untrained: its speed does not depend on the weights")
     parser.add_argument("--images", type=int, default=512, help="rows of the feature file")

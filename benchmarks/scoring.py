@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from common.errors import run_command
+from common.commands import run_command
 from eval.comparisons import Grid
 from eval.feature_set import FeatureSet
 from eval.operating_points import operating_points, parse_fars

@@ -32,7 +32,8 @@ from typing import BinaryIO
 import numpy as np
 
 from common.budgets import TRACKS, get_track
-from common.errors import EXIT_OK, UserError, run_command
+from common.commands import EXIT_OK, HelpFormatter, run_command
+from common.errors import UserError
 from common.files import PathLike, commit
 
 HEADER = struct.Struct("<4i")
@@ -302,7 +303,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Check a feature file before submitting it: header, size, finite numbers, unit norms, rows, width.",
         epilog="Exit status: 0 valid, 1 not valid, 2 bad usage or no such file.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("file", help="the feature file")
     parser.add_argument("--track", choices=list(TRACKS), help="require this track's official number of rows and width")

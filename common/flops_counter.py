@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.budgets import TRACKS, Track, get_track, violations
-from common.errors import EXIT_OK, run_command
+from common.commands import EXIT_OK, HelpFormatter, run_command
 from common.files import write_json
 from common.flops import FlopsReport, LayerCost, count_flops, flops_text
 
@@ -25,7 +25,7 @@ MIB = 1024**2
 
 def parse_arguments() -> argparse.Namespace:
     """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--network", help="network to count, by its name in the configuration")
     which.add_argument("--model", metavar="PREFIX,EPOCH", help="trained model to count; its file's size counts too")

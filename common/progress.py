@@ -11,7 +11,9 @@ from tqdm import tqdm
 LOG_INTERVAL_S = 10.0  # a log file is read by people, not animated
 
 
-def progress(iterable: Iterable[Any] | None = None, *, total: int | None = None, label: str, unit: str, initial: int = 0) -> Any:
+def progress(
+    iterable: Iterable[Any] | None = None, *, total: int | None = None, label: str, unit: str, initial: int = 0
+) -> Any:
     """Wrap ``iterable`` (or count by ``.update``) and show label, count, rate and time left on stderr."""
     interactive = sys.stderr.isatty()
     return tqdm(

@@ -15,7 +15,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import UserError, run_command
+from common.commands import HelpFormatter, run_command
+from common.errors import UserError
 from common.image import JPEG_QUALITY
 from datasets.crop_folder import write_images
 from datasets.face_crops import CropRecipe
@@ -26,7 +27,7 @@ from datasets.landmark_csv import read_landmarks
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="folder of images, with any folders in it")
     parser.add_argument("--landmarks", type=Path, required=True, help="csv of 5 or 68 points an image")
     parser.add_argument("--output", type=Path, required=True, help="folder for the crops, empty or new")

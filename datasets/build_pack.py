@@ -15,7 +15,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import UserError, run_command
+from common.commands import HelpFormatter, run_command
+from common.errors import UserError
 from common.image import JPEG_QUALITY
 from datasets.face_crops import CropRecipe
 from datasets.image_folder import person_samples
@@ -27,7 +28,7 @@ from datasets.pair_list import draw_pairs, read_pairs
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="folder of people: INPUT/PERSON/**/IMAGE")
     parser.add_argument("--output", type=Path, required=True, help="the pack to write, such as heldout.bin")
     source = parser.add_mutually_exclusive_group(required=True)

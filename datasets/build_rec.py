@@ -15,7 +15,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import run_command
+from common.commands import HelpFormatter, run_command
 from common.image import JPEG_QUALITY
 from datasets.face_crops import CropRecipe
 from datasets.image_folder import person_samples
@@ -26,7 +26,7 @@ from datasets.record_set import PRODUCTS, write_record_set
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="folder of people: INPUT/PERSON/**/IMAGE")
     parser.add_argument("--output", type=Path, required=True, help="folder for train.rec, .idx, .lst and property")
     parser.add_argument("--landmarks", type=Path, help="csv of 5 or 68 points an image: align by them")

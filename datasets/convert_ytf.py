@@ -18,7 +18,7 @@ from typing import Any
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import run_command
+from common.commands import HelpFormatter, run_command
 from common.files import write_text
 from common.image import JPEG_QUALITY
 from datasets.crop_folder import write_image, write_images
@@ -33,7 +33,7 @@ from datasets.youtube_faces import PARTS, YoutubeFaces, crop_name, read_youtube_
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="folder with training/, test/ and *_keypoints.csv")
     parser.add_argument("--output", type=Path, required=True, help="folder for everything, empty or new")
     parser.add_argument("--train-people", type=int, default=220, help="how many people to train on")

@@ -17,7 +17,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import run_command
+from common.commands import HelpFormatter, run_command
 from datasets.journal import fingerprint, open_job, read_manifest
 from datasets.synthetic_faces.generate import PRODUCTS, VERSION, Options, generate
 
@@ -39,7 +39,7 @@ HELP = {
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("datasets/synthetic"), help="folder to write")
     for field, value in asdict(Options()).items():
         if field != "frames":

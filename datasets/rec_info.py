@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
 
 import numpy as np
 
-from common.errors import run_command
+from common.commands import HelpFormatter, run_command
 from common.image import decode_rgb, image_damage
 from common.progress import progress
 from common.recordio import FaceRecords, RecordError
@@ -26,7 +26,7 @@ SHOWN_PROBLEMS = 10
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="record file, or the folder with train.rec")
     parser.add_argument("--records", type=int, default=5, help="how many of the first records to show")
     parser.add_argument("--check", action="store_true", help="read and decode every image, check every label and size")

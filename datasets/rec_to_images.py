@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import run_command
+from common.commands import HelpFormatter, run_command
 from common.image import PNG_START, decode_rgb, image_damage
 from common.progress import progress
 from common.recordio import FaceRecords, RecordError
@@ -23,7 +23,7 @@ from datasets.journal import fingerprint, open_job, print_summary, read_manifest
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="record file, or the folder with train.rec")
     parser.add_argument("--output", type=Path, required=True, help="folder for the images, empty or new")
     parser.add_argument("--skip-bad", action="store_true", help="leave damaged records out instead of stopping")

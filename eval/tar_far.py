@@ -25,7 +25,8 @@ import argparse
 
 import numpy as np
 
-from common.errors import UserError, run_command
+from common.commands import HelpFormatter, run_command
+from common.errors import UserError
 from common.feature_file import read_features
 from common.files import write_json
 from eval.comparisons import Comparisons, Grid, PairList
@@ -85,9 +86,7 @@ def _features(path: str, labels: str | None, side: int = 0) -> FeatureSet:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Exact TAR at FAR from feature files.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="Exact TAR at FAR from feature files.", formatter_class=HelpFormatter)
     add = parser.add_argument
     add("--features", metavar="FILE", help="feature file whose rows are compared with each other")
     add("--labels", metavar="FILE", help="one integer a line in the order of the rows; -1: a distractor")

@@ -1,8 +1,8 @@
 """One function turns the names of a network, a data set and a loss into the checked configuration of a run.
 
-Every key a configuration may hold is in :data:`SETTINGS`, with its type, its limits and its meaning; ``--help`` of the
-commands reads the meanings from here. Keys of the original program that have no counterpart are in :data:`RETIRED`, so a
-configuration written for it still loads as long as those keys ask for nothing special.
+Every key a configuration may hold is in :data:`SETTINGS`, with its type, its limits and its meaning; ``--help`` of
+train.py reads the meanings from here. Keys of the original program that have no counterpart are in :data:`RETIRED`, so
+a configuration written for it still loads as long as those keys ask for nothing special.
 """
 
 from __future__ import annotations
@@ -212,9 +212,9 @@ def resolve(network: str, dataset: str, loss: str, **overrides: Any) -> EasyDict
         overrides: settings that win over all others, such as those of command-line flags; None means not given.
 
     Returns:
-        One flat EasyDict with a value for every setting that applies. ``dataset_path`` and ``models_root`` are absolute:
-        relative ones start at the project's root, except that a ``models_root`` among the overrides starts at the
-        current folder, where the user typed it.
+        One flat EasyDict with a value for every setting that applies. ``dataset_path`` and ``models_root`` are
+        absolute: relative ones start at the project's root, except that a ``models_root`` among the overrides starts
+        at the current folder, where the user typed it.
 
     Raises:
         UserError: an unknown name or key, or a value of the wrong type or range, with the nearest valid one.

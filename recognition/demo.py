@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(ROOT)
 
-from common.errors import UserError, run_command
+from common.commands import HelpFormatter, run_command
+from common.errors import UserError
 
 TRACK = "deepglint-light"
 NETWORK = "mnas025"
@@ -29,7 +30,7 @@ FARS = {"image": "1e-2,1e-3,1e-4", "video": "1e-2,1e-3"}
 
 def parse_arguments() -> argparse.Namespace:
     """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--network", default=NETWORK, help="network to train, by its name in the configuration")
     parser.add_argument("--loss", default=LOSS, help="loss, by its name in the configuration")
     parser.add_argument("--output", default="build/demo", help="folder for feature files, scores and reports")

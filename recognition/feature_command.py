@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from common.budgets import TRACKS, BudgetError, Track, violations
+from common.commands import HelpFormatter
 from common.embedding import PRECISIONS, Embedder, select_device
 from common.errors import UserError
 from common.feature_writing import Work, look_through, write_features
@@ -56,9 +57,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
 
 
 def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
     add = parser.add_argument
     add("--input", default=f"./testdata-{kind}", help=f"folder with filelist.txt and the {kind}s that it lists")
     add(

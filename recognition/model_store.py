@@ -1,6 +1,7 @@
 """Trained networks on disk: ``PREFIX-%04d.safetensors``, named on every command line as ``PREFIX,EPOCH``.
 
-The file holds tensors only (safetensors cannot carry code) and, as metadata, the configuration that rebuilds the network.
+The file holds tensors only (safetensors cannot carry code) and, as metadata, the configuration that rebuilds the
+network.
 """
 
 from __future__ import annotations
@@ -93,7 +94,11 @@ def _saved_epochs(prefix: str) -> str:
 def _check_tensors(path: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
-        what = f"lacks {missing[0]} ({len(missing)} missing)" if missing else f"has unknown {extra[0]} ({len(extra)} extra)"
+        what = (
+            f"lacks {missing[0]} ({len(missing)} missing)"
+            if missing
+            else f"has unknown {extra[0]} ({len(extra)} extra)"
+        )
         raise UserError(f"{path}: {what}: its weights are not those of the network it names")
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:

@@ -10,6 +10,7 @@ from typing import Any
 from easydict import EasyDict
 
 from common.budgets import TRACKS, get_track
+from common.commands import HelpFormatter
 from recognition.configuration import SECTIONS, SETTINGS, load_sections, resolve
 
 # Settings with a flag, in the order of --help. Underscores become dashes.
@@ -51,7 +52,7 @@ def parse_options(arguments: Sequence[str]) -> RunOptions:
         prog="train.py",
         parents=[names],
         description="Train a face-recognition network; verifies and saves while it trains, continues with --resume.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     for key in FLAGS:
         _add_flag(parser, key, config[key])

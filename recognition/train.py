@@ -8,7 +8,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import run_command
+from common.commands import run_command
 from recognition.options import parse_options
 from recognition.trainer import train
 

@@ -2,8 +2,8 @@
 
     python tests/kill_and_resume.py --kills 20
 
-Uses the embedded data set (``make demo`` or ``python datasets/make_synthetic.py`` makes it). Too slow for the test suite,
-which kills a smaller run; run it after a change to checkpoints, the sampler or the feature writers.
+Uses the embedded data set (``make demo`` or ``python datasets/make_synthetic.py`` makes it). Too slow for the test
+suite, which kills a smaller run; run it after a change to checkpoints, the sampler or the feature writers.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="kills of each job")
     parser.add_argument("--steps", type=int, default=60, help="training steps")
     parser.add_argument("--seed", type=int, default=0, help="fixes the moments of the kills")
-    parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "kills", help="folder to work in, emptied first")
+    parser.add_argument(
+        "--scratch", type=Path, default=ROOT / "build" / "kills", help="folder to work in, emptied first"
+    )
     arguments = parser.parse_args()
     random.seed(arguments.seed)
     shutil.rmtree(arguments.scratch, ignore_errors=True)

@@ -12,7 +12,7 @@ from torch import nn
 
 import gen_image_feature
 from common.budgets import TRACKS, Track
-from common.errors import run_command
+from common.commands import run_command
 from common.feature_file import read_features
 from common.image import encode_jpeg
 from recognition import feature_command

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gen_video_feature
-from common.errors import run_command
+from common.commands import run_command
 from common.feature_file import read_features
 from common.image import encode_jpeg
 from recognition import feature_command

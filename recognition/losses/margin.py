@@ -13,8 +13,8 @@ cosface    (1, 0, 0.35)   Wang et al., "CosFace", CVPR 2018
 combined   (1, 0.3, 0.2)  Deng et al., "ArcFace", CVPR 2019, section 2.2
 =========  =============  ===========================================================
 
-As in the original, nothing special happens where ``phi = m1 * theta + m2`` passes pi and the cosine turns. That leaves a
-degenerate optimum: where every embedding is opposite to every weight, all cosines are -1 but the right one's is
+As in the original, nothing special happens where ``phi = m1 * theta + m2`` passes pi and the cosine turns. That leaves
+a degenerate optimum: where every embedding is opposite to every weight, all cosines are -1 but the right one's is
 cos(pi + m2) > -1, so all images are "classified" while all embeddings are equal. Large data sets do not fall into it,
 small ones do within a few hundred steps. ``monotonic`` closes it with the extension of Liu et al. ("SphereFace", CVPR
 2017, section 3.3): ``(-1)**k * cos(phi) - 2 * k`` with ``k = floor(phi / pi)``, which falls all the way.

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
-from common.errors import UserError, run_command, unknown_name
+from common.commands import run_command
+from common.errors import UserError, unknown_name
 from common.files import replacing, write_json
 from common.registry import Registry
 
@@ -25,8 +27,8 @@ def test_exit_status_and_one_line(capsys):
 
 
 def test_a_missing_file_is_one_line(capsys):
-    assert _run(lambda: open("/no/such/file") and None) == 2
-    assert capsys.readouterr().err == "error: /no/such/file: No such file or directory\n"
+    assert _run(lambda: os.listdir("/no/such/folder") and None) == 2
+    assert capsys.readouterr().err == "error: /no/such/folder: No such file or directory\n"
 
 
 def test_interrupt(capsys):
@@ -42,7 +44,7 @@ def test_a_bug_keeps_its_traceback():
 
 
 def test_a_reader_that_left_is_no_error():
-    code = "from common.errors import run_command\nrun_command(lambda: [print(i) for i in range(100000)] and None)"
+    code = "from common.commands import run_command\nrun_command(lambda: [print(i) for i in range(100000)] and None)"
     writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     writer.stdout.readline()
     writer.stdout.close()
@@ -59,9 +61,14 @@ def test_replacing_keeps_the_old_file_on_an_error(tmp_path):
     path = tmp_path / "a" / "file"
     with replacing(path) as file:
         file.write(b"old")
-    with pytest.raises(RuntimeError), replacing(path) as file:
-        file.write(b"new")
-        raise RuntimeError
+
+    def fails() -> None:
+        with replacing(path) as file:
+            file.write(b"new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 

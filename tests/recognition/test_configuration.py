@@ -110,7 +110,9 @@ def test_retired_keys_at_their_harmless_value_are_dropped(user_config):
 
 
 def test_what_the_user_leaves_out_comes_from_the_sample(user_config):
-    user_config("from easydict import EasyDict as edict\ndefault = edict(__import__('sample_config').default, lr=0.5)\n")
+    user_config(
+        "from easydict import EasyDict as edict\ndefault = edict(__import__('sample_config').default, lr=0.5)\n"
+    )
     merged = resolve("y2", "retina", "arcface")
     assert merged.lr == 0.5
     assert merged.net_name == "fmobilefacenet"

@@ -21,8 +21,12 @@ MARGINS = {
     "sphere-like": (1.35, 0.1, 0.05),
 }
 SETTINGS = {
-    **{"loss_s": 64.0, "loss_m1": 1.0, "loss_m2": 0.5, "loss_m3": 0.1},
-    **{"loss_monotonic": False, "fc7_no_bias": False},
+    "loss_s": 64.0,
+    "loss_m1": 1.0,
+    "loss_m2": 0.5,
+    "loss_m3": 0.1,
+    "loss_monotonic": False,
+    "fc7_no_bias": False,
 }
 
 
