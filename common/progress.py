@@ -8,7 +8,24 @@ from typing import Any
 
 from tqdm import tqdm
 
+QUIET_S = 1.0  # a job that ends sooner needs no bar
 LOG_INTERVAL_S = 10.0  # a log file is read by people, not animated
+
+
+class _Lines:
+    """Where a bar would be redrawn in place, writes each new state as a line of its own."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def write(self, text: str) -> None:
+        state = text.strip("\r\n ")
+        if state and state != self._last:
+            sys.stderr.write(state + "\n")
+            self._last = state
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def progress(
@@ -22,9 +39,9 @@ def progress(
         initial=initial,
         desc=label,
         unit=unit,
-        unit_scale=False,
+        delay=QUIET_S,
         dynamic_ncols=interactive,
-        ncols=None if interactive else 100,
+        ncols=None if interactive else 0,  # 0: figures without a bar
         mininterval=0.2 if interactive else LOG_INTERVAL_S,
-        leave=True,
+        file=None if interactive else _Lines(),
     )

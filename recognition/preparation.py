@@ -108,6 +108,11 @@ def open_dataset(config: EasyDict) -> FaceDataset:
         UserError: no such data set, or another number of identities than configured.
     """
     folder = Path(config.dataset_path)
+    if not folder.exists():
+        raise UserError(
+            f"{folder}: the data set {config.dataset!r} is not there: the README says where to get it or how to make it; "
+            "another place is set by dataset_path in config.py"
+        )
     print("image_size", list(config.image_shape[:2]))
     records = FaceRecords(folder)
     if not config.num_classes:
