@@ -129,6 +129,13 @@ dataset.synthetic.num_classes = 0  # as many as its property file says
 dataset.synthetic.image_shape = (112, 112, 3)
 dataset.synthetic.val_targets = ["heldout"]
 dataset.synthetic.loss_monotonic = True
+# Some two minutes on two cores: two threads train, and decode in between.
+dataset.synthetic.per_batch_size = 64
+dataset.synthetic.lr_policy = "cosine"
+dataset.synthetic.warmup_steps = 100
+dataset.synthetic.max_steps = 1000
+dataset.synthetic.verbose = 250
+dataset.synthetic.num_workers = 0
 
 # Real frames of YouTube Faces, split by person: python datasets/convert_ytf.py
 dataset.ytf = edict()
@@ -138,6 +145,12 @@ dataset.ytf.num_classes = 0
 dataset.ytf.image_shape = (112, 112, 3)
 dataset.ytf.val_targets = ["heldout"]
 dataset.ytf.loss_monotonic = True
+dataset.ytf.per_batch_size = 64
+dataset.ytf.lr_policy = "cosine"
+dataset.ytf.warmup_steps = 100
+dataset.ytf.max_steps = 1500
+dataset.ytf.verbose = 250
+dataset.ytf.num_workers = 0
 
 # Losses.
 loss = edict()
@@ -172,6 +185,15 @@ loss.combined.loss_s = 64.0
 loss.combined.loss_m1 = 1.0
 loss.combined.loss_m2 = 0.3
 loss.combined.loss_m3 = 0.2
+
+# Beyond the original: ArcFace for some hundred people, who crowd a sphere less than 93 431 do.
+loss.arcface_small = edict()
+loss.arcface_small.loss_name = "margin_softmax"
+loss.arcface_small.loss_s = 32.0
+loss.arcface_small.loss_m1 = 1.0
+loss.arcface_small.loss_m2 = 0.2
+loss.arcface_small.loss_m3 = 0.0
+loss.arcface_small.loss_monotonic = True
 
 # What a run does when no flag says otherwise.
 default = edict()

@@ -33,7 +33,7 @@ HELP = {
     "video_fps": "frames a second; the fewer, the more somebody moves from frame to frame",
     "pack_pairs": "pairs in heldout.bin, every other one of the same person",
     "pack_people": "people in heldout.bin, neither trained on nor in the tests",
-    "difficulty": "scales all that is not identity: pose, light, expression, occlusion, blur, noise",
+    "difficulty": "scales all that is not identity: pose, light, expression, occlusion, blur, noise; 1 is hard",
 }
 
 

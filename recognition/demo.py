@@ -22,8 +22,8 @@ from common.commands import HelpFormatter, run_command
 from common.errors import UserError
 
 TRACK = "deepglint-light"
-NETWORK = "mnas025"
-LOSS = "arcface"
+NETWORK = "m025"
+LOSS = "arcface_small"
 DATASET = "synthetic"
 FARS = {"image": "1e-2,1e-3,1e-4", "video": "1e-2,1e-3"}
 
@@ -38,11 +38,12 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def step(title: str, *command: str, makes: list[Path] | None = None, uses: list[Path] | None = None) -> None:
-    """Run one command of the toolbox, unless all it ``makes`` is there and newer than all it ``uses``."""
+    """Run one command of the toolbox from the root, unless all it ``makes`` is there and newer than all it ``uses``."""
     print(f"\n== {title}\n$ python {shlex.join(command)}", flush=True)
-    if makes and all(path.exists() for path in makes):
-        made = min(path.stat().st_mtime for path in makes)
-        if all(path.stat().st_mtime <= made for path in uses or []):
+    made, used = ([ROOT / path for path in paths or []] for paths in (makes, uses))
+    if made and all(path.exists() for path in made):
+        oldest = min(path.stat().st_mtime for path in made)
+        if all(path.stat().st_mtime <= oldest for path in used):
             print("up to date", flush=True)
             return
     status = subprocess.run([sys.executable, "-u", *command], cwd=ROOT, check=False).returncode
@@ -73,31 +74,28 @@ def main() -> None:
     """Run the steps and print the table."""
     arguments = parse_arguments()
     start = time.monotonic()
-    output = ROOT / arguments.output
-    output.mkdir(parents=True, exist_ok=True)
-    data = ROOT / "datasets" / DATASET
-    run = f"{arguments.network}-{arguments.loss}-{DATASET}"
-    model = f"models/{run}/model,1"
-    weights = ROOT / "models" / run / "model-0001.safetensors"
+    output = Path(arguments.output)
+    data = Path("datasets", DATASET)
+    names = ["--network", arguments.network, "--loss", arguments.loss, "--dataset", DATASET]
+    model = f"models/{arguments.network}-{arguments.loss}-{DATASET}/model,1"
+    weights = Path(model.replace(",1", "-0001.safetensors"))
+    gate_file = output / "gate.json"
 
     step("Make the embedded data set of procedural faces", "datasets/make_synthetic.py", "--output", str(data))
-    names = ["--network", arguments.network, "--loss", arguments.loss, "--dataset", DATASET]
     step("Train, verifying on people not trained on", "recognition/train.py", *names, "--track", TRACK, "--resume")
-    gate_file = output / "gate.json"
     step("Pass the gate", "common/flops_counter.py", "--model", model, "--track", TRACK, "--output", str(gate_file))
     scores = {}
     for kind, fars in FARS.items():
-        folder = data / f"{kind}s"
+        folder = str(data / f"{kind}s")
         features, score_file, report = (output / name for name in (f"{kind}.bin", f"{kind}.json", f"{kind}-report"))
-        writer = [f"gen_{kind}_feature.py", "--model", model, "--input", str(folder), "--output", str(features)]
-        step(f"Write the {kind} feature file", *writer, "--resume", makes=[features], uses=[weights])
-        scorer = ["eval/tar_far.py", "--features", str(features), "--labels", str(folder / "labels.txt"), "--far", fars]
-        outputs = ["--json", str(score_file), "--report", str(report)]
-        images = ["--images", str(folder)] if kind == "image" else []
-        step(f"Score the {kind} features", *scorer, *outputs, *images, makes=[score_file], uses=[features])
-        scores[kind] = json.loads(score_file.read_text())
+        writer = [f"gen_{kind}_feature.py", "--model", model, "--input", folder, "--output", str(features)]
+        step(f"Write the {kind} feature file", *writer, makes=[features], uses=[weights])
+        scorer = ["eval/tar_far.py", "--features", str(features), "--labels", f"{folder}/labels.txt", "--far", fars]
+        outputs = ["--json", str(score_file), "--report", str(report), "--images", folder]
+        step(f"Score the {kind} features", *scorer, *outputs, makes=[score_file], uses=[features])
+        scores[kind] = json.loads((ROOT / score_file).read_text())
 
-    print(f"\n{table(arguments.network, json.loads(gate_file.read_text()), scores)}")
+    print(f"\n{table(arguments.network, json.loads((ROOT / gate_file).read_text()), scores)}")
     for kind in FARS:
         print(f"report, {kind}s: {output / f'{kind}-report' / 'report.html'}")
     print(f"took {time.monotonic() - start:.0f} s")

@@ -110,7 +110,7 @@ def open_dataset(config: EasyDict) -> FaceDataset:
     folder = Path(config.dataset_path)
     if not folder.exists():
         raise UserError(
-            f"{folder}: the data set {config.dataset!r} is not there: the README says where to get it or how to make it; "
+            f"{folder}: there is no data set {config.dataset!r}: the README says where to get it or how to make it; "
             "another place is set by dataset_path in config.py"
         )
     print("image_size", list(config.image_shape[:2]))

@@ -53,18 +53,18 @@ class Options:
     """What to make. Everything here, and nothing else, decides the result."""
 
     seed: int = 0
-    train_people: int = 200
-    images_per_person: int = 18
+    train_people: int = 400
+    images_per_person: int = 9
     heldout_people: int = 60
-    heldout_images: int = 10
+    heldout_images: int = 8
     videos_per_person: int = 2
-    video_people: int = 40
-    video_frames: int = 12
+    video_people: int = 30
+    video_frames: int = 10
     video_fps: float = 5.0
     pack_pairs: int = 600
     pack_people: int = 30
     frames: bool = False
-    difficulty: float = 1.0
+    difficulty: float = 0.4
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""

@@ -16,6 +16,7 @@ Floats = NDArray[Any]  # float32 unless said otherwise
 
 FRAME_SIZE = 192
 YAW_LIMIT = 60.0
+WIDE_SHARE = 0.25  # of shots whose yaw is drawn evenly up to the limit
 SESSIONS = 6  # outings of a person: clothes and headgear are those of the session
 GARMENTS = ("t-shirt", "v-neck", "shirt", "jacket", "hoodie", "turtleneck")
 PATTERNS = ("plain", "plain", "stripes", "bars", "check", "print")
@@ -153,7 +154,7 @@ def sample_expression(rng: np.random.Generator, difficulty: float) -> Floats:
 def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session: int | None = None) -> Shot:
     """Shot number ``index`` of ``person``; ``difficulty`` scales the range of everything that is not identity.
 
-    Yaw is at most 60 degrees either way whatever the difficulty.
+    Yaw is at most 60 degrees either way whatever the difficulty, and reaches that at any.
     """
     rng = generator(person.seed, person.identity, index, STREAM_SHOT)
     u, n, d = rng.uniform, rng.normal, difficulty
@@ -161,9 +162,8 @@ def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session:
         session = int(rng.integers(SESSIONS))
     wear = sample_session(person, session, d)
     spread = min(d, 1.6)
-    yaw = float(
-        np.clip(n() * 22 * spread if u() < 0.75 else u(-YAW_LIMIT, YAW_LIMIT) * min(d, 1), -YAW_LIMIT, YAW_LIMIT)
-    )
+    wide = u() < WIDE_SHARE * min(d, 1)  # an easier set turns away less often, not less far
+    yaw = float(np.clip(u(-YAW_LIMIT, YAW_LIMIT) if wide else n() * 22 * spread, -YAW_LIMIT, YAW_LIMIT))
     pitch, roll = float(np.clip(n() * 8 * spread, -28, 28)), float(np.clip(n() * 7 * spread, -32, 32))
     expression = sample_expression(rng, d)
     blink = u()
