@@ -57,9 +57,9 @@ class Options:
     images_per_person: int = 9
     heldout_people: int = 60
     heldout_images: int = 8
-    videos_per_person: int = 2
+    videos_per_person: int = 3
     video_people: int = 30
-    video_frames: int = 10
+    video_frames: int = 8
     video_fps: float = 5.0
     pack_pairs: int = 600
     pack_people: int = 30
