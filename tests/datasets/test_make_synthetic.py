@@ -23,6 +23,7 @@ from datasets.synthetic_faces.render import sample_image
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = generate.Options(
+    difficulty=1.0,
     seed=5,
     train_people=3,
     images_per_person=2,
@@ -38,7 +39,7 @@ OPTIONS = generate.Options(
 FLAGS = [
     *("--seed", "5", "--train-people", "3", "--images-per-person", "2", "--heldout-people", "2"),
     *("--heldout-images", "2", "--videos-per-person", "2", "--video-people", "1", "--video-frames", "2"),
-    *("--pack-pairs", "6", "--pack-people", "2", "--frames"),
+    *("--pack-pairs", "6", "--pack-people", "2", "--frames", "--difficulty", "1"),
 ]
 
 

@@ -70,7 +70,12 @@ def data(tmp_path_factory):
 def options(data, tmp_path):
     def make(resume=False, track=None, root="models", **changes):
         settings = {"per_batch_size": 4, "max_steps": 11, "frequent": 1, "verbose": 4, "lr": 0.02, "num_workers": 0}
-        settings |= {"dataset_path": str(data), "models_root": str(tmp_path / root), "warmup_steps": 3}
+        settings |= {
+            "dataset_path": str(data),
+            "models_root": str(tmp_path / root),
+            "warmup_steps": 3,
+            "lr_policy": "step",
+        }
         config = resolve("tiny", "synthetic", "nsoftmax", **(settings | changes))
         return RunOptions(config, device="cpu", resume=resume, track=track)
 
