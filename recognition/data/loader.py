@@ -15,6 +15,7 @@ from recognition.data.dataset import Batch, FaceDataset
 from recognition.data.sampler import BatchSampler, random_stream
 
 GRACE_S = 90  # seconds; service managers and batch systems wait no longer between SIGTERM and SIGKILL
+SHIELDED = {signal.SIGINT, signal.SIGTERM}
 
 
 def load_batches(
@@ -37,7 +38,12 @@ def load_batches(
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # its own: the global random state must not depend on how often loading starts
     )
-    batches = iter(loader)
+    # The processes begin with these signals blocked, and so cannot be hit before they know what to do with them.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
+    try:
+        batches = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     while True:
         try:
             batch = next(batches)
@@ -82,6 +88,7 @@ def _start_worker(worker: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SHIELDED)
     cv2.setNumThreads(0)  # one core a process
 
 
