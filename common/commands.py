@@ -6,6 +6,7 @@ This is the one place where an error becomes a line on stderr and an exit status
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -30,7 +31,8 @@ def one_line(error: BaseException) -> str:
     """``error`` as one line for a user, with the file name of an ``OSError`` kept."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
-        return f"{place}{error.strerror}"
+        remedy = ": make room, then give the same command again" if error.errno == errno.ENOSPC else ""
+        return f"{place}{error.strerror}{remedy}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -30,7 +30,7 @@ from common.embedding import Embedder
 from common.errors import UserError
 from common.feature_file import FeatureWriter, Identity
 from common.file_list import FRAME_SUFFIX, FileList, frames_of, open_list
-from common.files import PathLike
+from common.files import PathLike, naming
 from common.image import decode_rgb, image_damage
 from common.progress import progress
 
@@ -277,7 +277,7 @@ def write_features(
     writer = FeatureWriter(output, rows, embedder.embedding_size, identity=identity, resume=resume)
     _announce(writer, resume)
     try:
-        with writer:
+        with naming(writer.path), writer:
             _write_rows(writer, listing, embedder, work)
     except BaseException:
         if writer.part.exists():

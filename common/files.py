@@ -28,6 +28,17 @@ def commit(part: PathLike, target: PathLike) -> None:
 
 
 @contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Name ``path`` in errors of the block that name no file: a failed write, as on a full disk, says only why."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+@contextlib.contextmanager
 def replacing(path: PathLike, mode: str = "wb", **kwargs: Any) -> Iterator[IO[Any]]:
     """Open a file beside ``path`` for writing and rename it to ``path`` when the block ends without an error.
 
@@ -37,7 +48,7 @@ def replacing(path: PathLike, mode: str = "wb", **kwargs: Any) -> Iterator[IO[An
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with open(part, mode, **kwargs) as file:
+        with naming(target), open(part, mode, **kwargs) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

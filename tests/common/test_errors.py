@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -29,6 +30,16 @@ def test_exit_status_and_one_line(capsys):
 def test_a_missing_file_is_one_line(capsys):
     assert _run(lambda: os.listdir("/no/such/folder") and None) == 2
     assert capsys.readouterr().err == "error: /no/such/folder: No such file or directory\n"
+
+
+def test_a_full_disk_names_the_file_and_the_remedy(tmp_path, capsys):
+    def fills():
+        with replacing(tmp_path / "model"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert _run(fills) == 2
+    line = f"error: {tmp_path}/model: No space left on device: make room, then give the same command again\n"
+    assert capsys.readouterr().err == line
 
 
 def test_interrupt(capsys):
