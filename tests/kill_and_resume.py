@@ -72,7 +72,7 @@ def check(what: str, same: bool) -> None:
 def training(scratch: Path, kills: int, steps: int) -> Path:
     """Train with and without kills; the folder of the model."""
     flags = f"--network {NETWORK} --loss arcface --dataset synthetic --max-steps {steps} --checkpoint-steps 3"
-    flags += f" --verbose {steps // 3} --frequent 1 --lr-policy step"
+    flags += f" --verbose {steps // 3} --frequent 1 --lr-policy step --warmup-steps 5"
     folders = {name: scratch / name / f"{NETWORK}-arcface-synthetic" for name in ("whole", "killed")}
     command = {name: ["recognition/train.py", *flags.split(), "--models-root", str(scratch / name)] for name in folders}
     start = time.monotonic()
