@@ -46,7 +46,12 @@ def step(title: str, *command: str, makes: list[Path] | None = None, uses: list[
         if all(path.stat().st_mtime <= oldest for path in used):
             print("up to date", flush=True)
             return
-    status = subprocess.run([sys.executable, "-u", *command], cwd=ROOT, check=False).returncode
+    process = subprocess.Popen([sys.executable, "-u", *command], cwd=ROOT)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # Ctrl-C reached it too, and it may have something to save
+        raise
     if status != 0:
         raise UserError(f"the step '{title}' ended with status {status}; run the demo again to continue from there")
 
