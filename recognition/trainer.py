@@ -54,18 +54,18 @@ def train(options: RunOptions) -> int:
     """
     folder = Path(options.config.models_root) / "-".join(options.config[key] for key in ("network", "loss", "dataset"))
     print("prefix", folder / "model", flush=True)
+    checkpoint = folder / "last.ckpt"
+    if checkpoint.exists() and not options.resume:
+        raise UserError(
+            f"{checkpoint}: there is a run: add --resume to continue it, or another --models-root for a new one"
+        )
+    trainer = Trainer(options, folder)  # before the folder is made: what is refused leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
     with _only_run_in(folder):
-        checkpoint = folder / "last.ckpt"
-        if checkpoint.exists() and not options.resume:
-            raise UserError(
-                f"{checkpoint}: there is a run: add --resume to continue it, or another --models-root for a new one"
-            )
-        if options.resume and not checkpoint.exists():
-            print(f"no checkpoint in {folder}: starting from the beginning", flush=True)
-        trainer = Trainer(options, folder)
         if checkpoint.exists():
             trainer.restore(checkpoint)
+        elif options.resume:
+            print(f"no checkpoint in {folder}: starting from the beginning", flush=True)
         if trainer.step >= trainer.last_step:
             print(f"the run is finished: {trainer.step} steps of {trainer.last_step} are done, models are in {folder}")
             return 0
@@ -92,7 +92,7 @@ class Trainer:
         network = build_network(config, options.track)
         self.dataset = open_dataset(config)
         classifier = create_classifier(config, config.num_classes, network.embedding_size)
-        if config.pretrained and not options.resume:
+        if config.pretrained and not (folder / "last.ckpt").exists():  # a checkpoint knows better
             load_pretrained(network, config.pretrained, config.pretrained_epoch)
         # Weights are drawn on the CPU, so that they are the same for every device.
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -293,9 +293,10 @@ def test_bf16_trains(options):
 
 def test_pretrained_weights_are_the_start(options, unbroken, tmp_path):
     prefix = str(unbroken / RUN / "model")
-    trainer = Trainer(options(pretrained=prefix, pretrained_epoch=1), tmp_path)
     source, _ = load_model(f"{prefix},1")
-    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), trainer.network.parameters(), strict=True))
+    for resume in (False, True):  # with nothing to resume, --resume begins like any other run
+        trainer = Trainer(options(resume, pretrained=prefix, pretrained_epoch=1), tmp_path)
+        assert all(torch.equal(a, b) for a, b in zip(source.parameters(), trainer.network.parameters(), strict=True))
     with pytest.raises(UserError, match=r"does not fit: head\.1\.bias is \(8,\) there and \(9,\)"):
         Trainer(options(pretrained=prefix, pretrained_epoch=1, emb_size=9), tmp_path)
     with pytest.raises(UserError, match="no such model"):
@@ -364,3 +365,9 @@ def test_printed_lines_are_the_originals(options, capfd):
     ):
         assert line in out
     assert err.splitlines()[0].startswith("INFO:root:Epoch[0] Batch [0-2]\tSpeed: ")
+
+
+def test_a_refused_run_leaves_nothing_behind(options, tmp_path):
+    with pytest.raises(UserError, match="fewer than"):
+        train(options(per_batch_size=1000))
+    assert not (tmp_path / "models").exists()
