@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.evaluating import evaluating
 
 PRECISIONS = ("float32", "bf16")
 
@@ -124,15 +125,3 @@ class Embedder:
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
         ):
             yield
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; each module gets its own mode back after it."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

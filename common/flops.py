@@ -35,7 +35,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from common.budgets import Track, violations
 from common.errors import UserError
+from common.evaluating import evaluating
 
 CONVOLUTION = "convolution"
 FULLY_CONNECTED = "fully connected"
@@ -127,7 +129,7 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 1
     weight = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     image = torch.zeros(input_shape, dtype=weight.dtype, device=weight.device)
     watcher = _Watcher(network, image)
-    with _evaluating(network), _looked_into(), watcher.locating(), torch.inference_mode(), watcher:
+    with evaluating(network), _looked_into(), watcher.locating(), torch.inference_mode(), watcher:
         output = network(image)
     if not isinstance(output, Tensor):
         raise UserError(f"the network puts out a {type(output).__name__}: expected one tensor of shape (N, D)")
@@ -150,23 +152,26 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 1
     )
 
 
+def budget_violations(report: FlopsReport, track: Track, file_bytes: int = 0) -> list[str]:
+    """What ``track`` forbids about a counted network, one sentence each; empty when it is admitted.
+
+    Args:
+        file_bytes: size of the file the network is kept in, which counts when it is larger than its tensors.
+    """
+    return violations(
+        track,
+        flops=report.flops,
+        model_bytes=max(report.model_bytes, file_bytes),
+        embedding=report.embedding,
+        number_type=report.number_type,
+    )
+
+
 def _number_type(network: nn.Module) -> str:
     """The weights' number types, without ``torch.``, joined by + where there are several."""
     tensors = [*network.parameters(), *network.buffers()]
     weights = {t.dtype for t in tensors if t.is_floating_point() or t.dtype in NUMBER_TYPES_OF_WEIGHTS}
     return "+".join(sorted(str(dtype).removeprefix("torch.") for dtype in weights)) or "float32"
-
-
-@contextlib.contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, every module's own mode after."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextlib.contextmanager

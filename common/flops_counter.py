@@ -14,10 +14,10 @@ from typing import Any
 if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.budgets import TRACKS, Track, get_track, violations
+from common.budgets import TRACKS, Track, get_track
 from common.commands import EXIT_OK, HelpFormatter, run_command
 from common.files import write_json
-from common.flops import FlopsReport, LayerCost, count_flops, flops_text
+from common.flops import FlopsReport, LayerCost, budget_violations, count_flops, flops_text
 
 EXIT_OVER_BUDGET = 1
 MIB = 1024**2
@@ -66,8 +66,7 @@ def as_json(subject: dict[str, str], report: FlopsReport, size: int, track: Trac
         "number_type": report.number_type,
     }
     if track is not None:
-        measured = {key: figures[key] for key in ("flops", "model_bytes", "embedding", "number_type")}
-        found = violations(track, **measured)
+        found = budget_violations(report, track, size)
         figures.update(track=track.name, fits=not found, violations=found)
     return figures
 

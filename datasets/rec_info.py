@@ -16,9 +16,10 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
 import numpy as np
 
 from common.commands import HelpFormatter, run_command
+from common.face_records import FaceRecords
 from common.image import decode_rgb, image_damage
 from common.progress import progress
-from common.recordio import FaceRecords, RecordError
+from common.recordio import RecordError
 from datasets.image_folder import ordered_map
 
 SHOWN_PROBLEMS = 10

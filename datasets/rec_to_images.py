@@ -14,9 +14,10 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.commands import HelpFormatter, run_command
+from common.face_records import FaceRecords
 from common.image import PNG_START, decode_rgb, image_damage
 from common.progress import progress
-from common.recordio import FaceRecords, RecordError
+from common.recordio import RecordError
 from datasets.crop_folder import write_image
 from datasets.journal import fingerprint, open_job, print_summary, read_manifest
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from common.alignment import CROP_SIZE
 from common.errors import UserError
+from common.face_records import identity_records
 from common.files import replacing, write_text
 from common.progress import progress
 from common.recordio import MAX_EXACT_LABEL, Header, RecordWriter, pack
@@ -76,15 +77,8 @@ def _write_records(rec: Path, samples: Sequence[Sample], recipe: CropRecipe, jou
             reason = _first_reason(journal)
             journal.discard()
             raise UserError(f"{recipe.root}: no image could be used; {reason}")
-        for tail_key, payload in _identity_records(starts, key)[writer.count - (key - 1) :]:
+        for tail_key, payload in identity_records(starts, key)[writer.count - (key - 1) :]:
             writer.write(tail_key, payload)
-
-
-def _identity_records(starts: list[int], end: int) -> list[tuple[int, bytes]]:
-    """``(key, payload)`` of the records after the images: the key range of each person, then record 0."""
-    ranges = zip(starts, [*starts[1:], end], strict=True)
-    records = [(end + i, pack((0, key_range, end + i, 0), b"")) for i, key_range in enumerate(ranges)]
-    return [*records, (0, pack((0, (end, end + len(starts)), 0, 1), b""))]
 
 
 def _first_reason(journal: Journal) -> str:

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from common.budgets import TRACKS, BudgetError, Track, violations
+from common.budgets import TRACKS, BudgetError, Track
 from common.commands import HelpFormatter
 from common.embedding import PRECISIONS, Embedder, select_device
 from common.errors import UserError
 from common.feature_writing import Work, look_through, write_features
-from common.flops import count_flops
-from recognition.model_store import load_model
+from common.flops import budget_violations, count_flops
+from recognition.model_store import load_model, model_path, parse_model
 
 IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say: the challenge's
 
@@ -41,7 +41,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
         raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained}")
     track = TRACKS[args.track] if args.track else None
     if track:
-        _gate(track, network, height, width)
+        _gate(track, args.model, network, height, width)
     embedder = Embedder(network, device=device, batch_size=args.batch_size, precision=args.precision)
     listing = look_through(args.input, videos=kind == "video")
     _warn_of_rows(track, len(listing.names))
@@ -104,16 +104,10 @@ def _image_size(text: str) -> tuple[int, int]:
     return int(parts[1]), int(parts[2])
 
 
-def _gate(track: Track, network: nn.Module, height: int, width: int) -> None:
-    """Raise :class:`BudgetError` when ``network`` is over the budget of ``track``."""
+def _gate(track: Track, model: str, network: nn.Module, height: int, width: int) -> None:
+    """Raise :class:`BudgetError` when ``network``, kept as ``model``, is over the budget of ``track``."""
     report = count_flops(network, (1, 3, height, width))
-    found = violations(
-        track,
-        flops=report.flops,
-        model_bytes=report.model_bytes,
-        embedding=report.embedding,
-        number_type=report.number_type,
-    )
+    found = budget_violations(report, track, model_path(*parse_model(model)).stat().st_size)
     if found:
         raise BudgetError("; ".join(found))
 

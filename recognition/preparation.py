@@ -11,11 +11,11 @@ import torch
 from easydict import EasyDict
 from torch import nn
 
-from common.budgets import BudgetError, get_track, violations
+from common.budgets import BudgetError, get_track
 from common.embedding import select_device
 from common.errors import UserError
-from common.flops import count_flops, flops_text
-from common.recordio import FaceRecords
+from common.face_records import FaceRecords
+from common.flops import budget_violations, count_flops, flops_text
 from recognition.data.dataset import FaceDataset
 from recognition.model_store import load_model
 from recognition.networks import FaceNetwork, create_network
@@ -75,8 +75,7 @@ def build_network(config: EasyDict, track: str | None) -> FaceNetwork:
     report = count_flops(network)
     print(f"Network FLOPs: {flops_text(report.flops)}", flush=True)
     if budget:
-        figures = {name: getattr(report, name) for name in ("flops", "model_bytes", "embedding", "number_type")}
-        found = violations(budget, **figures)
+        found = budget_violations(report, budget)
         if found:
             raise BudgetError(f"network {config.network} is refused: {'; '.join(found)}")
     return network

@@ -1,5 +1,6 @@
 """The image track's command: flags, the gate, errors, and its rows against a naive float64 loop."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,8 @@ def images(tmp_path):
 @pytest.fixture
 def command(images, tmp_path, monkeypatch):
     """Runs the command with a tiny network; gives its exit status."""
+    monkeypatch.chdir(tmp_path)
+    Path("m-0001.safetensors").touch()  # of which the gate reads the size
     config = {"image_shape": [112, 112, 3]}
     monkeypatch.setattr(feature_command, "load_model", lambda text: (Tiny(), {**config, "name": text}))
 
@@ -82,7 +85,7 @@ def test_rows_equal_the_definition_and_the_mirror_is_on(command, images, tmp_pat
     assert "f.bin: 5 rows of 6 float32, complete and checked" in capsys.readouterr().out
     assert command("--no-flip", "--batch_size", "2", "--num-workers", "0") == 0
     np.testing.assert_allclose(read_features(tmp_path / "f.bin"), naive_rows(images, False), atol=2e-6)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.bin", "images"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.bin", "images", "m-0001.safetensors"]
 
 
 def test_a_network_over_the_budget_is_refused_before_any_work(command, tmp_path, monkeypatch, capsys):
@@ -93,6 +96,15 @@ def test_a_network_over_the_budget_is_refused_before_any_work(command, tmp_path,
     assert "exceeds the limit 100 of deepglint-light by" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "f.bin").exists()
+
+
+def test_a_file_over_the_budget_is_refused_like_its_tensors(command, tmp_path, capsys):
+    limit = TRACKS["deepglint-light"].model_bytes
+    os.truncate(tmp_path / "m-0001.safetensors", limit + 1)
+    assert command("--track", "deepglint-light") == 1
+    assert f"model size {limit + 1} bytes exceeds the limit {limit}" in capsys.readouterr().err
+    os.truncate(tmp_path / "m-0001.safetensors", limit)
+    assert command("--track", "deepglint-light") == 0
 
 
 def test_a_local_list_is_written_and_called_no_submission(command, tmp_path, monkeypatch, capsys):

@@ -51,6 +51,8 @@ def videos(tmp_path):
 @pytest.fixture
 def command(videos, tmp_path, monkeypatch):
     """Runs the command with a tiny network; gives its exit status."""
+    monkeypatch.chdir(tmp_path)
+    Path("m-0001.safetensors").touch()  # of which the gate reads the size
     monkeypatch.setattr(feature_command, "load_model", lambda text: (Tiny(), {"image_shape": [112, 112, 3]}))
 
     def run(*flags: str) -> int:

@@ -22,6 +22,7 @@ import numpy as np
 
 from common.alignment import CROP_SIZE
 from common.errors import UserError
+from common.face_records import identity_records
 from common.files import replacing, write_text
 from common.image import encode_jpeg
 from common.progress import progress
@@ -236,9 +237,8 @@ def _write_train(train: Sequence[Piece], output: Path) -> None:
                 writer.write(key, pack(Header(0, label, key, 0), jpeg))
                 listing.write(f"1\ttrain/{piece.picture(number)}.jpg\t{label}\n")
                 key += 1
-        for tail_key, first, end in zip(range(key, key + len(starts)), starts, [*starts[1:], key], strict=True):
-            writer.write(tail_key, pack((0, (first, end), tail_key, 0), b""))
-        writer.write(0, pack((0, (key, key + len(starts)), 0, 1), b""))
+        for tail_key, payload in identity_records(starts, key):
+            writer.write(tail_key, payload)
     write_text(output / "property", f"{len(train)},{CROP_SIZE},{CROP_SIZE}\n")
 
 

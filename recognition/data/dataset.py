@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from common.errors import UserError
+from common.face_records import FaceRecords
 from common.image import decode_rgb, image_damage
-from common.recordio import FaceRecords
 
 LISTED = 10  # bad images named in one line
 

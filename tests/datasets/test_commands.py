@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from common.alignment import ARCFACE_TEMPLATE, align
+from common.face_records import FaceRecords
 from common.image import encode_jpeg, read_rgb
-from common.recordio import FaceRecords
 from common.verification_pack import read_pack
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.face_records import FaceRecords
 from common.image import read_rgb
-from common.recordio import FaceRecords
 from common.verification_pack import read_pack
 from datasets.journal import fingerprint, open_job
 from datasets.synthetic_faces import generate

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.face_records import FaceRecords
 from common.image import encode_jpeg
-from common.recordio import FaceRecords
 from datasets.face_crops import CropRecipe, Skip
 from datasets.image_folder import person_samples
 from datasets.journal import open_job

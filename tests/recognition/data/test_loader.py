@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from common.errors import UserError
+from common.face_records import FaceRecords
 from common.image import decode_rgb, encode_jpeg
-from common.recordio import FaceRecords, Header, RecordWriter, pack
+from common.recordio import Header, RecordWriter, pack
 from recognition.data.dataset import BadImage, FaceDataset
 from recognition.data.loader import load_batches, mirror_choice, to_network_input
 from recognition.data.sampler import BatchSampler
