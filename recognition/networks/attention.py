@@ -1,0 +1,60 @@
+"""Attention blocks: a gate between 0 and 1 on each channel or position of a map, computed from the map itself."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recognition.networks.base import require, require_count
+from recognition.networks.layers import BatchNorm, activation, named
+
+
+class ChannelAttention(nn.Module):
+    """Gate each channel by its mean and its maximum (Woo et al. 2018, arXiv 1807.06521, equation 2).
+
+    Both summaries go through the same two layers, of which the first keeps ``channels / reduction`` numbers.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, act: str = "relu") -> None:
+        super().__init__()
+        require_count("reduction", reduction)
+        hidden = max(channels // reduction, 1)
+        self.mlp = named(
+            conv1=nn.Conv2d(channels, hidden, 1), relu1=activation(act, hidden), conv2=nn.Conv2d(hidden, channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) gated; same shape."""
+        means, peaks = F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1)  # (N, C, 1, 1)
+        return x * torch.sigmoid(self.mlp(means) + self.mlp(peaks))
+
+
+class SpatialAttention(nn.Module):
+    """Gate each position by the mean and the maximum over channels around it (arXiv 1807.06521, equation 3).
+
+    The batch norm behind the convolution is the authors' program's; the paper does not draw it.
+    """
+
+    def __init__(self, kernel: int = 7, bn_mom: float = 0.9) -> None:
+        super().__init__()
+        require_count("kernel", kernel)
+        require(kernel % 2 == 1, "kernel", kernel, "an odd number, so that the map keeps its size")
+        self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
+        self.bn = BatchNorm(1, bn_mom=bn_mom)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) gated; same shape."""
+        summaries = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1)  # (N, 2, H, W)
+        return x * torch.sigmoid(self.bn(self.conv(summaries)))
+
+
+class CBAM(nn.Sequential):
+    """Convolutional block attention module: channel attention, then spatial (Woo et al. 2018, arXiv 1807.06521)."""
+
+    def __init__(
+        self, channels: int, *, reduction: int = 16, kernel: int = 7, act: str = "relu", bn_mom: float = 0.9
+    ) -> None:
+        super().__init__()
+        self.channel = ChannelAttention(channels, reduction, act)
+        self.spatial = SpatialAttention(kernel, bn_mom)
