@@ -1,0 +1,210 @@
+"""A network as an ONNX model: the bytes of a file that other programs run.
+
+The exporter is PyTorch's tracing one, not the newer ``torch.export`` one: for these networks it writes one ONNX node for
+one layer (the newer one surrounds each batch norm with shape arithmetic), takes any opset, and needs a tenth of the
+time, which counts where a network is exported at the start of a run. What a trace can get wrong, a batch size that is
+baked in, is looked for in the finished graph.
+
+Batch norms stay nodes of their own: folded into a convolution they would give it a bias, and the official count of
+FLOPs would change. Whoever runs the model folds them while loading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.errors import UserError
+from common.evaluating import evaluating
+from common.extras import require
+
+INPUT, OUTPUT, BATCH = "data", "fc1", "N"  # names in the model; MXNet's for the first two
+IMAGE_SHAPE = (3, 112, 112)
+OPSET = 17  # the first with LayerNormalization; runtimes of 2022 and later know it
+OPSETS = range(13, 21)  # from the first that can quantise a channel at a time to the last the exporter writes
+PIXEL_MEAN, PIXEL_SCALE = 127.5, 0.0078125  # (x - mean) * scale is what a network with its pre-processing outside takes
+
+
+def export_onnx(
+    network: nn.Module,
+    *,
+    normalise_inside: bool = True,
+    opset: int = OPSET,
+    config: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The ONNX model of ``network``, float32, with input ``data`` (N, 3, 112, 112) and output ``fc1`` (N, D).
+
+    N is free. Initialisers are called as in ``network.state_dict()``. The same network gives the same bytes. The
+    metadata says what :mod:`common.onnx_model` reads: see :func:`describe`.
+
+    Args:
+        network: takes (N, 3, 112, 112) RGB 0..255; it is left as it was.
+        normalise_inside: False: the model takes pixels that are already ``(x - 127.5) / 128``.
+        config: the settings that rebuild the network, kept as metadata.
+
+    Raises:
+        UserError: the exporter knows no ONNX operator for something the network does, the network's computation depends
+            on the size of the batch it was traced with, or its pre-processing cannot be left out.
+    """
+    onnx = require("onnx", extra="onnx")
+    if opset not in OPSETS:
+        raise UserError(f"opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}")
+    network = _plain_copy(network if normalise_inside else _without_normalisation(network))
+    model = onnx.load_from_string(_trace(network, opset))
+    _tidy(model.graph)
+    _require_free_batch(model)
+    model.producer_name, model.producer_version = "lightweight-face-recognition", ""
+    onnx.helper.set_model_props(model, describe(network, normalise_inside, opset, config))
+    return model.SerializeToString(deterministic=True)
+
+
+def describe(
+    network: nn.Module, normalise_inside: bool, opset: int, config: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """The metadata of an exported model.
+
+    ``config``: JSON of the settings; ``input_mean`` and ``input_scale``: what is to be done to pixels 0..255 before
+    they are given to the model, ``(x - mean) * scale`` (0 and 1: nothing); ``color_order``, ``number_type``, ``opset``;
+    ``weights_sha256``: of names, shapes and values of all tensors, whatever the pre-processing.
+    """
+    mean, scale = (0.0, 1.0) if normalise_inside else (PIXEL_MEAN, PIXEL_SCALE)
+    return {
+        "config": json.dumps(dict(config or {}), sort_keys=True, default=str),
+        "normalisation": "inside" if normalise_inside else "outside",
+        "input_mean": repr(mean),
+        "input_scale": repr(scale),
+        "color_order": "RGB",
+        "number_type": "float32",
+        "opset": str(opset),
+        "weights_sha256": weights_sha256(network),
+    }
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """SHA-256 over name, number type, shape and bytes of every tensor of ``network``, sorted by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _without_normalisation(network: nn.Module) -> nn.Module:
+    """``network``, sharing its weights, taking normalised pixels."""
+    normalise = getattr(network, "normalise", None)
+    if normalise is None:
+        raise UserError(
+            f"a {type(network).__name__} has its pre-processing among its layers: it cannot be left outside; "
+            "export it with the normalisation inside"
+        )
+    if not normalise:
+        raise UserError("this network takes pixels 0..255 as they are: export it with the normalisation inside")
+    outside = copy.copy(network)
+    outside.normalise = False  # type: ignore[assignment]
+    return outside
+
+
+def _plain_copy(network: nn.Module) -> nn.Module:
+    """``network`` itself when it is float32 on the CPU, else a copy that is."""
+    tensors = [*network.parameters(), *network.buffers()]
+    if any(tensor.is_meta for tensor in tensors):
+        raise UserError("a network without values (on the meta device) cannot be exported")
+    if all(t.device.type == "cpu" and t.dtype in (torch.float32, torch.int64) for t in tensors):
+        return network
+    return copy.deepcopy(network).cpu().float()
+
+
+class _Whole(nn.Module):
+    """The module given to the exporter.
+
+    It merges weights whose *values* are equal, as those of fresh batch norms are, unless the outermost module is in
+    training; so the outermost module is this one, which has no layers of its own that would notice.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, data: Tensor) -> Tensor:
+        return self.network(data)
+
+
+def _trace(network: nn.Module, opset: int) -> bytes:
+    """The exporter's own model."""
+    file = io.BytesIO()
+    images = torch.zeros((2, *IMAGE_SHAPE))  # a batch of 1 could be taken for a constant
+    with evaluating(network), _quiet(), torch.no_grad():
+        whole = _Whole(network)
+        whole.training = True
+        try:
+            torch.onnx.export(
+                whole,
+                (images,),
+                file,
+                dynamo=False,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: BATCH}, OUTPUT: {0: BATCH}},
+                opset_version=opset,
+                training=torch.onnx.TrainingMode.PRESERVE,
+                do_constant_folding=False,  # with it, layers are folded into each other
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"cannot be exported with opset {opset}: {reason}") from None
+    return file.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of the tracer's, and no fused transformer layers, for which there is no ONNX operator."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _tidy(graph: Any) -> None:
+    """Give weights their names in the network, drop nodes that do nothing, and reshape weights here and not there."""
+    prefix = "network."
+    for tensor in graph.initializer:
+        new = tensor.name.removeprefix(prefix)
+        if new != tensor.name:
+            _rename(graph, tensor.name, new)
+            tensor.name = new
+
+
+def _rename(graph: Any, old: str, new: str) -> None:
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name == old:
+                node.input[position] = new
+
+
+def _require_free_batch(model: Any) -> None:
+    """Raise unless the shapes inside follow the size of the batch: a baked size contradicts one of two."""
+    import onnx
+
+    for batch in (1, 7):
+        fixed = onnx.ModelProto()
+        fixed.CopyFrom(model)
+        fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+        fixed.graph.output[0].type.tensor_type.shape.dim[0].dim_value = batch
+        try:
+            onnx.shape_inference.infer_shapes(fixed, check_type=True, strict_mode=True, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"the network computes with the size of the batch: it cannot be exported ({reason})") from None
