@@ -63,7 +63,8 @@ SETTINGS: dict[str, Setting] = {
     "loss": Setting(str, "loss, by its name in the configuration"),
     # The network.
     "net_name": Setting(str, "family of the network: a file of recognition/networks"),
-    "num_layers": Setting(int, "depth of the residual family", minimum=1),
+    "num_layers": Setting(int, "depth of the residual and densely connected families", minimum=1),
+    "densenet_dropout": Setting(float, "share of new maps a densely connected layer drops in training", minimum=0),
     "emb_size": Setting(int, "width of the embedding", minimum=1),
     "bn_mom": Setting(float, "share of the old running statistics that batch norm keeps", minimum=0),
     "net_se": Setting(int, "1: squeeze-and-excitation in every unit", choices=(0, 1)),
@@ -71,6 +72,11 @@ SETTINGS: dict[str, Setting] = {
     "net_unit": Setting(int, "kind of residual unit", minimum=1),
     "net_input": Setting(int, "kind of input stem", choices=(0, 1, 2)),
     "net_blocks": Setting(list, "blocks in each stage of the mobile family"),
+    "net_units": Setting(list, "units in each stage of the residual family; empty: as num_layers says"),
+    "net_widths": Setting(list, "channels of the first layer or stage and of those that follow"),
+    "net_expansions": Setting(list, "channels inside a block over those outside, a stage"),
+    "net_kernels": Setting(list, "kernel of the depthwise or second convolution, a stage"),
+    "net_attention": Setting(str, "attention at the end of every block", choices=("none", "se", "cbam")),
     "net_output": Setting(str, "output head"),
     "net_multiplier": Setting(float, "factor on the channels", minimum=0),
     # The data.

@@ -6,8 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.errors import unknown_name
 from recognition.networks.base import require, require_count
-from recognition.networks.layers import BatchNorm, activation, named
+from recognition.networks.layers import BatchNorm, SqueezeExcite, activation, named
+
+ATTENTIONS = ("none", "se", "cbam")  # what net_attention may ask for
 
 
 class ChannelAttention(nn.Module):
@@ -58,3 +61,12 @@ class CBAM(nn.Sequential):
         super().__init__()
         self.channel = ChannelAttention(channels, reduction, act)
         self.spatial = SpatialAttention(kernel, bn_mom)
+
+
+def make_attention(name: str, channels: int, *, act: str, bn_mom: float) -> dict[str, nn.Module]:
+    """The block that ``net_attention`` asks for under the name its tensors get; nothing for ``none``."""
+    if name not in ATTENTIONS:
+        raise unknown_name("attention (net_attention)", name, ATTENTIONS)
+    if name == "none":
+        return {}
+    return {name: SqueezeExcite(channels, act) if name == "se" else CBAM(channels, bn_mom=bn_mom)}

@@ -90,6 +90,23 @@ def require_count(setting: str, value: object, least: int = 1) -> None:
     require(isinstance(value, int) and value >= least, setting, value, f"a whole number of at least {least}")
 
 
+def require_numbers(setting: str, values: object, count: int, meaning: str, *, least: float = 1) -> None:
+    """Stop unless ``values`` are ``count`` numbers of at least ``least``, whole ones where ``least`` is an int."""
+    whole = isinstance(least, int)
+    expected = f"{count} {'whole ' if whole else ''}numbers of at least {least:g}: {meaning}"
+    require(isinstance(values, (list, tuple)) and len(values) == count, setting, values, expected)
+    for value in values:  # type: ignore[attr-defined]
+        fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value >= least
+        require(fits, setting, values, expected)
+
+
+def require_kernels(values: object, meaning: str) -> None:
+    """Stop unless ``values`` are the kernels of four stages, each of a size that keeps a map in place."""
+    kernels = (3, 5, 7)
+    good = isinstance(values, (list, tuple)) and len(values) == 4 and all(value in kernels for value in values)
+    require(good, "net_kernels", values, f"4 numbers out of {', '.join(map(str, kernels))}: {meaning}")
+
+
 def scaled(channels: int, multiplier: float) -> int:
     """``channels`` times ``net_multiplier``, rounded down as the original does; an error when nothing is left."""
     require(isinstance(multiplier, (int, float)) and multiplier > 0, "net_multiplier", multiplier, "a number above 0")

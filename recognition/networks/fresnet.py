@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
 from torch import Tensor, nn
 
 from common.errors import UserError
-from recognition.networks.base import NETWORKS, FaceNetwork, require
+from recognition.networks.attention import make_attention
+from recognition.networks.base import NETWORKS, FaceNetwork, require, require_kernels, require_numbers
 from recognition.networks.heads import make_head
 from recognition.networks.layers import (
     BatchNorm,
-    SqueezeExcite,
     activation,
     convolution,
     initialise_gaussian_out,
@@ -37,82 +41,104 @@ UNITS = {
     200: (3, 24, 36, 3),
     269: (3, 30, 48, 8),
 }
-WIDTHS = (64, 64, 128, 256, 512)  # of the first layer and of the four stages
 
 
-class UnitV1(nn.Module):
+class UnitShape(NamedTuple):
+    """What a unit is made of."""
+
+    inputs: int
+    middle: int  # channels between its two convolutions
+    outputs: int
+    kernel: int  # of its second convolution; the first is 3x3
+    stride: int
+    attention: str
+    act: str
+    bn_mom: float
+
+    def batch_norm(self, channels: int) -> BatchNorm:
+        """A batch norm as all units use it."""
+        return BatchNorm(channels, bn_mom=self.bn_mom)
+
+
+class Unit(nn.Module):
+    """What the three kinds of unit share: the attention on what they add, and the shortcut of a changed shape."""
+
+    def add_attention(self, s: UnitShape) -> None:
+        """Make the attention, under the name that its tensors carry."""
+        self.attention = s.attention
+        for name, block in make_attention(s.attention, s.outputs, act=s.act, bn_mom=s.bn_mom).items():
+            self.add_module(name, block)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) behind the attention; same shape."""
+        return x if self.attention == "none" else self.get_submodule(self.attention)(x)
+
+
+class UnitV1(Unit):
     """Convolution, norm, activation, convolution, norm; added, then activation.
 
     ``late_stride`` moves the stride to the second convolution.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, stride: int, *, late_stride: bool, act: str, se: bool, bn_mom: float
-    ) -> None:
+    def __init__(self, s: UnitShape, *, late_stride: bool) -> None:
         super().__init__()
-        first, second = (1, stride) if late_stride else (stride, 1)
-        self.conv1 = convolution(inputs, outputs, 3, first)
-        self.bn1 = BatchNorm(outputs, bn_mom=bn_mom)
-        self.relu1 = activation(act, outputs)
-        self.conv2 = convolution(outputs, outputs, 3, second)
-        self.bn2 = BatchNorm(outputs, bn_mom=bn_mom)
-        self.se = SqueezeExcite(outputs, act) if se else None
-        self.conv1sc = convolution(inputs, outputs, 1, stride) if stride > 1 else None
-        self.sc = BatchNorm(outputs, bn_mom=bn_mom) if stride > 1 else None
-        self.relu3 = activation(act, outputs)
+        first, second = (1, s.stride) if late_stride else (s.stride, 1)
+        self.conv1 = convolution(s.inputs, s.middle, 3, first)
+        self.bn1 = s.batch_norm(s.middle)
+        self.relu1 = activation(s.act, s.middle)
+        self.conv2 = convolution(s.middle, s.outputs, s.kernel, second)
+        self.bn2 = s.batch_norm(s.outputs)
+        self.add_attention(s)
+        self.conv1sc = convolution(s.inputs, s.outputs, 1, s.stride) if s.stride > 1 else None
+        self.sc = s.batch_norm(s.outputs) if s.stride > 1 else None
+        self.relu3 = activation(s.act, s.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        out = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        if self.se is not None:
-            out = self.se(out)
+        out = self.attend(self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x))))))
         shortcut = x if self.conv1sc is None or self.sc is None else self.sc(self.conv1sc(x))
         return self.relu3(out + shortcut)
 
 
-class UnitV2(nn.Module):
+class UnitV2(Unit):
     """Pre-activation: norm, activation, convolution, twice; a changed shape's shortcut starts at the activation."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, *, act: str, se: bool, bn_mom: float) -> None:
+    def __init__(self, s: UnitShape) -> None:
         super().__init__()
-        self.bn1 = BatchNorm(inputs, bn_mom=bn_mom)
-        self.relu1 = activation(act, inputs)
-        self.conv1 = convolution(inputs, outputs, 3, stride)
-        self.bn2 = BatchNorm(outputs, bn_mom=bn_mom)
-        self.relu2 = activation(act, outputs)
-        self.conv2 = convolution(outputs, outputs, 3)
-        self.se = SqueezeExcite(outputs, act) if se else None
-        self.sc = convolution(inputs, outputs, 1, stride) if stride > 1 else None
+        self.bn1 = s.batch_norm(s.inputs)
+        self.relu1 = activation(s.act, s.inputs)
+        self.conv1 = convolution(s.inputs, s.middle, 3, s.stride)
+        self.bn2 = s.batch_norm(s.middle)
+        self.relu2 = activation(s.act, s.middle)
+        self.conv2 = convolution(s.middle, s.outputs, s.kernel)
+        self.add_attention(s)
+        self.sc = convolution(s.inputs, s.outputs, 1, s.stride) if s.stride > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         active = self.relu1(self.bn1(x))
-        out = self.conv2(self.relu2(self.bn2(self.conv1(active))))
-        if self.se is not None:
-            out = self.se(out)
+        out = self.attend(self.conv2(self.relu2(self.bn2(self.conv1(active)))))
         return out + (x if self.sc is None else self.sc(active))
 
 
-class UnitV3(nn.Module):
+class UnitV3(Unit):
     """Norm, convolution, norm, activation, convolution of the stride, norm: ArcFace's "improved" unit."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, *, act: str, se: bool, bn_mom: float) -> None:
+    def __init__(self, s: UnitShape) -> None:
         super().__init__()
-        self.bn1 = BatchNorm(inputs, bn_mom=bn_mom)
-        self.conv1 = convolution(inputs, outputs, 3)
-        self.bn2 = BatchNorm(outputs, bn_mom=bn_mom)
-        self.relu1 = activation(act, outputs)
-        self.conv2 = convolution(outputs, outputs, 3, stride)
-        self.bn3 = BatchNorm(outputs, bn_mom=bn_mom)
-        self.se = SqueezeExcite(outputs, act) if se else None
-        self.conv1sc = convolution(inputs, outputs, 1, stride) if stride > 1 else None
-        self.sc = BatchNorm(outputs, bn_mom=bn_mom) if stride > 1 else None
+        self.bn1 = s.batch_norm(s.inputs)
+        self.conv1 = convolution(s.inputs, s.middle, 3)
+        self.bn2 = s.batch_norm(s.middle)
+        self.relu1 = activation(s.act, s.middle)
+        self.conv2 = convolution(s.middle, s.outputs, s.kernel, s.stride)
+        self.bn3 = s.batch_norm(s.outputs)
+        self.add_attention(s)
+        self.conv1sc = convolution(s.inputs, s.outputs, 1, s.stride) if s.stride > 1 else None
+        self.sc = s.batch_norm(s.outputs) if s.stride > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        out = self.bn3(self.conv2(self.relu1(self.bn2(self.conv1(self.bn1(x))))))
-        if self.se is not None:
-            out = self.se(out)
+        out = self.attend(self.bn3(self.conv2(self.relu1(self.bn2(self.conv1(self.bn1(x)))))))
         return out + (x if self.conv1sc is None or self.sc is None else self.sc(self.conv1sc(x)))
 
 
@@ -126,6 +152,11 @@ def fresnet(
     net_unit: int = 3,
     net_input: int = 1,
     net_se: int = 0,
+    net_units: Sequence[int] = (),
+    net_widths: Sequence[int] = (64, 64, 128, 256, 512),
+    net_expansions: Sequence[float] = (1, 1, 1, 1),
+    net_kernels: Sequence[int] = (3, 3, 3, 3),
+    net_attention: str = "none",
     bn_mom: float = 0.9,
 ) -> FaceNetwork:
     """A residual network of ``num_layers``.
@@ -134,7 +165,12 @@ def fresnet(
         net_unit: 1 classic, 2 pre-activation, 3 ArcFace's unit.
         net_input: 0 first convolution 7x7 of stride 2; 1 3x3 of stride 1; 2 the same behind a batch norm of the raw
             pixels. Units of version 1 have the stride in their first convolution for 0, else in their second.
-        net_se: 1 adds squeeze-and-excitation to every unit.
+        net_se: 1 adds squeeze-and-excitation to every unit, as ``net_attention = "se"`` does.
+        net_units: units of the four stages; empty: those that ``num_layers`` names.
+        net_widths: channels of the first convolution and of the four stages.
+        net_expansions: channels between a unit's two convolutions over those it puts out, a stage.
+        net_kernels: of a unit's second convolution, a stage.
+        net_attention: ``none``, ``se`` or ``cbam`` at the end of every unit, before it is added.
     """
     if num_layers not in UNITS:
         known = ", ".join(str(number) for number in UNITS)
@@ -142,27 +178,43 @@ def fresnet(
     require(net_unit in (1, 2, 3), "net_unit", net_unit, "1 (classic), 2 (pre-activation) or 3 (ArcFace's)")
     require(net_input in (0, 1, 2), "net_input", net_input, "0 (7x7, stride 2), 1 (3x3) or 2 (batch norm, 3x3)")
     require(net_se in (0, 1), "net_se", net_se, "0 (none) or 1 (squeeze-and-excitation)")
+    clash = bool(net_se) and net_attention not in ("none", "se")
+    require(not clash, "net_attention", net_attention, "'se', which net_se = 1 asks for, or net_se = 0")
+    stages = tuple(net_units) or UNITS[num_layers]
+    require_numbers("net_units", stages, 4, "the units of the four stages")
+    require_numbers("net_widths", net_widths, 5, "the channels of the first convolution and of the four stages")
+    require_numbers("net_expansions", net_expansions, 4, "one a stage", least=0.1)
+    require_kernels(net_kernels, "of the units' second convolutions, one a stage")
+    version: Any = {1: partial(UnitV1, late_stride=net_input != 0), 2: UnitV2, 3: UnitV3}[net_unit]
 
-    def unit(inputs: int, outputs: int, stride: int) -> nn.Module:
-        if net_unit == 1:
-            late = net_input != 0
-            return UnitV1(inputs, outputs, stride, late_stride=late, act=net_act, se=bool(net_se), bn_mom=bn_mom)
-        version = UnitV2 if net_unit == 2 else UnitV3
-        return version(inputs, outputs, stride, act=net_act, se=bool(net_se), bn_mom=bn_mom)
-
-    width = WIDTHS[0]
+    width = net_widths[0]
     layers: dict[str, nn.Module] = {}
     if net_input == 2:
         layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
     layers["conv0"] = convolution(3, width, 7, 2) if net_input == 0 else convolution(3, width, 3)
     layers["bn0"] = BatchNorm(width, bn_mom=bn_mom)
     layers["relu0"] = activation(net_act, width)
-    for stage, (units, outputs) in enumerate(zip(UNITS[num_layers], WIDTHS[1:], strict=True), start=1):
-        for number in range(1, units + 1):
-            layers[f"stage{stage}_unit{number}"] = unit(width, outputs, 2 if number == 1 else 1)
+    for stage, units in enumerate(stages):
+        outputs, middle = net_widths[stage + 1], max(int(net_widths[stage + 1] * net_expansions[stage]), 1)
+        for number in range(units):
+            stride = 2 if number == 0 else 1
+            layers[f"stage{stage + 1}_unit{number + 1}"] = version(
+                UnitShape(
+                    width,
+                    middle,
+                    outputs,
+                    net_kernels[stage],
+                    stride,
+                    "se" if net_se else net_attention,
+                    net_act,
+                    bn_mom,
+                )
+            )
             width = outputs
     size = 4 if net_input == 0 else 7  # 112 pixels halved, rounding up, five times or four
-    head = make_head(net_output, channels=width, size=size, emb_size=emb_size, act=net_act, bn_mom=bn_mom)
+    head = make_head(
+        net_output, channels=width, size=size, emb_size=emb_size, act=net_act, bn_mom=bn_mom, gdc_channels=width
+    )
     network = FaceNetwork(named(**layers), head, emb_size, normalise=net_input != 2)
     initialise_gaussian_out(network)
     return network
