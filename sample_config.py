@@ -54,6 +54,18 @@ network.r50v1.net_name = "fresnet"
 network.r50v1.num_layers = 50
 network.r50v1.net_unit = 1
 
+network.d169 = edict()
+network.d169.net_name = "fdensenet"
+network.d169.num_layers = 169
+network.d169.per_batch_size = 64
+network.d169.densenet_dropout = 0.0
+
+network.d201 = edict()
+network.d201.net_name = "fdensenet"
+network.d201.num_layers = 201
+network.d201.per_batch_size = 64
+network.d201.densenet_dropout = 0.0
+
 network.y1 = edict()
 network.y1.net_name = "fmobilefacenet"
 network.y1.emb_size = 128
@@ -94,6 +106,12 @@ network.mnas025.net_name = "fmnasnet"
 network.mnas025.emb_size = 256
 network.mnas025.net_output = "GDC"
 network.mnas025.net_multiplier = 0.25
+
+network.vargfacenet = edict()
+network.vargfacenet.net_name = "vargfacenet"
+network.vargfacenet.net_multiplier = 1.25
+network.vargfacenet.emb_size = 512
+network.vargfacenet.net_output = "J"
 
 # Beyond the original: a MobileNet that two CPU cores can train in minutes.
 network.m025 = edict()

@@ -110,19 +110,25 @@ def conv_block(
     )
 
 
-class SqueezeExcite(nn.Module):
+class SqueezeExcite(nn.Sequential):
     """Scale each channel by a gate computed from all channels' means (Hu et al. 2018, arXiv 1709.01507)."""
 
-    def __init__(self, channels: int, act: str, reduction: int = 16) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels // reduction, 1)
-        self.relu1 = activation(act, channels // reduction)
-        self.conv2 = nn.Conv2d(channels // reduction, channels, 1)
+    def __init__(self, channels: int, act: str, reduction: int = 16, *, act_name: str = "relu1") -> None:
+        hidden = max(channels // reduction, 1)
+        super().__init__(
+            OrderedDict(
+                [
+                    ("conv1", nn.Conv2d(channels, hidden, 1)),
+                    (act_name, activation(act, hidden)),
+                    ("conv2", nn.Conv2d(hidden, channels, 1)),
+                ]
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (N, C, H, W) gated; same shape."""
         means = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
-        return x * torch.sigmoid(self.conv2(self.relu1(self.conv1(means))))
+        return x * torch.sigmoid(super().forward(means))
 
 
 def initialise_gaussian_out(network: nn.Module) -> None:

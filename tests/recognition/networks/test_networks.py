@@ -18,6 +18,8 @@ OFFICIAL = {
     "r100fc": (24169929728, 65156160, 69632, 512),
     "r50": (12612791296, 43590848, 38144, 512),
     "r50v1": (12612791296, 43585920, 27392, 512),
+    "d169": (6599875072, 54228263, 162752, 512),
+    "d201": (8474701312, 66259783, 233920, 512),
     "y1": (439821056, 1003264, 19584, 128),
     "y2": (933336950, 1996288, 38400, 256),
     "m1": (1132662629, 3400960, 23424, 256),
@@ -25,6 +27,7 @@ OFFICIAL = {
     "mnas": (597881670, 3260556, 39968, 256),
     "mnas05": (163954630, 925400, 20240, 256),
     "mnas025": (48221190, 286782, 10376, 256),
+    "vargfacenet": (1022388952, 4957512, 41744, 512),
 }
 # SHA-256 of the sorted lines "name 64x3x3x3\n" of all tensors of the original symbol, made with MXNet 1.9.1.
 MXNET_TENSORS = {
@@ -32,6 +35,8 @@ MXNET_TENSORS = {
     "r100fc": "0f2093050fce547a7705b369d2e83b77f7ee01022d7d3287c60ae3e682210e0c",
     "r50": "973bb0926f33db0ff41246d5d2bb091be5ffa858b81ee92e1196812e497858a4",
     "r50v1": "03793758c8b0419284c471029dbeb538ab72896575db772ccffddf244c9c4da3",
+    "d169": "9ea8f88a893f98fc45e284fa02c36c71eb071af3944328c42cd23a8ef39bce99",
+    "d201": "5d2073973bc1e613547975791712efc06292d96d8ef946c479f3610b480b0437",
     "y1": "ce1a5fd640abed914d6095084c46296f26f2195f1292fdb518d03ce91acae168",
     "y2": "6bf48f28f62da84ea634150bd3bf3dc91286eb4ff5159c100d4dda5a0602ebaf",
     "m1": "8a7bc8717d55ae1d9619ef68c722090a67e30cddc2a174c55bf4011a088de9e3",
@@ -39,6 +44,7 @@ MXNET_TENSORS = {
     "mnas": "3d0299ba31a0680abc4d8c1bc5ec3be1a851b9a4e76f2853ef67d7a0552160d6",
     "mnas05": "741e541b3d49d9f72b8b98af1a95bfbc39d5fbdca7270db979bf64507795a2e6",
     "mnas025": "3bf0101a1a35280d37ef9818919c55d506f5f7354604a91f9a56ec7a820169ba",
+    "vargfacenet": "7c1e3d8aa9379269609f07e032c9e78be8d1b85e3b83e4d1bd2d1552b573778f",
 }
 # Norm and first numbers of the embedding that MXNet 1.9.1 computes from the tensors of `fill`, with the tolerance: the
 # small variances make the deep networks amplify rounding.
@@ -48,6 +54,9 @@ MXNET_EMBEDDINGS = [
     ("y1", {"net_blocks": [2, 1, 1, 1], "net_output": "GNAP"}, 13018.32, [2038.579, -1884.031, 1671.25], 1e-4),
     ("mnas025", {}, 1.1678815e8, [3460842.0, -7305257.0, -3549168.0, 8490001.0], 1e-4),
     ("m05", {}, 8660.848, [-217.7097, 189.6723, -165.7188, 149.1404], 1e-4),
+    ("d169", {"num_layers": 121, "emb_size": 64, "net_output": "GAP"}, 275198.8, [-23866.61, -25004.78], 1e-4),
+    ("vargfacenet", {}, 608963755012.6, [-18096180000.0, 17214010000.0, -16837310000.0], 1e-4),
+    ("vargfacenet", {"net_multiplier": 0.5, "net_se": 1, "emb_size": 64}, 1475115.1, [-217896.8, 208375.3], 1e-3),
     ("r50", {**SMALL_RESIDUAL, "net_output": "FC"}, 2883.742, [468.6712, 271.7932, 73.41388, -103.1504], 1e-3),
     ("r50", {**SMALL_RESIDUAL, "net_output": "SFC", "net_unit": 1}, 1093.577, [22.31499, 51.39268, 77.26486], 1e-3),
 ]
@@ -56,6 +65,7 @@ LIGHT_MEMBERS = {
     "fmnasnet": {"net_multiplier": 0.3, "net_act": "relu"},
     "fmobilenet": {"net_multiplier": 0.25, "net_output": "GAP"},
     "fresnet": {"num_layers": 18, "net_input": 0, "net_se": 1},
+    "vargfacenet": {"net_multiplier": 0.25, "net_se": 1},
 }
 COMPUTED_BELOW = 5e8  # FLOPs; heavier networks are run on the meta device only, which computes nothing
 
@@ -120,7 +130,7 @@ def fill(name: str, shape: tuple[int, ...], number: int) -> np.ndarray:
         return 0.1 * base * np.sqrt(4 / np.prod(shape[1:]))
     if name.endswith("_var"):
         return 0.01 * (1 + 0.5 * base)
-    if name.endswith("_alpha") or ("relu" in name and name.endswith("_gamma")):
+    if name.endswith("_alpha") or (name.endswith("_gamma") and ("relu" in name or "_act" in name)):
         return 0.25 + 0.1 * base
     if name.endswith("_gamma"):
         return 1 + 0.2 * base  # of a fixed gamma too: MXNet ignores it there
@@ -296,6 +306,12 @@ def test_every_setting_of_a_family_has_a_default_and_is_a_keyword():
         ("m1", {"net_input": 2}, "net_input is 2"),
         ("mnas", {"net_multiplier": -1}, "net_multiplier is -1"),
         ("r50", {"num_layers": 51}, "num_layers is 51: choose from 18"),
+        ("d169", {"num_layers": 100}, "num_layers is 100: choose from 121, 161"),
+        ("d169", {"densenet_dropout": 1.0}, "densenet_dropout is 1.0"),
+        ("d169", {"net_output": "GDC"}, "'GDC' needs .* not 1664 channels"),
+        ("vargfacenet", {"net_multiplier": 1.3}, "net_multiplier is 1.3"),
+        ("vargfacenet", {"net_output": "GDC"}, "'GDC' needs .* 1x1"),
+        ("vargfacenet", {"net_se": 2}, "net_se is 2"),
         ("r50", {"net_unit": 4}, "net_unit is 4"),
         ("r50", {"net_se": 2}, "net_se is 2"),
         ("r50", {"net_input": 3}, "net_input is 3"),
