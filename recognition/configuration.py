@@ -99,7 +99,7 @@ SETTINGS: dict[str, Setting] = {
     "fc7_wd_mult": Setting(float, "factor on the classifier's weight decay", minimum=0),
     "fc7_no_bias": Setting(bool, "plain softmax without a bias"),
     # The training.
-    "pretrained": Setting(str, "prefix of a model to start from; empty: from random weights"),
+    "pretrained": Setting(str, "model to start from: a prefix, .pth, .pt or .safetensors; empty: random weights"),
     "pretrained_epoch": Setting(int, "epoch of the model to start from", minimum=0),
     "lr": Setting(float, "learning rate", minimum=0),
     "lr_policy": Setting(str, "how the learning rate falls", choices=("step", "cosine", "poly")),

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from easydict import EasyDict
-from torch import nn
 
 from common.budgets import BudgetError, get_track
 from common.embedding import select_device
@@ -17,7 +16,6 @@ from common.errors import UserError
 from common.face_records import FaceRecords
 from common.flops import budget_violations, count_flops, flops_text
 from recognition.data.dataset import FaceDataset
-from recognition.model_store import load_model
 from recognition.networks import FaceNetwork, create_network
 
 
@@ -79,25 +77,6 @@ def build_network(config: EasyDict, track: str | None) -> FaceNetwork:
         if found:
             raise BudgetError(f"network {config.network} is refused: {'; '.join(found)}")
     return network
-
-
-def load_pretrained(network: nn.Module, prefix: str, epoch: int) -> None:
-    """Copy the weights and statistics of the model ``prefix,epoch`` into ``network``.
-
-    Raises:
-        UserError: no such model, or its tensors are not those of ``network``.
-    """
-    print("loading", prefix, epoch, flush=True)
-    model, saved_config = load_model(f"{prefix},{epoch}")
-    source, target = model.state_dict(), network.state_dict()
-    for name in sorted(source.keys() | target.keys()):
-        shapes = [tuple(tensors[name].shape) if name in tensors else "absent" for tensors in (source, target)]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"--pretrained {prefix},{epoch} is a {saved_config.get('network')} and does not fit: "
-                f"{name} is {shapes[0]} there and {shapes[1]} in the network to be trained"
-            )
-    network.load_state_dict(source)
 
 
 def open_dataset(config: EasyDict) -> FaceDataset:

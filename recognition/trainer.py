@@ -34,10 +34,10 @@ from recognition.preparation import (
     build_network,
     choose_device,
     choose_precision,
-    load_pretrained,
     open_dataset,
     seed_everything,
 )
+from recognition.pretrained import start_from
 from recognition.schedule import last_step, learning_rate, schedule_length
 from recognition.stop_request import StopRequest, stop_request
 from recognition.training_log import TrainingLog
@@ -93,7 +93,8 @@ class Trainer:
         self.dataset = open_dataset(config)
         classifier = create_classifier(config, config.num_classes, network.embedding_size)
         if config.pretrained and not (folder / "last.ckpt").exists():  # a checkpoint knows better
-            load_pretrained(network, config.pretrained, config.pretrained_epoch)
+            print("loading", config.pretrained, config.pretrained_epoch, flush=True)
+            print(start_from(network, config.pretrained, config.pretrained_epoch).text(), flush=True)
         # Weights are drawn on the CPU, so that they are the same for every device.
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier = classifier.to(self.device)
