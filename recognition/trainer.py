@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import torch
 from easydict import EasyDict
@@ -61,7 +62,7 @@ def train(options: RunOptions) -> int:
         )
     trainer = Trainer(options, folder)  # before the folder is made: what is refused leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_run_in(folder):
+    with only_run_in(folder):
         if checkpoint.exists():
             trainer.restore(checkpoint)
         elif options.resume:
@@ -71,6 +72,18 @@ def train(options: RunOptions) -> int:
             return 0
         with stop_request() as request:
             return trainer.run(request)
+
+
+class NotFinite(UserError):
+    """The training diverged."""
+
+
+class Update(NamedTuple):
+    """What one update of the weights did."""
+
+    loss: float  # mean over the step's images, before the update
+    correct: int  # images classified rightly
+    rate: float
 
 
 class Trainer:
@@ -124,19 +137,10 @@ class Trainer:
         print("Called with argument:", json.dumps(config), flush=True)
         write_json(self.folder / "config.json", config)
         checkpoint_steps = config.checkpoint_steps or config.verbose
-        sampler = BatchSampler(
-            len(self.dataset), self.images_per_step, seed=config.seed, start=self.step, stop=self.last_step
-        )
-        pinned = self.device.type == "cuda"
-        batches = load_batches(self.dataset, sampler, num_workers=config.num_workers, pin_memory=pinned)
         self.log.open(self.step)
-        with closing(self.log), closing(batches):  # type: ignore[type-var]  # a generator has close()
-            for batch in batches:
-                self._note_bad_images(batch)
-                rate = learning_rate(config, self.step)
-                loss, correct = self.training_step(batch, rate)
-                self.step += 1
-                self.log.record(self.step, loss=loss, correct=correct, images=self.images_per_step, rate=rate)
+        with closing(self.log), closing(self.updates()) as updates:
+            for update in updates:
+                self.log.record(self.step, images=self.images_per_step, **update._asdict())
                 self._say_rate()
                 last = self.step == self.last_step
                 if self.step % config.verbose == 0 or last:  # the original never verifies what the last steps learnt
@@ -148,6 +152,27 @@ class Trainer:
                     print(f"stopped after step {self.step}; the same command with --resume continues there", flush=True)
                     return request.exit_status
         return 0
+
+    def updates(self) -> Generator[Update, None, None]:
+        """Train from ``step`` to ``last_step``, one update at a time; closing the generator ends the loader.
+
+        Raises:
+            NotFinite: the loss is no longer a number.
+            UserError: an image cannot be read.
+        """
+        config = self.config
+        sampler = BatchSampler(
+            len(self.dataset), self.images_per_step, seed=config.seed, start=self.step, stop=self.last_step
+        )
+        pinned = self.device.type == "cuda"
+        batches = load_batches(self.dataset, sampler, num_workers=config.num_workers, pin_memory=pinned)
+        with closing(batches):  # type: ignore[type-var]  # a generator has close()
+            for batch in batches:
+                self._note_bad_images(batch)
+                rate = learning_rate(config, self.step)
+                loss, correct = self.training_step(batch, rate)
+                self.step += 1
+                yield Update(loss, correct, rate)
 
     def training_step(self, batch: Batch, rate: float) -> tuple[float, int]:
         """One update with learning rate ``rate``; the mean loss and the number of images classified rightly.
@@ -252,19 +277,19 @@ class Trainer:
                 if not torch.isfinite(tensor).all():
                     raise self._not_finite(f"{name} is no longer finite", learning_rate(self.config, self.step - 1))
 
-    def _not_finite(self, what: str, rate: float) -> UserError:
+    def _not_finite(self, what: str, rate: float) -> NotFinite:
         step = self.step + 1 if what.startswith("the loss") else self.step
         remedies = f"lower --lr, give it warmup_steps{', lower loss_s' if self.classifier.scale > 1 else ''}"
         if self.config.precision != "float32":
             remedies += ", or use --precision float32"
         checkpoint = self.folder / "last.ckpt"
         kept = f"{checkpoint} is as it was" if checkpoint.exists() else "no checkpoint was written yet"
-        return UserError(
+        return NotFinite(
             f"{what} at step {step} with learning rate {rate:g} and scale {self.classifier.scale:g}: {remedies}; {kept}"
         )
 
 
-def _only_run_in(folder: Path) -> IO[bytes]:
+def only_run_in(folder: Path) -> IO[bytes]:
     """Hold the folder's lock until closed; it is the process's own, so it also ends with a killed one.
 
     Raises:
