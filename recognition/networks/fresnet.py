@@ -41,6 +41,7 @@ UNITS = {
     200: (3, 24, 36, 3),
     269: (3, 30, 48, 8),
 }
+WIDTHS = (64, 64, 128, 256, 512)  # of the first layer and of the four stages
 
 
 class UnitShape(NamedTuple):
@@ -153,7 +154,7 @@ def fresnet(
     net_input: int = 1,
     net_se: int = 0,
     net_units: Sequence[int] = (),
-    net_widths: Sequence[int] = (64, 64, 128, 256, 512),
+    net_widths: Sequence[int] = WIDTHS,
     net_expansions: Sequence[float] = (1, 1, 1, 1),
     net_kernels: Sequence[int] = (3, 3, 3, 3),
     net_attention: str = "none",
