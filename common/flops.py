@@ -117,6 +117,8 @@ def flops_text(flops: float) -> str:
 def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 112)) -> FlopsReport:
     """Count what ``network`` executes for one input, on the device and in the number type its weights have.
 
+    A network that runs outside PyTorch, such as an ONNX model, gives its own ``flops_report()``.
+
     The network is run once in evaluation mode and left as it was. Weights on the ``meta`` device are enough: then
     nothing is computed.
 
@@ -126,6 +128,8 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 1
     """
     if input_shape[0] != 1:
         raise UserError(f"input shape {input_shape}: FLOPs are counted for one image, so its first number is 1")
+    if hasattr(network, "flops_report"):
+        return network.flops_report()  # type: ignore[operator]
     weight = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     image = torch.zeros(input_shape, dtype=weight.dtype, device=weight.device)
     watcher = _Watcher(network, image)

@@ -1,7 +1,7 @@
 """A network as an ONNX model: the bytes of a file that other programs run.
 
-The exporter is PyTorch's tracing one, not the newer ``torch.export`` one: for these networks it writes one ONNX node for
-one layer (the newer one surrounds each batch norm with shape arithmetic), takes any opset, and needs a tenth of the
+The exporter is PyTorch's tracing one, not the newer ``torch.export`` one: for these networks it writes one ONNX node
+for one layer (the newer one surrounds each batch norm with shape arithmetic), takes any opset, and needs a tenth of the
 time, which counts where a network is exported at the start of a run. What a trace can get wrong, a batch size that is
 baked in, is looked for in the finished graph.
 
@@ -17,15 +17,18 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
 from common.evaluating import evaluating
 from common.extras import require
+from common.onnx_graph import attribute, element_types, shapes
 
 INPUT, OUTPUT, BATCH = "data", "fc1", "N"  # names in the model; MXNet's for the first two
 IMAGE_SHAPE = (3, 112, 112)
@@ -60,7 +63,7 @@ def export_onnx(
         raise UserError(f"opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}")
     network = _plain_copy(network if normalise_inside else _without_normalisation(network))
     model = onnx.load_from_string(_trace(network, opset))
-    _tidy(model.graph)
+    _tidy(model)
     _require_free_batch(model)
     model.producer_name, model.producer_version = "lightweight-face-recognition", ""
     onnx.helper.set_model_props(model, describe(network, normalise_inside, opset, config))
@@ -149,7 +152,7 @@ def _trace(network: nn.Module, opset: int) -> bytes:
             torch.onnx.export(
                 whole,
                 (images,),
-                file,
+                file,  # type: ignore[arg-type]  # it takes files, too
                 dynamo=False,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
@@ -158,7 +161,7 @@ def _trace(network: nn.Module, opset: int) -> bytes:
                 training=torch.onnx.TrainingMode.PRESERVE,
                 do_constant_folding=False,  # with it, layers are folded into each other
             )
-        except torch.onnx.errors.OnnxExporterError as error:
+        except (torch.onnx.OnnxExporterError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"cannot be exported with opset {opset}: {reason}") from None
     return file.getvalue()
@@ -177,34 +180,77 @@ def _quiet() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def _tidy(graph: Any) -> None:
-    """Give weights their names in the network, drop nodes that do nothing, and reshape weights here and not there."""
-    prefix = "network."
+def _tidy(model: Any) -> None:
+    """Name weights as the network does, drop nodes that do nothing, and reshape weights here instead of in each run."""
+    graph = model.graph
+    names = {tensor.name: tensor.name.removeprefix("network.") for tensor in graph.initializer}
     for tensor in graph.initializer:
-        new = tensor.name.removeprefix(prefix)
-        if new != tensor.name:
-            _rename(graph, tensor.name, new)
-            tensor.name = new
+        tensor.name = names[tensor.name]
+    _rename_inputs(graph, names)
+    types, results = element_types(model), {value.name for value in graph.output}
+    idle: dict[str, str] = {}
+    for node in graph.node:
+        same = node.op_type == "Identity" or (node.op_type == "Cast" and attribute(node, "to") == types[node.input[0]])
+        if same and node.output[0] not in results:
+            idle[node.output[0]] = idle.get(node.input[0], node.input[0])
+    _keep(graph, lambda node: node.output[0] not in idle)
+    _rename_inputs(graph, idle)
+    shaped = _reshape_weights(graph)
+    _keep(graph, lambda node: node.output[0] not in shaped)
+    _rename_inputs(graph, shaped)
+    read = {name for node in graph.node for name in node.input} | results
+    _keep(graph, lambda node: node.op_type != "Constant" or node.output[0] in read)
 
 
-def _rename(graph: Any, old: str, new: str) -> None:
+def _rename_inputs(graph: Any, names: Mapping[str, str]) -> None:
+    """Let every node read ``names[x]`` where it read ``x``."""
     for node in graph.node:
         for position, name in enumerate(node.input):
-            if name == old:
-                node.input[position] = new
+            if name in names:
+                node.input[position] = names[name]
+
+
+def _keep(graph: Any, wanted: Callable[[Any], bool]) -> None:
+    kept = [node for node in graph.node if wanted(node)]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _reshape_weights(graph: Any) -> dict[str, str]:
+    """Transpose and reshape, in place, weights that are read once and by a node that does no more than that.
+
+    Returns:
+        What such a node puts out, and the weight that is now the same.
+    """
+    import onnx
+
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    constants = {n.output[0]: attribute(n, "value") for n in graph.node if n.op_type == "Constant"}
+    readers = Counter(name for node in graph.node for name in node.input)
+    done = {}
+    for node in graph.node:
+        name = (node.input or [""])[0]
+        if name not in weights or readers[name] != 1:
+            continue
+        values = onnx.numpy_helper.to_array(weights[name])
+        if node.op_type == "Transpose":
+            values = values.transpose(attribute(node, "perm"))
+        elif node.op_type == "Unsqueeze" and node.input[1] in constants:
+            axes = onnx.numpy_helper.to_array(constants[node.input[1]])
+            values = np.expand_dims(values, tuple(axes.tolist()))
+        else:
+            continue
+        weights[name].CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        done[node.output[0]] = name
+    return done
 
 
 def _require_free_batch(model: Any) -> None:
-    """Raise unless the shapes inside follow the size of the batch: a baked size contradicts one of two."""
-    import onnx
-
+    """Raise unless the shapes inside follow the size of the batch: one that is baked in contradicts one of two."""
     for batch in (1, 7):
-        fixed = onnx.ModelProto()
-        fixed.CopyFrom(model)
-        fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
-        fixed.graph.output[0].type.tensor_type.shape.dim[0].dim_value = batch
-        try:
-            onnx.shape_inference.infer_shapes(fixed, check_type=True, strict_mode=True, data_prop=True)
-        except onnx.shape_inference.InferenceError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"the network computes with the size of the batch: it cannot be exported ({reason})") from None
+        found = shapes(model, batch, "the network's ONNX model").get(OUTPUT)
+        if found is None or len(found) != 2 or found[0] != batch:
+            raise UserError(
+                f"the network puts out {found or 'an unknown shape'} for {batch} images: its computation depends on "
+                "the size of the batch it was exported with, or does not give (N, D)"
+            )
