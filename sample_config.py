@@ -122,6 +122,53 @@ network.m025.net_act = "relu"
 network.m025.net_output = "E"
 network.m025.net_multiplier = 0.25
 
+# ArcFace's smaller and larger residual networks, as in arcface_torch (arXiv 1801.07698). r200 is over every budget.
+network.r18 = edict()
+network.r18.net_name = "fresnet"
+network.r18.num_layers = 18
+
+network.r34 = edict()
+network.r34.net_name = "fresnet"
+network.r34.num_layers = 34
+
+network.r200 = edict()
+network.r200.net_name = "fresnet"
+network.r200.num_layers = 200
+network.r200.net_units = [6, 26, 60, 6]  # the original's 200 has 3, 24, 36, 3
+
+# HRNet for the large track (arXiv 1908.07919): the authors' widths 18 and 44.
+network.hrnet_w18 = edict()
+network.hrnet_w18.net_name = "hrnet"
+network.hrnet_w18.net_act = "relu"
+network.hrnet_w18.net_widths = [18, 36, 72, 144]
+
+network.hrnet_w44 = edict()
+network.hrnet_w44.net_name = "hrnet"
+network.hrnet_w44.net_act = "relu"
+network.hrnet_w44.net_widths = [44, 88, 176, 352]
+
+# Efficient PolyFace, winner of the large image track (arXiv 1909.00632).
+network.polyface = edict()
+network.polyface.net_name = "polyface"
+network.polyface.emb_size = 256
+network.polyface.net_act = "relu"
+
+# Vision transformers for the large track, as in arcface_torch (arXiv 2203.15565).
+network.vit_t = edict()
+network.vit_t.net_name = "vit"
+network.vit_t.num_layers = 12
+network.vit_t.net_width = 256
+
+network.vit_s = edict()
+network.vit_s.net_name = "vit"
+network.vit_s.num_layers = 12
+network.vit_s.net_width = 512
+
+network.vit_b = edict()
+network.vit_b.net_name = "vit"
+network.vit_b.num_layers = 24
+network.vit_b.net_width = 512
+
 # Data sets. A relative dataset_path starts at the project's root.
 dataset = edict()
 

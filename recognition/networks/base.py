@@ -54,8 +54,8 @@ def mxnet_names(network: FaceNetwork) -> dict[str, str]:
     """MXNet's name for every tensor of ``network.state_dict()``, one to one.
 
     The rule: drop ``body`` or ``head``, turn dots into underscores; a batch norm's ``weight bias running_*`` are
-    ``gamma beta moving_*`` and a PReLU's ``weight`` is ``gamma``. A Gluon body prepends its prefix, keeps ``running_*``
-    and calls the PReLU's ``alpha``.
+    ``gamma beta moving_*``, a layer norm's are ``gamma beta`` and a PReLU's ``weight`` is ``gamma``. A Gluon body
+    prepends its prefix, keeps ``running_*`` and calls the PReLU's ``alpha``.
     """
     names = {}
     for path, module in network.named_modules():
@@ -72,6 +72,8 @@ def mxnet_names(network: FaceNetwork) -> dict[str, str]:
             }
         elif isinstance(module, nn.PReLU):
             renamed = {"weight": "alpha" if gluon else "gamma"}
+        elif isinstance(module, nn.LayerNorm):
+            renamed = {"weight": "gamma", "bias": "beta"}
         prefix = network.gluon_prefix if gluon else ""
         tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         for name, _ in tensors:
@@ -113,3 +115,12 @@ def scaled(channels: int, multiplier: float) -> int:
     width = int(channels * multiplier)
     require(width > 0, "net_multiplier", multiplier, f"more than {1 / channels:g}, so that a layer keeps a channel")
     return width
+
+
+def rounded(channels: float, divisor: int) -> int:
+    """``channels`` to the nearest multiple of ``divisor``, halves up, but at least one and never 10 % too few.
+
+    The rule of TensorFlow's MobileNets, which many authors took over.
+    """
+    nearest = max(int(channels + divisor / 2) // divisor * divisor, divisor)
+    return nearest + divisor if nearest < 0.9 * channels else nearest

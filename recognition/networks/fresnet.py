@@ -1,4 +1,11 @@
-"""Residual networks for faces (He et al. 2016, arXiv 1603.05027; ArcFace, arXiv 1801.07698): r50 r50v1 r100 r100fc."""
+"""Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200.
+
+The units of He et al. 2016 (arXiv 1603.05027) in three versions, over four stages of 56 to 7 pixels.
+
+Matched: r18, r34 and r200 are the networks of arcface_torch, unit by unit, with its "GFLOPs" in multiply-adds: 2.6 for
+r18 and 23.5 for r200. The name 200 has other units in the original's list than in arcface_torch, so r200 sets
+net_units. It counts 46821634048 FLOPs, over every budget of the challenge: it is here to start from and to learn from.
+"""
 
 from __future__ import annotations
 

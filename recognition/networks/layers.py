@@ -131,16 +131,41 @@ class SqueezeExcite(nn.Sequential):
         return x * torch.sigmoid(super().forward(means))
 
 
+class StochasticDepth(nn.Module):
+    """In training, leave an image's residual branch out with probability ``rate``.
+
+    What is kept is divided by the probability of being kept, so that nothing is left to do in evaluation (Huang et al.
+    2016, arXiv 1603.09382).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise UserError(f"net_drop_path is {rate!r}: expected a probability of at least 0 and below 1")
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` (N, ...) with the rows of some images 0; same shape."""
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.empty((x.shape[0], *(1 for _ in x.shape[1:])), dtype=x.dtype, device=x.device)
+        return x * (kept.bernoulli_(1 - self.rate) / (1 - self.rate))
+
+    def extra_repr(self) -> str:
+        """What ``print(network)`` shows."""
+        return f"rate={self.rate}"
+
+
 def initialise_gaussian_out(network: nn.Module) -> None:
     """Weights from N(0, 2 / fan_out), biases 0: the original's start for the residual and MobileFaceNet families."""
     _initialise(network, lambda weight, fan_in, fan_out: nn.init.normal_(weight, 0.0, math.sqrt(2.0 / fan_out)))
 
 
-def initialise_uniform_in(network: nn.Module) -> None:
-    """Weights uniform in +-sqrt(2 / fan_in), biases 0: the original's start for all other families."""
+def initialise_uniform_in(network: nn.Module, gain: float = 2.0) -> None:
+    """Weights uniform in +-sqrt(gain / fan_in), biases 0: with a gain of 2 the original's start for all others."""
 
     def fill(weight: Tensor, fan_in: int, fan_out: int) -> Tensor:
-        bound = math.sqrt(2.0 / fan_in)
+        bound = math.sqrt(gain / fan_in)
         return nn.init.uniform_(weight, -bound, bound)
 
     _initialise(network, fill)
