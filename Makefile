@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests bench clean
+.PHONY: help setup demo test lint format types tests parity bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ types: .venv/.develops  ## mypy
 tests: .venv/.develops  ## the tests alone; make tests T=tests/common runs some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(T)
 
+parity: .venv/.runs .venv-mxnet/.runs  ## compare with MXNet 1.9.1, in .venv-mxnet: NETWORKS="y1 m05", ORIGINAL=DIR, MODEL=PREFIX,EPOCH
+	$(BIN)/python -u tests/parity.py $(NETWORKS) $(if $(ORIGINAL),--original $(ORIGINAL)) $(if $(MODEL),--model $(MODEL))
+
 format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -34,7 +37,7 @@ bench: .venv/.develops  ## measure against named peers, on the same work in the 
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -u $$script || exit; done
 
 clean:  ## remove what the targets made, but no data and no model
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-mxnet .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp file tells make that the installation ended well and is newer than the pins.
 .venv/.runs: requirements.txt requirements-extras.txt
@@ -45,4 +48,11 @@ clean:  ## remove what the targets made, but no data and no model
 
 .venv/.develops: requirements-dev.txt .venv/.runs
 	$(PIP) install -r requirements-dev.txt
+	touch $@
+
+# MXNet's last release is for Linux on x86-64, and the last NumPy it works with for Python up to 3.11.
+.venv-mxnet/.runs: requirements-parity.txt
+	$(PYTHON) -m venv .venv-mxnet
+	@.venv-mxnet/bin/python -m pip --disable-pip-version-check install -r $< && .venv-mxnet/bin/python -c "import mxnet" || \
+	{ echo "error: MXNet 1.9.1 cannot be installed or loaded here; it needs Linux on x86-64 and Python 3.11 (make parity PYTHON=...)"; exit 2; }
 	touch $@
