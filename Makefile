@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests parity bench clean
+.PHONY: help setup demo test lint format types tests parity bench networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,9 @@ format: .venv/.develops  ## let ruff fix and format
 
 bench: .venv/.develops  ## measure against named peers, on the same work in the same run
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -u $$script || exit; done
+
+networks: .venv/.runs  ## count and time every network: docs/networks.md
+	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md
 
 clean:  ## remove what the targets made, but no data and no model
 	rm -rf .venv .venv-mxnet .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,155 @@
+"""What every network costs and how fast it is, as docs/networks.md.
+
+    python benchmarks/networks.py --output docs/networks.md
+
+Counts come from the code. Speeds are measured on the CPU and, where there is one, on the first CUDA device, each
+network in turn with the reference, so that what else the machine does falls on both. With --output, what was measured
+is kept in network_speeds.json beside this file; a device that is absent keeps its last figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+import difflib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+import sample_config
+from benchmarks.network_table import REFERENCE, Speed, cost_of, render
+from common.commands import EXIT_OK, HelpFormatter, run_command
+from common.errors import UserError
+from common.files import write_json, write_text
+from common.progress import progress
+from recognition.networks import create_network
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
+SPEEDS = Path(__file__).with_name("network_speeds.json")
+BATCH = {"cpu": 8, "cuda": 64}  # images at once, for images a second
+LIMIT_S = 2.0  # a network this slow at a batch is measured fewer times
+EXIT_DIFFERENT = 1
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Command-line flags."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("--output", metavar="FILE", help="write the document to this file instead of printing it")
+    parser.add_argument(
+        "--check",
+        metavar="FILE",
+        nargs="?",
+        const=str(DOCUMENT),
+        help="measure nothing, compare with this file (docs/networks.md); exit status 1 if it is out of date",
+    )
+    parser.add_argument("--keep-speeds", action="store_true", help="measure nothing, use the speeds measured last")
+    parser.add_argument("--repeats", type=int, default=5, help="times that each network runs one image")
+    return parser.parse_args()
+
+
+def measure(device: str, repeats: int) -> dict[str, Any]:
+    """Speeds of all networks on ``device``, as :func:`benchmarks.network_table.render` takes them."""
+    reference = _ready(REFERENCE, device)
+    speeds = {}
+    for name in progress(sample_config.network, label=f"networks on {device}", unit="network"):
+        speeds[name] = asdict(_speed(_ready(name, device), reference, device, repeats))
+    return {"machine": _machine(device), "batch": BATCH[device], "speeds": speeds}
+
+
+def _ready(name: str, device: str) -> nn.Module:
+    """Network ``name`` with random weights, which do not change its speed."""
+    network = create_network({**sample_config.config, **sample_config.network[name]})
+    return network.eval().to(device)
+
+
+def _speed(network: nn.Module, reference: nn.Module, device: str, repeats: int) -> Speed:
+    one, many = _images(1, device), _images(BATCH[device], device)
+    times, ratios = [], []
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)  # float32 that is float32
+    with torch.inference_mode(), exact:
+        for model, batch in ((reference, one), (network, one), (network, many)):
+            model(batch)  # the first call is slower
+        for _ in range(repeats):
+            before = _seconds(lambda: reference(one), device)
+            times.append(_seconds(lambda: network(one), device))
+            ratios.append(times[-1] / before)
+        at_once = [_seconds(lambda: network(many), device)]
+        while len(at_once) < repeats and sum(at_once) < LIMIT_S:
+            at_once.append(_seconds(lambda: network(many), device))
+    return Speed(
+        milliseconds=round(statistics.median(times) * 1000, 2),
+        relative=round(statistics.median(ratios), 3),
+        images_per_second=round(BATCH[device] / statistics.median(at_once), 2),
+    )
+
+
+def _images(count: int, device: str) -> torch.Tensor:
+    """``count`` random images, in the order of memory that the feature writers use."""
+    return torch.randint(0, 256, (count, 112, 112, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
+
+
+def _seconds(work: Callable[[], object], device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _machine(device: str) -> str:
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
+    source = Path("/proc/cpuinfo")  # of Linux
+    lines = source.read_text().splitlines() if source.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def out_of_date(path: Path, text: str) -> list[str]:
+    """How the file at ``path`` differs from ``text``, as lines of a diff without context; empty if it does not."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file: make it with --output {path}")
+    return list(difflib.unified_diff(path.read_text().splitlines(), text.splitlines(), str(path), "now", "", "", 0, ""))
+
+
+def main() -> int:
+    """Count, measure, and write or compare."""
+    arguments = parse_arguments()
+    if arguments.repeats < 1:
+        raise UserError(f"--repeats {arguments.repeats}: at least 1 is needed")
+    latencies = json.loads(SPEEDS.read_text()) if SPEEDS.exists() else {}
+    costs = {name: cost_of(name) for name in progress(sample_config.network, label="counting", unit="network")}
+    if arguments.check:
+        changes = out_of_date(Path(arguments.check), render(costs, latencies))
+        print("\n".join(changes) or f"{arguments.check} agrees with the code")
+        return EXIT_DIFFERENT if changes else EXIT_OK
+    if not arguments.keep_speeds:
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            latencies[device] = measure(device, arguments.repeats)
+    text = render(costs, latencies)
+    if arguments.output:
+        write_json(SPEEDS, latencies)
+        write_text(arguments.output, text)
+    else:
+        print(text, end="")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    run_command(main)
