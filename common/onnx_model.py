@@ -85,7 +85,7 @@ class OnnxNetwork(nn.Module):
         self.metadata: dict[str, str] = {entry.key: entry.value for entry in parsed.metadata_props}
         self.pixels = pixels or _pixels_of(parsed, self.metadata, name)
         self._input, self._batch = image_input(parsed, name).name, fixed_batch(parsed, name)
-        self._output = _choose_output([value.name for value in parsed.graph.output], output, name)
+        self.output = _choose_output([value.name for value in parsed.graph.output], output, name)
         self._threads = threads
         self.sha256: Tensor
         digest = torch.frombuffer(bytearray(hashlib.sha256(model).digest()), dtype=torch.uint8)
@@ -137,7 +137,7 @@ class OnnxNetwork(nn.Module):
         if rows < batch:
             data = np.concatenate([data, np.zeros((batch - rows, *data.shape[1:]), data.dtype)])
         try:
-            (found,) = self._session.run([self._output], {self._input: data})
+            (found,) = self._session.run([self.output], {self._input: data})
         except Exception as error:  # ONNX Runtime's errors have no common class of their own
             raise UserError(f"{self.name}: does not run on {batch} images ({_one_line(error)})") from None
         if len(found) != batch:
@@ -150,6 +150,8 @@ class OnnxNetwork(nn.Module):
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self._threads or torch.get_num_threads()
         options.inter_op_num_threads = 1
+        # Spinning threads gain little alone and take the cores from whoever shares them: decoders, other programs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.use_deterministic_compute = True
         options.log_severity_level = 4  # fatal: what matters is raised
         providers: list[Any] = ["CPUExecutionProvider"]
