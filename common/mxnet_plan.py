@@ -1,0 +1,198 @@
+"""From an MXNet graph to a list of calls, tried out without numbers: names, shapes, types, memory and time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.errors import UserError
+from common.mxnet_operators import OPERATORS, Operation
+from common.mxnet_options import Options, node_error
+from common.mxnet_symbol import VARIABLE, Symbol
+
+INPUT = "data"  # what MXNet's examples and InsightFace call the images
+MAX_LIVE_BYTES = 256 * 2**20  # of the tensors that one image needs at a time; r100 needs 13 MiB
+MAX_PRODUCTS = 2**40  # multiplications for one image; r200 needs 2**35
+MAX_LISTED = 5
+REDUCED = (torch.float16, torch.bfloat16)
+# What PyTorch raises for tensors that do not fit an operator.
+UNFIT = (RuntimeError, IndexError, ValueError, TypeError, OverflowError, ZeroDivisionError)
+
+
+class Array(NamedTuple):
+    """An array of the parameter file and its name there."""
+
+    name: str
+    values: np.ndarray
+
+
+class Call(NamedTuple):
+    """One operator of the graph; a slot holds one tensor that operators hand on."""
+
+    node: int
+    inputs: tuple[int | None, ...]  # a slot for each input, None where an array of the layer's own goes in
+    outputs: tuple[int, ...]
+    releases: tuple[int, ...]  # slots that nobody reads afterwards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to call in which order, with which arrays; slot 0 holds the images."""
+
+    symbol: Symbol
+    operations: dict[int, Operation]
+    arrays: dict[int, Array]  # by their node
+    calls: tuple[Call, ...]
+    slots: int
+    result: int
+
+
+def make_plan(symbol: Symbol, arrays: Mapping[str, np.ndarray]) -> Plan:
+    """The order of execution of a graph that has one output.
+
+    Raises:
+        UserError: an unknown operator or option, a missing array.
+    """
+    operations = {i: _operation(symbol, i) for i, node in enumerate(symbol.nodes) if node.op != VARIABLE}
+    found = _find_arrays(symbol, arrays)
+    images = next(i for i, node in enumerate(symbol.nodes) if node.op == VARIABLE and i not in found)
+    slots: dict[tuple[int, int], int] = {(images, 0): 0}
+    last_use: dict[int, int] = {}
+    unfinished: list[tuple[int, tuple[int | None, ...], tuple[int, ...]]] = []
+    for i, operation in operations.items():
+        for source, output in symbol.nodes[i].inputs:
+            if source not in found and (source, output) not in slots:
+                raise node_error(symbol.nodes[i], f"output {output} of {symbol.nodes[source].name!r} cannot be used")
+        inputs = tuple(None if entry[0] in found else slots[entry] for entry in symbol.nodes[i].inputs)
+        outputs = tuple(slots.setdefault((i, output), len(slots)) for output in range(operation.outputs))
+        last_use.update({slot: i for slot in (*inputs, *outputs) if slot is not None})
+        unfinished.append((i, inputs, outputs))
+    if symbol.heads[0] not in slots:
+        raise UserError(f"output {symbol.heads[0][1]} of {symbol.nodes[symbol.heads[0][0]].name!r} cannot be used")
+    result = slots[symbol.heads[0]]
+    calls = [
+        Call(i, inputs, outputs, tuple(slot for slot, last in last_use.items() if last == i and slot != result))
+        for i, inputs, outputs in unfinished
+    ]
+    return Plan(symbol, operations, found, tuple(calls), len(slots), result)
+
+
+def _operation(symbol: Symbol, i: int) -> Operation:
+    """What node ``i`` does."""
+    node = symbol.nodes[i]
+    if node.op not in OPERATORS:
+        raise node_error(node, "this operator of MXNet is not known here, so the network cannot be run")
+    options = Options(node)
+    operation = OPERATORS[node.op](options)
+    options.finish()
+    if len(node.inputs) != len(operation.inputs):
+        expected = f"{len(operation.inputs)} ({', '.join(operation.inputs)})"
+        raise node_error(node, f"it has {len(node.inputs)} inputs, expected {expected}")
+    return operation
+
+
+def _find_arrays(symbol: Symbol, arrays: Mapping[str, np.ndarray]) -> dict[int, Array]:
+    """The array of each variable; the one without is the image, unless one is called ``data``."""
+    found: dict[int, Array] = {}
+    missing: list[int] = []
+    named_input = any(node.op == VARIABLE and node.name == INPUT for node in symbol.nodes)
+    for i, node in enumerate(symbol.nodes):
+        if node.op != VARIABLE or node.name == INPUT:
+            continue
+        name = next((n for n in (f"arg:{node.name}", f"aux:{node.name}", node.name) if n in arrays), None)
+        if name is None:
+            missing.append(i)
+        else:
+            found[i] = Array(name, arrays[name])
+    if len(missing) != (0 if named_input else 1):
+        names = ", ".join(repr(symbol.nodes[i].name) for i in missing[:MAX_LISTED])
+        if not missing:
+            raise UserError("the output does not depend on an image")
+        raise UserError(f"arrays that the graph needs are not among the parameters: {names} ({len(missing)} missing)")
+    return found
+
+
+class Trial:
+    """Runs a plan with tensors that have shapes and types, but no numbers.
+
+    Attributes:
+        dtypes: the type of each array by node and position of the input: that of the data it meets, as MXNet does it.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.dtypes: dict[tuple[int, int], torch.dtype] = {}
+
+    def embedding_size(self, image_shape: tuple[int, ...]) -> int:
+        """D of the embeddings (N, D).
+
+        Raises:
+            UserError: a layer whose inputs or arrays do not fit, an output that is not one row an image, limits.
+        """
+        one, two = (self._output_shape((batch, *image_shape)) for batch in (1, 2))
+        if len(one) < 2 or math.prod(one[2:]) != 1 or one[0] != 1 or two != (2, *one[1:]):
+            node, output = self.plan.symbol.heads[0]
+            shapes = f"{one} for 1 image and {two} for 2"
+            name = self.plan.symbol.nodes[node].name
+            raise UserError(f"output {output} of {name!r} has shape {shapes}: expected (N, D), one row an image")
+        return one[1]
+
+    def _output_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        values: dict[int, Tensor] = {0: torch.empty(image_shape, device="meta")}
+        products = 0
+        for call in self.plan.calls:
+            outputs, cost = self._try(call, [None if slot is None else values[slot] for slot in call.inputs])
+            values.update(zip(call.outputs, outputs, strict=True))
+            products += cost
+            live = sum(value.numel() * value.element_size() for value in values.values())
+            if live > MAX_LIVE_BYTES * image_shape[0] or products > MAX_PRODUCTS * image_shape[0]:
+                limits = f"{MAX_LIVE_BYTES / 2**20:.0f} MiB or {MAX_PRODUCTS:.1e} products an image"
+                raise node_error(self.plan.symbol.nodes[call.node], f"up to here the network needs more than {limits}")
+            for slot in call.releases:
+                del values[slot]
+        return tuple(values[self.plan.result].shape)
+
+    def _try(self, call: Call, given: list[Tensor | None]) -> tuple[tuple[Tensor, ...], int]:
+        """The outputs of a call, and how many products it computes."""
+        node, operation = self.plan.symbol.nodes[call.node], self.plan.operations[call.node]
+        special = [x.dtype for x in given if x is not None and x.is_floating_point() and x.dtype != torch.float32]
+        dtype = special[0] if special else torch.float32
+        if operation.statistics and dtype in REDUCED:  # a batch norm keeps float32
+            dtype = torch.float32
+        inputs = []
+        for position, ((source, _), x) in enumerate(zip(node.inputs, given, strict=True)):
+            if x is None:
+                self.dtypes[call.node, position] = dtype
+                x = torch.empty(self.plan.arrays[source].values.shape, dtype=dtype, device="meta")
+            inputs.append(x)
+        try:
+            self._check_shapes(call, inputs)
+            found = operation.compute(*inputs, training=False) if operation.has_mode else operation.compute(*inputs)
+            outputs = found if isinstance(found, tuple) else (found,)
+            terms = operation.terms(inputs) if operation.terms else 1
+        except UserError:
+            raise
+        except UNFIT as error:
+            shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+            reason = " ".join(str(error).split())[:200]
+            raise node_error(node, f"cannot be computed for inputs of shape {shapes[:200]}: {reason}") from None
+        if len(outputs) != operation.outputs or any(x.numel() == 0 for x in outputs):
+            raise node_error(node, f"gives outputs of shape {[tuple(x.shape) for x in outputs[:MAX_LISTED]]}")
+        return outputs, terms * sum(x.numel() for x in outputs)
+
+    def _check_shapes(self, call: Call, inputs: list[Tensor]) -> None:
+        node, operation = self.plan.symbol.nodes[call.node], self.plan.operations[call.node]
+        if operation.expected is None:
+            return
+        shapes = [tuple(x.shape) for x in inputs]
+        for position, (shape, expected) in enumerate(zip(shapes, operation.expected(shapes), strict=False)):
+            if expected is not None and shape != expected:
+                source = self.plan.symbol.nodes[node.inputs[position][0]]
+                what = f"array {source.name!r}" if source.op == VARIABLE else f"input {operation.inputs[position]}"
+                raise node_error(node, f"{what} has shape {shape}, expected {expected}")
