@@ -43,7 +43,7 @@ class Bottleneck(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         out = super().forward(x)
-        return x + out if self.residual else out
+        return out + x if self.residual else out
 
 
 @NETWORKS.register

@@ -118,17 +118,18 @@ class SqueezeExcite(nn.Sequential):
         super().__init__(
             OrderedDict(
                 [
+                    ("pool1", nn.AdaptiveAvgPool2d(1)),  # (N, C, 1, 1)
                     ("conv1", nn.Conv2d(channels, hidden, 1)),
                     (act_name, activation(act, hidden)),
                     ("conv2", nn.Conv2d(hidden, channels, 1)),
+                    ("sigmoid", nn.Sigmoid()),
                 ]
             )
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (N, C, H, W) gated; same shape."""
-        means = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
-        return x * torch.sigmoid(super().forward(means))
+        return x * super().forward(x)
 
 
 class StochasticDepth(nn.Module):
