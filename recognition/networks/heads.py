@@ -1,6 +1,7 @@
 """Output heads (``net_output``): from the last feature map (N, C, S, S) to the embedding (N, D).
 
-The letters are the original's. All end in a batch norm whose scale is fixed, except F, G and H.
+The letters are the original's. All end in a batch norm whose scale is fixed, except F, G and H. Layers are called as
+there; a 0 ends the names that MXNet gave to what the original left unnamed.
 
 ==== ==========================================================================================================
 E    batch norm, dropout 0.4, linear, batch norm
@@ -76,7 +77,7 @@ def _flat(*, norm: bool = True, dropout: bool = False, last_norm: bool = True) -
         linear = nn.Linear(s.channels * s.size**2, s.emb_size)
         return named(
             bn1=s.batch_norm(s.channels) if norm else None,
-            dropout=nn.Dropout(DROPOUT) if dropout else None,
+            dropout0=nn.Dropout(DROPOUT) if dropout else None,
             flatten=nn.Flatten(),
             pre_fc1=linear if last_norm else None,
             fc1=s.last_norm() if last_norm else linear,
@@ -135,9 +136,9 @@ def _gnap(s: HeadSettings) -> nn.Module:
         convx_relu=activation(s.act, width) if wider else None,
         bn6f=s.batch_norm(width, fix_gamma=True),
         weighting=NormWeighting(),
-        pool=nn.AdaptiveAvgPool2d(1),
+        pooling0=nn.AdaptiveAvgPool2d(1),
         bn6w=s.batch_norm(width, fix_gamma=True) if narrower else None,
-        flatten=nn.Flatten(),
+        flatten0=nn.Flatten(),
         pre_fc1=nn.Linear(width, s.emb_size) if narrower else None,
         fc1=s.last_norm(),
     )
