@@ -16,6 +16,7 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
 
 from common.budgets import TRACKS, Track, get_track
 from common.commands import EXIT_OK, HelpFormatter, run_command
+from common.errors import UserError
 from common.files import write_json
 from common.flops import FlopsReport, LayerCost, budget_violations, count_flops, flops_text
 
@@ -28,7 +29,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--network", help="network to count, by its name in the configuration")
-    which.add_argument("--model", metavar="PREFIX,EPOCH", help="trained model to count; its file's size counts too")
+    which.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="trained model to count: PREFIX,EPOCH (ours or MXNet's) or FILE.onnx; its file's size counts too",
+    )
+    parser.add_argument("--layer", help="the output of an MXNet or ONNX model to count up to, where it has several")
     parser.add_argument("--track", help=f"track whose budget decides the exit status: {', '.join(TRACKS)}")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--output", metavar="FILE", help="write the JSON to this file as well")
@@ -44,12 +50,12 @@ def count_named(name: str) -> FlopsReport:
     return count_flops(create_network(network_settings(name)))
 
 
-def count_model(model: str) -> tuple[FlopsReport, int]:
-    """Count the trained ``PREFIX,EPOCH``; also the bytes of its file."""
-    from recognition.model_store import load_model, model_path, parse_model
+def count_model(model: str, layer: str | None) -> tuple[FlopsReport, int]:
+    """Count the trained ``model`` up to ``layer``; also the bytes of the file with its weights."""
+    from recognition.model_store import load_model, model_file
 
-    network, _ = load_model(model)
-    return count_flops(network), model_path(*parse_model(model)).stat().st_size
+    network, _ = load_model(model, layer)
+    return count_flops(network), model_file(model).stat().st_size
 
 
 def as_json(subject: dict[str, str], report: FlopsReport, size: int, track: Track | None) -> dict[str, Any]:
@@ -123,8 +129,12 @@ def main() -> int:
     """Count, print, and decide."""
     arguments = parse_arguments()
     track = get_track(arguments.track) if arguments.track else None
+    if arguments.layer and not arguments.model:
+        raise UserError(
+            f"--layer {arguments.layer}: a network of the configuration has one output; it goes with --model"
+        )
     if arguments.model:
-        report, file_bytes = count_model(arguments.model)
+        report, file_bytes = count_model(arguments.model, arguments.layer)
         subject, size = {"model": arguments.model}, max(report.model_bytes, file_bytes)
     else:
         report = count_named(arguments.network)

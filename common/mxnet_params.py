@@ -181,9 +181,10 @@ class _Reader:
             if storage != DENSE:
                 kind = SPARSE.get(storage, f"unknown ({storage})")
                 raise _DamageError(f"the storage of {what} is {kind}; only dense arrays can be read")
-        rank, size_type = (magic, "I") if magic < VERSION_1 else (self._unpack("<I")[0], "q")
+        versioned = magic in (VERSION_1, VERSION_2, VERSION_3)
+        rank, size_type = (self._unpack("<I")[0], "q") if versioned else (magic, "I")
         if rank > MAX_RANK:
-            place = "version or rank" if size_type == "I" else "rank"
+            place = "rank" if versioned else "version or rank"
             raise _DamageError(f"{what} has the {place} {rank}")
         if rank == 0 and magic != VERSION_3:  # before version 3 this stood for an array nothing is known of
             raise _DamageError(f"{what} was saved without a shape and without values")

@@ -1,11 +1,14 @@
-"""Trained networks on disk: ``PREFIX-%04d.safetensors``, named on every command line as ``PREFIX,EPOCH``.
+"""Trained networks on disk, named on every command line as ``PREFIX,EPOCH`` or ``FILE.onnx``.
 
-The file holds tensors only (safetensors cannot carry code) and, as metadata, the configuration that rebuilds the
-network.
+Our own are ``PREFIX-%04d.safetensors``: tensors only (safetensors cannot carry code) and, as metadata, the
+configuration that rebuilds the network. Where there is none, ``PREFIX-symbol.json`` and ``PREFIX-%04d.params`` are
+MXNet's.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +21,9 @@ from torch import nn
 
 from common.errors import UserError
 from common.files import replacing
+from common.mxnet_network import load_mxnet
+from common.mxnet_params import params_path
+from common.mxnet_symbol import symbol_path
 from recognition.networks import create_network
 
 # What is true of the machine that trained, not of the model.
@@ -57,16 +63,58 @@ def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str,
     return path
 
 
-def load_model(text: str) -> tuple[nn.Module, dict[str, Any]]:
-    """The network called ``PREFIX,EPOCH`` in evaluation mode on the CPU, and the configuration it was saved with.
+def model_file(text: str) -> Path:
+    """The file that holds the weights of the model called ``text``; its size is held against a track's limit.
 
     Raises:
-        UserError: no such file, not one of ours, damaged, or its tensors are not those of the network it names.
+        UserError: there is no such model.
     """
+    if _is_onnx(text):
+        path = Path(text)
+        if not path.is_file():
+            raise UserError(f"{path}: no such model")
+        return path
     prefix, epoch = parse_model(text)
-    path = model_path(prefix, epoch)
-    if not path.is_file():
-        raise UserError(f"{path}: no such model{_saved_epochs(prefix)}")
+    candidates = (model_path(prefix, epoch), params_path(prefix, epoch))
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise UserError(f"{candidates[0]}: no such model, and no {candidates[1].name} either{_saved_epochs(prefix)}")
+
+
+def load_model(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """The network called ``text`` in evaluation mode on the CPU, and the configuration it was saved with.
+
+    Args:
+        text: ``PREFIX,EPOCH``, ours or else MXNet's, or ``FILE.onnx``.
+        layer: the output that is the embedding, for models of MXNet and ONNX that have several. ``fc1_output`` of
+            MXNet needs no name.
+
+    Returns:
+        The configuration of a model that is not ours holds only what tells it from another with the same weights.
+
+    Raises:
+        UserError: no such file, not a model, damaged, or its tensors are not those of the network it names.
+    """
+    path = model_file(text)
+    if _is_onnx(text):
+        from common.onnx_model import load_onnx  # it needs an optional package
+
+        return load_onnx(path, output=layer), {}
+    prefix, epoch = parse_model(text)
+    if path == params_path(prefix, epoch):
+        network = load_mxnet(prefix, epoch, layer)
+        return network, {"mxnet_graph": hashlib.sha256(symbol_path(prefix).read_bytes()).hexdigest(), "layer": layer}
+    if layer is not None:
+        raise UserError(f"--layer {layer}: {path} is a model of this project, which has one output")
+    return _load_ours(path)
+
+
+def _is_onnx(text: str) -> bool:
+    return text.lower().endswith(".onnx")
+
+
+def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -87,8 +135,9 @@ def load_model(text: str) -> tuple[nn.Module, dict[str, Any]]:
 def _saved_epochs(prefix: str) -> str:
     """A hint that lists which epochs of ``prefix`` there are."""
     parent, name = Path(prefix).parent, Path(prefix).name
-    epochs = sorted(path.stem[len(name) + 1 :] for path in parent.glob(f"{name}-[0-9]*.safetensors"))
-    return f"; epochs there: {', '.join(str(int(e)) for e in epochs if e.isdecimal())}" if epochs else ""
+    files = [path for kind in ("safetensors", "params") for path in parent.glob(f"{glob.escape(name)}-[0-9]*.{kind}")]
+    epochs = sorted({int(end) for end in (path.stem[len(name) + 1 :] for path in files) if end.isdecimal()})
+    return f"; epochs there: {', '.join(map(str, epochs))}" if epochs else ""
 
 
 def _check_tensors(path: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:

@@ -53,7 +53,7 @@ def _reshaped(options: Options, codes: Sequence[int], shape: Shape, reverse: boo
     while i < len(codes):
         code = codes[i]
         needed = {0: 1, -3: 2, -4: 1}.get(code, 0)
-        if at + needed > len(shape) or (code == -4 and i + 2 >= len(codes)):
+        if (needed and at + needed > len(shape)) or (code == -4 and i + 2 >= len(codes)):
             raise options.error(f"shape {tuple(codes)} does not fit an input of shape {shape}")
         if code == 0:
             sizes.append(shape[at])
@@ -116,13 +116,13 @@ def expand_dims(options: Options) -> Operation:
 
 @operator("squeeze")
 def squeeze(options: Options) -> Operation:
-    """Without axes of size 1: those named, or all of them."""
+    """Without axes of size 1: those named, or all but the first, which counts the images: also one of them is a row."""
     axes = options.integers("axis", ())
 
     def compute(x: Tensor) -> Tensor:
         if any(x.shape[axis] != 1 for axis in axes):
             raise options.error(f"axis {axes} of an input of shape {tuple(x.shape)} does not have size 1")
-        return x.squeeze(axes) if axes else x.squeeze()
+        return x.squeeze(axes or tuple(range(1, x.ndim)))
 
     return Operation(compute)
 
@@ -342,8 +342,8 @@ def up_sampling(options: Options) -> Operation:
     scale, mode = options.integer("scale", low=1), options.choice("sample_type", ("nearest", "bilinear"))
     join = options.choice("multi_input_mode", ("concat", "sum"), "concat")
     options.ignore("num_filter")
-    names = numbered(options)
     if mode == "bilinear":
+        options.ignore("num_args")  # MXNet writes 1 or 2
         kernel, margin = 2 * scale - scale % 2, math.ceil((scale - 1) / 2)
 
         def bilinear(x: Tensor, weight: Tensor) -> Tensor:
@@ -365,7 +365,7 @@ def up_sampling(options: Options) -> Operation:
         ]
         return sum(enlarged[1:], enlarged[0]) if join == "sum" else torch.cat(enlarged, 1)
 
-    return Operation(nearest, names)
+    return Operation(nearest, numbered(options))
 
 
 @operator("_contrib_BilinearResize2D")

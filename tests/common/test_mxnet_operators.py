@@ -1,0 +1,49 @@
+"""Every operator and option against what MXNet 1.9.1 computed; ``make_mxnet_golden.py`` made the file."""
+
+import base64
+import gzip
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common.mxnet_network import MxnetNetwork
+from common.mxnet_operators import OPERATORS
+from common.mxnet_symbol import read_symbol
+
+HERE = Path(__file__).parent
+LINES = gzip.decompress((HERE / "mxnet_golden" / "operators.json.gz").read_bytes()).decode().splitlines()
+CASES = {case["name"]: case for case in map(json.loads, LINES)}
+
+specification = importlib.util.spec_from_file_location("make_mxnet_golden", HERE / "make_mxnet_golden.py")
+make_mxnet_golden = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(make_mxnet_golden)
+numbers = make_mxnet_golden.numbers
+
+
+def build(case, tmp_path):
+    """The network of a case, through the file format."""
+    path = tmp_path / "x-symbol.json"
+    path.write_text(json.dumps(case["graph"]))
+    arrays = {name: numbers(case["name"], name, tuple(shape), -1, 1) for name, shape in case["arrays"].items()}
+    return MxnetNetwork(read_symbol(path), arrays, "row_output", tuple(case["shape"][1:])).eval()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_same_numbers_as_mxnet(name, tmp_path):
+    case = CASES[name]
+    images = torch.from_numpy(numbers(name, "data", tuple(case["shape"]), *case["span"]))
+    expected = np.frombuffer(base64.b64decode(case["output"]), "<f4").reshape(case["output_shape"])
+    with torch.inference_mode():
+        found = build(case, tmp_path)(images).numpy()
+    tolerance = 2e-3 if "float16" in name else 2e-5
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * max(1, np.abs(expected).max()))
+
+
+def test_every_operator_has_a_case():
+    nodes = [node for case in CASES.values() for node in case["graph"]["nodes"]]
+    covered = {OPERATORS[node["op"]] for node in nodes if node["op"] != "null"}  # aliases share one function
+    assert {name for name in OPERATORS if OPERATORS[name] not in covered} == set()
