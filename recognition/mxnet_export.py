@@ -9,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
+from common.errors import UserError
 from common.files import PathLike
+from common.mxnet_network import MxnetNetwork
 from common.mxnet_params import params_path, write_params
-from common.mxnet_symbol import Symbol, symbol_path, write_symbol
-from common.mxnet_writing import Names, draw
+from common.mxnet_symbol import Node, Symbol, symbol_path, write_symbol
+from common.mxnet_writing import OUTPUT, Names, draw
 from recognition.networks import FaceNetwork, mxnet_names
 
 
@@ -45,13 +47,26 @@ class FaceNetworkNames(Names):
 def to_mxnet(network: nn.Module) -> tuple[Symbol, dict[str, np.ndarray]]:
     """The graph of ``network`` in evaluation mode, and its weights and running statistics (``arg:NAME``, ``aux:NAME``).
 
-    The network is not run, only followed, and left as it was; it may be on any device.
+    The network is not run, only followed, and left as it was; it may be on any device. One that was read from MXNet's
+    files keeps their graph.
 
     Raises:
         UserError: an operator has no counterpart in MXNet; the message names it and the module it is in.
     """
+    if isinstance(network, MxnetNetwork):
+        return _with_output(network.symbol), network.arrays()
     names = FaceNetworkNames(network) if isinstance(network, FaceNetwork) else Names()
     return draw(network, names)
+
+
+def _with_output(symbol: Symbol) -> Symbol:
+    """``symbol`` with its output called ``fc1``, whichever layer the user chose."""
+    head = symbol.heads[0]
+    if symbol.nodes[head[0]].name == OUTPUT:
+        return symbol
+    if any(node.name == OUTPUT for node in symbol.nodes):
+        raise UserError(f"cannot be written as an MXNet model: the layer {OUTPUT!r} comes before the chosen output")
+    return Symbol((*symbol.nodes, Node("_copy", OUTPUT, {}, (head,))), ((len(symbol.nodes), 0),))
 
 
 def save_mxnet(prefix: PathLike, epoch: int, network: nn.Module) -> None:

@@ -9,7 +9,7 @@ from common.mxnet_symbol import Symbol
 from common.mxnet_writing import elementwise, layers
 from common.mxnet_writing.tracing import OUTPUT, Names, trace
 
-__all__ = ["Names", "draw"]
+__all__ = ["OUTPUT", "Names", "draw"]
 
 
 def draw(

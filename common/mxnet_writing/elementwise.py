@@ -20,6 +20,7 @@ BINARY = {
     "sub": ("elemwise_sub", "broadcast_sub", "_minus_scalar", "_rminus_scalar"),
     "mul": ("elemwise_mul", "broadcast_mul", "_mul_scalar", "_mul_scalar"),
     "div": ("elemwise_div", "broadcast_div", "_div_scalar", "_rdiv_scalar"),
+    "pow": ("_power", "broadcast_power", "_power_scalar", "_rpower_scalar"),
     "maximum": ("_maximum", "broadcast_maximum", "_maximum_scalar", "_maximum_scalar"),
     "minimum": ("_minimum", "broadcast_minimum", "_minimum_scalar", "_minimum_scalar"),
 }
@@ -94,11 +95,9 @@ def _division(t: Tracer, call: Call) -> Value:
 @TRANSLATIONS("pow")
 def _power(t: Tracer, call: Call) -> Value:
     base, exponent = _operand(t, call["self"]), _operand(t, call["exponent"])
-    if not isinstance(base, Value) or isinstance(exponent, Value):
-        raise t.unsupported("a power whose exponent is not a number")
-    if exponent == 2:
+    if isinstance(base, Value) and exponent == 2:
         return unary(t, "square", base)
-    return unary(t, "_power_scalar", base, scalar=exponent)
+    return _binary(t, "pow", base, exponent)
 
 
 @TRANSLATIONS("neg")
@@ -192,16 +191,9 @@ def _dropout(t: Tracer, call: Call) -> Value:
     return unary(t, "Dropout", x, p=call["p"]) if call["p"] else x
 
 
-@TRANSLATIONS("contiguous", "clone", "detach", "alias", "lift_fresh", "feature_dropout", "alpha_dropout")
+@TRANSLATIONS("contiguous", "clone", "detach", "alias", "to", "_to_copy", "type_as", "feature_dropout", "alpha_dropout")
 def _unchanged(t: Tracer, call: Call) -> Value:
     return t.value(next(iter(call.arguments.values())))
-
-
-@TRANSLATIONS("to", "_to_copy", "type_as", "float")
-def _number_type(t: Tracer, call: Call) -> Value:
-    if call.result.dtype != torch.float32:
-        raise t.unsupported(f"arithmetic in {str(call.result.dtype).removeprefix('torch.')}")
-    return t.value(call["self"])
 
 
 def reduce(t: Tracer, op: str, value: Value, axes: Sequence[int], keepdim: bool, **attrs: object) -> Value:
@@ -255,6 +247,17 @@ def _norm(t: Tracer, call: Call) -> Value:
     if order not in (2, None):
         raise t.unsupported(f"a norm of order {order}")
     return unary(t, "sqrt", reduce(t, "sum", unary(t, "square", x), axes, keepdim))
+
+
+@TRANSLATIONS("var", "std")
+def _spread(t: Tracer, call: Call) -> Value:
+    x, axes = t.full(call["self"]), _axes(t, call)
+    count = math.prod(x.shape[axis] for axis in axes)
+    correction = call.arguments.get("correction", call.arguments.get("unbiased", 1))
+    squares = unary(t, "square", combine(t, "sub", x, reduce(t, "mean", x, axes, keepdim=True)))
+    variance = reduce(t, "sum", squares, axes, call.arguments.get("keepdim", False))
+    variance = with_number(t, "mul", variance, 1 / (count - (1 if correction is None else int(correction))))
+    return variance if call.name == "var" else unary(t, "sqrt", variance)
 
 
 @TRANSLATIONS("view", "reshape", "_reshape_copy", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze")
@@ -351,12 +354,13 @@ def _split(t: Tracer, call: Call) -> list[Value]:
     return parts
 
 
-@TRANSLATIONS("constant_pad_nd")
+@TRANSLATIONS("constant_pad_nd", "reflection_pad2d", "replication_pad2d")
 def _pad(t: Tracer, call: Call) -> Value:
-    x, amounts = t.full(call["self"]), call["pad"]
+    x, amounts = t.full(call["self"]), list(call.arguments.values())[1]
     if len(x.shape) != 4 or any(amounts[4:]) or min(amounts) < 0:
         raise t.unsupported("padding of anything but the height and width of a map")
     left, right, top, bottom = (*amounts[:4], 0, 0)[:4]
-    widths = (0, 0, 0, 0, top, bottom, left, right)
-    attrs = {"mode": "constant", "pad_width": widths, "constant_value": float(call["value"])}
+    mode = {"constant_pad_nd": "constant", "reflection_pad2d": "reflect", "replication_pad2d": "edge"}[call.name]
+    value = float(call.arguments.get("value", 0))
+    attrs = {"mode": mode, "pad_width": (0, 0, 0, 0, top, bottom, left, right), "constant_value": value}
     return t.add("Pad", [x.entry], attrs, call.shape)

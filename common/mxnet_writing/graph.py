@@ -26,6 +26,7 @@ UNNAMED = {
     "_div_scalar": "_divscalar",
     "_rdiv_scalar": "_rdivscalar",
     "_power_scalar": "_powerscalar",
+    "_rpower_scalar": "_rpowerscalar",
     "_maximum_scalar": "_maximumscalar",
     "_minimum_scalar": "_minimumscalar",
 }
@@ -70,9 +71,9 @@ class GraphBuilder:
         return self._append(_Draft(op, written, tuple(inputs), None, scope))
 
     def call(self, entry: Entry, name: str) -> None:
-        """Name the operator that puts out ``entry``, unless it has a name."""
+        """Name the operator that puts out ``entry``, unless it has a name or ``name`` is empty."""
         draft = self._drafts[entry[0]]
-        if draft.name is None and draft.op != VARIABLE:
+        if name and draft.name is None and draft.op != VARIABLE:
             draft.name = name
 
     @property

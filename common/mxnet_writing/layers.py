@@ -7,13 +7,14 @@ inputs, counts each as :mod:`common.flops` does: a linear layer of tokens become
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from common.mxnet_writing.elementwise import combine, unary, with_number
-from common.mxnet_writing.tracing import BATCH, Call, Constant, Tracer, Translations, Value
+from common.mxnet_writing.tracing import BATCH, INPUT_ENTRY, Call, Constant, Tracer, Translations, Value
 
 TRANSLATIONS = Translations()
 
@@ -33,20 +34,66 @@ def _default(t: Tracer, tensor: Tensor | None, channels: int, value: float) -> V
 
 @TRANSLATIONS("conv2d", "convolution", "_convolution")
 def _convolution(t: Tracer, call: Call) -> Value:
-    weight, bias = call["weight"], call["bias"]
-    if weight.ndim != 4 or call.arguments.get("transposed") or isinstance(call["padding"], str):
-        raise t.unsupported(f"a convolution that is transposed, not of a map, or padded by {call['padding']!r}")
+    weight, stride, dilation = call["weight"], call["stride"], call["dilation"]
+    if weight.ndim != 4 or call.arguments.get("transposed"):
+        raise t.unsupported("a convolution that is transposed or not of a map")
     attrs = {
         "kernel": tuple(weight.shape[2:]),
-        "stride": _two(t, call["stride"], "a stride"),
-        "pad": _two(t, call["padding"], "padding"),
-        "dilate": _two(t, call["dilation"], "dilation"),
+        "stride": _two(t, stride, "a stride"),
+        "pad": _two(t, _padding(t, call["padding"], weight, dilation), "padding"),
+        "dilate": _two(t, dilation, "dilation"),
         "num_filter": weight.shape[0],
         "num_group": call["groups"],
-        "no_bias": bias is None,
+        "no_bias": call["bias"] is None,
     }
-    inputs = [t.full(call["input"]).entry, t.value(weight).entry, *([] if bias is None else [t.value(bias).entry])]
-    return t.add("Convolution", inputs, attrs, call.shape)
+    return _weighted(t, "Convolution", t.full(call["input"]), t.value(weight), call["bias"], attrs, call.shape)
+
+
+@TRANSLATIONS("conv1d")
+def _convolution_of_a_row(t: Tracer, call: Call) -> Value:
+    x, kernel = t.full(call["input"]), t.value(call["weight"])
+    size, dilation = kernel.shape[2], call["dilation"]
+    attrs = {
+        "kernel": (1, size),
+        "stride": (1, call["stride"][0]),
+        "pad": (0, _padding(t, call["padding"], call["weight"], dilation)[0]),
+        "dilate": (1, dilation[0]),
+        "num_filter": kernel.shape[0],
+        "num_group": call["groups"],
+        "no_bias": call["bias"] is None,
+    }
+    x = t.reshape(x, (*x.shape[:2], 1, x.shape[2]))
+    kernel = t.reshape(kernel, (*kernel.shape[:2], 1, size))
+    shape = (*call.shape[:2], 1, call.shape[2])
+    return t.reshape(_weighted(t, "Convolution", x, kernel, call["bias"], attrs, shape), call.shape)
+
+
+def _padding(t: Tracer, padding: Any, weight: Tensor, dilation: Sequence[int]) -> Sequence[int]:
+    """Padding in numbers, where it is given by name."""
+    if not isinstance(padding, str):
+        return padding
+    if padding == "valid":
+        return [0] * (weight.ndim - 2)
+    total = [step * (size - 1) for step, size in zip(dilation, weight.shape[2:], strict=False)]
+    if any(amount % 2 for amount in total):
+        raise t.unsupported("padding that differs by side")
+    return [amount // 2 for amount in total]
+
+
+def _weighted(
+    t: Tracer,
+    op: str,
+    x: Value,
+    kernel: Value,
+    bias: Tensor | None,
+    attrs: Mapping[str, object],
+    shape: tuple[int, ...],
+) -> Value:
+    """A layer with a kernel and perhaps a bias."""
+    if x.entry == INPUT_ENTRY:  # the official counter knows the shapes of operators only, not of variables
+        x = t.add("_copy", [x.entry], {}, x.shape)
+    inputs = [x.entry, kernel.entry, *([] if bias is None else [t.value(bias).entry])]
+    return t.add(op, inputs, attrs, shape)
 
 
 @TRANSLATIONS("conv_transpose2d")
@@ -62,8 +109,7 @@ def _deconvolution(t: Tracer, call: Call) -> Value:
         "num_group": call["groups"],
         "no_bias": bias is None,
     }
-    inputs = [t.full(call["input"]).entry, t.value(weight).entry, *([] if bias is None else [t.value(bias).entry])]
-    return t.add("Deconvolution", inputs, attrs, call.shape)
+    return _weighted(t, "Deconvolution", t.full(call["input"]), t.value(weight), bias, attrs, call.shape)
 
 
 @TRANSLATIONS("batch_norm")
@@ -96,10 +142,15 @@ def _layer_norm(t: Tracer, call: Call) -> Value:
 
 @TRANSLATIONS("group_norm")
 def _group_norm(t: Tracer, call: Call) -> Value:
-    x = t.full(call["input"])
-    scale, shift = _default(t, call["weight"], x.shape[1], 1), _default(t, call["bias"], x.shape[1], 0)
-    attrs = {"num_groups": call["num_groups"], "eps": call["eps"]}
-    return t.add("GroupNorm", [x.entry, scale.entry, shift.entry], attrs, x.shape)
+    x, groups = t.full(call["input"]), call["num_groups"]
+    channels = x.shape[1]
+    ones, zeros = _default(t, None, groups, 1), _default(t, None, groups, 0)  # MXNet's are a group's, not a channel's
+    attrs = {"num_groups": groups, "eps": call["eps"]}
+    normal = t.add("GroupNorm", [x.entry, ones.entry, zeros.entry], attrs, x.shape)
+    sizes = (1, channels, *[1] * (len(x.shape) - 2))
+    if call["weight"] is not None:
+        normal = combine(t, "mul", normal, t.reshape(t.value(call["weight"]), sizes))
+    return normal if call["bias"] is None else combine(t, "add", normal, t.reshape(t.value(call["bias"]), sizes))
 
 
 @TRANSLATIONS("prelu", "_prelu_kernel")
@@ -110,67 +161,68 @@ def _prelu(t: Tracer, call: Call) -> Value:
 
 @TRANSLATIONS("linear")
 def _linear(t: Tracer, call: Call) -> Value:
-    weight, bias = call["weight"], call["bias"]
-    if t.constant(weight) is None:
+    if t.constant(call["weight"]) is None:
         raise t.unsupported("a linear layer whose weight depends on the image")
-    return linear(t, t.full(call["input"]), weight, bias)
+    return linear(t, t.full(call["input"]), t.value(call["weight"]), call["bias"])
 
 
-def linear(t: Tracer, x: Value, weight: Tensor, bias: Tensor | None, *, transposed: bool = False) -> Value:
-    """``x`` (..., inputs) times the constant ``weight`` (outputs, inputs), plus ``bias``.
+def linear(t: Tracer, x: Value, kernel: Value, bias: Tensor | None = None) -> Value:
+    """``x`` (..., inputs) times the constant ``kernel`` (outputs, inputs), plus ``bias``.
 
     One row an image is MXNet's FullyConnected, of a 4-d input, for which alone the official counter has a formula.
     Several rows an image are a 1x1 convolution.
     """
-    kernel = t.value(weight)
-    if transposed:
-        kernel = t.permute(kernel, (1, 0))
     outputs, inputs = kernel.shape
-    extra = [] if bias is None else [t.value(bias).entry]
-    shape = (*x.shape[:-1], outputs)
     if x.shape == (BATCH, inputs):
         source = x.reshaped
         flat = source if source and len(source.shape) == 4 and source.shape[0] == BATCH else None
         flat = flat or t.reshape(x, (BATCH, inputs, 1, 1))
         options = {"num_hidden": outputs, "no_bias": bias is None}
-        return t.add("FullyConnected", [flat.entry, kernel.entry, *extra], options, shape)
-    if len(x.shape) == 4 and x.shape[0] == BATCH:
-        rows = t.permute(x, (0, 3, 1, 2))  # (N, inputs, H, W)
+        return _weighted(t, "FullyConnected", flat, kernel, bias, options, (BATCH, outputs))
+    of_map = len(x.shape) == 4 and x.shape[0] == BATCH  # (N, H, W, inputs)
+    if of_map:
+        rows = t.permute(x, (0, 3, 1, 2))
     else:
-        count = math.prod(x.shape[:-1])
-        if count % BATCH:
+        count, rest = divmod(math.prod(x.shape[:-1]), BATCH)
+        if rest:
             raise t.unsupported("a linear layer of rows that are not an image's")
-        tokens = t.reshape(x, (BATCH, count // BATCH, inputs))
-        rows = t.permute(tokens, (0, 2, 1))
-        rows = t.reshape(rows, (BATCH, inputs, count // BATCH, 1))
-    kernel = t.reshape(kernel, (outputs, inputs, 1, 1))
+        rows = t.permute(t.reshape(x, (BATCH, count, inputs)), (0, 2, 1))
+        rows = t.reshape(rows, (BATCH, inputs, count, 1))
     attrs = {"kernel": (1, 1), "num_filter": outputs, "num_group": 1, "no_bias": bias is None}
-    made = t.add("Convolution", [rows.entry, kernel.entry, *extra], attrs, (BATCH, outputs, *rows.shape[2:]))
-    if len(x.shape) == 4 and x.shape[0] == BATCH:
+    shape = (BATCH, outputs, *rows.shape[2:])
+    made = _weighted(t, "Convolution", rows, t.reshape(kernel, (outputs, inputs, 1, 1)), bias, attrs, shape)
+    if of_map:
         return t.permute(made, (0, 2, 3, 1))
-    return t.reshape(t.permute(t.reshape(made, made.shape[:3]), (0, 2, 1)), shape)
+    return t.reshape(t.permute(t.reshape(made, shape[:3]), (0, 2, 1)), (*x.shape[:-1], outputs))
 
 
 @TRANSLATIONS("matmul", "mm", "bmm")
 def _matmul(t: Tracer, call: Call) -> Value:
-    left, right = call["self"], next(tensor for key, tensor in call.arguments.items() if key in ("other", "mat2"))
-    if t.constant(right) is not None and right.ndim == 2:
-        return linear(t, t.full(left), right, None, transposed=True)
-    return product(t, t.full(left), t.full(right))
+    left, right = list(call.arguments.values())[:2]
+    if _is_matrix(t, right):
+        kernel = t.value(right)
+        made = linear(t, t.full(left), t.permute(t.reshape(kernel, kernel.shape[-2:]), (1, 0)))
+    elif _is_matrix(t, left) and right.ndim > 2:
+        kernel, x = t.value(left), t.full(right)
+        columns = (*range(right.ndim - 2), right.ndim - 1, right.ndim - 2)
+        made = t.permute(linear(t, t.permute(x, columns), t.reshape(kernel, kernel.shape[-2:])), columns)
+    else:
+        made = product(t, t.full(left), t.full(right))
+    return t.reshape(made, call.shape)
+
+
+def _is_matrix(t: Tracer, tensor: Tensor) -> bool:
+    """Whether ``tensor`` is one constant matrix."""
+    return t.constant(tensor) is not None and tensor.ndim > 1 and tensor.numel() == math.prod(tensor.shape[-2:])
 
 
 @TRANSLATIONS("addmm")
 def _matmul_and_add(t: Tracer, call: Call) -> Value:
     bias, left, right = call["self"], call["mat1"], call["mat2"]
-    if (
-        t.constant(right) is None
-        or t.constant(bias) is None
-        or bias.ndim != 1
-        or call["alpha"] != 1
-        or call["beta"] != 1
-    ):
+    plain = call["alpha"] == 1 and call["beta"] == 1 and bias.ndim == 1
+    if not (plain and _is_matrix(t, right) and t.constant(bias)):
         raise t.unsupported("a sum with a matrix product that is no linear layer")
-    return linear(t, t.full(left), right, bias, transposed=True)
+    return linear(t, t.full(left), t.permute(t.value(right), (1, 0)), bias)
 
 
 def product(t: Tracer, left: Value, right: Value, *, transposed: bool = False) -> Value:
@@ -270,3 +322,27 @@ def _bilinear(t: Tracer, call: Call) -> Value:
     height, width = call.shape[2:]
     attrs = {"height": height, "width": width, "mode": "size", "align_corners": call["align_corners"]}
     return t.add("_contrib_BilinearResize2D", [x.entry], attrs, call.shape)
+
+
+@TRANSLATIONS("channel_shuffle")
+def _channel_shuffle(t: Tracer, call: Call) -> Value:
+    x, groups = t.full(call["self"]), call["groups"]
+    batch, channels, *sizes = x.shape
+    parts = t.reshape(x, (batch, groups, channels // groups, *sizes))
+    return t.reshape(t.permute(parts, (0, 2, 1, *range(3, len(parts.shape)))), x.shape)
+
+
+@TRANSLATIONS("pixel_shuffle")
+def _pixel_shuffle(t: Tracer, call: Call) -> Value:
+    x, factor = t.full(call["self"]), call["upscale_factor"]
+    batch, channels, height, width = x.shape
+    parts = t.reshape(x, (batch, channels // factor**2, factor, factor, height, width))
+    return t.reshape(t.permute(parts, (0, 1, 4, 2, 5, 3)), call.shape)
+
+
+@TRANSLATIONS("pixel_unshuffle")
+def _pixel_unshuffle(t: Tracer, call: Call) -> Value:
+    x, factor = t.full(call["self"]), call["downscale_factor"]
+    batch, channels, height, width = x.shape
+    parts = t.reshape(x, (batch, channels, height // factor, factor, width // factor, factor))
+    return t.reshape(t.permute(parts, (0, 1, 3, 5, 2, 4)), call.shape)

@@ -28,6 +28,7 @@ from common.mxnet_writing.graph import Entry, GraphBuilder
 
 BATCH = 1_000_003  # a prime
 INPUT = "data"
+INPUT_ENTRY: Entry = (0, 0)  # the first node
 OUTPUT = "fc1"
 AUXILIARY = ("running_mean", "running_var")
 
@@ -67,7 +68,7 @@ class Names:
         return path.replace(".", "_")
 
     def layer(self, path: str) -> str:
-        """Of the operator that a module without children puts out."""
+        """Of the operator that a module without children puts out; empty: as operators in no module are called."""
         return path.replace(".", "_")
 
     def scope(self, path: str) -> str | None:
@@ -120,11 +121,20 @@ def trace(network: nn.Module, translations: Mapping[str, Translation], names: Na
     """
     tracer = Tracer(network, translations, names)
     image = tracer.begin(image_shape)
-    with evaluating(network), tracer.locating(), torch.inference_mode(), tracer:
-        output = torch.func.functional_call(network, tracer.twins, (image,))
-    if not isinstance(output, Tensor):
-        raise UserError(f"the network puts out a {type(output).__name__}: expected one tensor of shape (N, D)")
-    tracer.output = tracer.value(output)
+    try:
+        with evaluating(network), tracer.locating(), torch.inference_mode(), tracer:
+            output = torch.func.functional_call(network, tracer.twins, (image,))
+            if not isinstance(output, Tensor) or output.ndim != 2:
+                what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise UserError(f"the network puts out {what}: an MXNet model puts out one tensor of shape (N, D)")
+            tracer.output = tracer.full(output)
+    except UserError:
+        raise
+    except Exception as error:  # anybody's forward runs here, without values
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"cannot be written as an MXNet model: {tracer.place} fails without values ({reason})"
+        ) from error
     return tracer
 
 
@@ -207,7 +217,7 @@ class Tracer(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
             raise self.unsupported(f"the operator {name}")
-        result = self._run(func, args, kwargs)
+        result = func(*args, **kwargs)
         names = [argument.name for argument in func._schema.arguments]
         defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
         arguments = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
@@ -218,15 +228,20 @@ class Tracer(TorchDispatchMode):
             self._note_write(args[0])
         for tensor, value in zip(pytree.tree_leaves(result), values, strict=False):
             if value is not None:
+                if tensor.dtype != torch.float32:
+                    raise self.unsupported(f"arithmetic in {str(tensor.dtype).removeprefix('torch.')}")
                 self._bind(tensor, value)
         return result
 
+    @property
+    def place(self) -> str:
+        """The module that is running, for a message."""
+        module = self._running[-1][0] if self._running else None
+        return f"module {self._paths.get(id(module), '')!r} ({type(module).__name__})" if module else "the network"
+
     def unsupported(self, what: str) -> UserError:
         """The error for ``what`` has no counterpart in an MXNet graph, with the module that uses it."""
-        module = self._running[-1][0] if self._running else None
-        path = self._paths.get(id(module), "")
-        where = f" in module {path!r} ({type(module).__name__})" if module is not None else ""
-        return UserError(f"cannot be written as an MXNet model: {what}{where} has no translation")
+        return UserError(f"cannot be written as an MXNet model: {what} in {self.place} has no translation")
 
     def value(self, tensor: Tensor) -> Value:
         """What ``tensor`` is in the graph; a constant becomes a variable."""
@@ -249,7 +264,7 @@ class Tracer(TorchDispatchMode):
             grown = (*value.shape[:axis], wanted, *value.shape[axis + 1 :])
             if wanted == BATCH:
                 axes = {"lhs_axes": (axis,), "rhs_axes": (0,)}
-                value = self.add("broadcast_like", [value.entry, (0, 0)], axes, grown)
+                value = self.add("broadcast_like", [value.entry, INPUT_ENTRY], axes, grown)
             else:
                 self.batch_of(wanted, "an expansion")
                 value = self.add("broadcast_axis", [value.entry], {"axis": axis, "size": wanted}, grown)
@@ -320,13 +335,6 @@ class Tracer(TorchDispatchMode):
         self._alive.append(tensor)
         return twin
 
-    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return func(*args, **kwargs)
-        except (RuntimeError, NotImplementedError) as error:  # such as a value that Python wants to know
-            reason = str(error).splitlines()[0]
-            raise self.unsupported(f"the operator {func.overloadpacket.__name__} ({reason})") from None
-
     def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run what does not depend on the image twice: without values for the shapes, and with them for one image."""
         leaves, structure = pytree.tree_flatten((args, kwargs))
@@ -340,8 +348,10 @@ class Tracer(TorchDispatchMode):
         real_args, real_kwargs = pytree.tree_unflatten(
             [1 if isinstance(n, int) and n == BATCH else n for n in real_leaves], structure
         )
-        result = self._run(func, meta_args, meta_kwargs)
-        real = self._run(func, real_args, real_kwargs)
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise self.unsupported("a random number")
+        result = func(*meta_args, **meta_kwargs)
+        real = func(*real_args, **real_kwargs)
         for twin, tensor in zip(pytree.tree_leaves(result), pytree.tree_leaves(real), strict=True):
             if isinstance(twin, Tensor) and id(twin) not in self._known:
                 self._bind(twin, Constant(tensor))
