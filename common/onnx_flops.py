@@ -39,12 +39,17 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 WEIGHT_TYPES = ("float32", "float16", "float64", "bfloat16", "int8", "uint8", "int4", "uint4", "int2", "uint2")
 
 
-def flops_of_onnx(model: Any, name: str = "the model") -> FlopsReport:
+def flops_of_onnx(model: Any, name: str = "the model", output: str | None = None) -> FlopsReport:
     """What the ``onnx.ModelProto`` costs for one image and what it weighs.
 
     ``params`` are all numbers that it keeps but for the running statistics of batch norms (``aux``) and the scales of a
     quantised model; ``model_bytes`` are the bytes of all of them. A model for a fixed number of images is counted for
     that many and divided.
+
+    Args:
+        model: with its weights inside.
+        name: what errors call it.
+        output: the embedding, the first output if None; nodes that it does not need are not counted.
 
     Raises:
         UserError: an operator that is not counted here, or shapes that cannot be told from the graph.
@@ -54,9 +59,9 @@ def flops_of_onnx(model: Any, name: str = "the model") -> FlopsReport:
         model = onnx.inliner.inline_local_functions(model)
     batch = fixed_batch(model, name) or 1
     counter = _Counter(model.graph, shapes(model, batch, name), batch, name)
-    for node in model.graph.node:
+    embedding = output or model.graph.output[0].name
+    for node in _needed(model.graph, embedding):
         counter.count(node)
-    output = counter.shape(model.graph.output[0].name, None)
     uncounted: Counter[str] = Counter()
     for layer in counter.layers:
         if layer.operation not in (CONVOLUTION, FULLY_CONNECTED):
@@ -69,7 +74,7 @@ def flops_of_onnx(model: Any, name: str = "the model") -> FlopsReport:
         params=kept.params,
         aux=kept.aux,
         model_bytes=kept.bytes,
-        embedding=math.prod(output) // batch,
+        embedding=math.prod(counter.shape(embedding, None)) // batch,
         number_type=kept.number_type,
         layers=counter.layers,
     )
@@ -207,6 +212,17 @@ class _Counter:
         added = next((value for value in readers[0].input if value != node.output[0]), "")
         width = self.shape(node.output[0], node)[-1]
         return added not in self._dependent and math.prod(self._shapes.get(added, ())) == width
+
+
+def _needed(graph: Any, output: str) -> list[Any]:
+    """The nodes without which there is no ``output``, in their order."""
+    wanted, needed = {output}, []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            needed.append(node)
+            wanted.update(node.input)
+            wanted.update(name for branch in node.attribute for inner in branch.g.node for name in inner.input)
+    return needed[::-1]
 
 
 def _has_input(node: Any, position: int) -> bool:

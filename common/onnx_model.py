@@ -105,10 +105,19 @@ class OnnxNetwork(nn.Module):
 
     def flops_report(self) -> FlopsReport:
         """What the model costs and weighs, counted from its graph."""
-        return flops_of_onnx(parse(self.model, self.name), self.name)
+        return flops_of_onnx(parse(self.model, self.name), self.name, self.output)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings (N, D) float32 of RGB ``images`` (N, 3, 112, 112), uint8 or float, 0..255."""
+        data = self.as_input(images)
+        step = self._batch or len(data)
+        if not len(data):
+            return images.new_empty((0, self.embedding_size), dtype=torch.float32)
+        found = [self._run(data[start : start + step], step) for start in range(0, len(data), step)]
+        return torch.from_numpy(np.concatenate(found)).to(images.device)
+
+    def as_input(self, images: Tensor) -> np.ndarray:
+        """RGB ``images`` (N, 3, 112, 112), uint8 or float, 0..255, as the model takes them."""
         if images.shape[1:] != IMAGE_SHAPE:
             raise UserError(f"images of shape {tuple(images.shape)}: the model takes (N, 3, 112, 112)")
         pixels = images.to("cpu", torch.float32)
@@ -116,12 +125,7 @@ class OnnxNetwork(nn.Module):
             pixels = pixels.flip(1)
         if self.pixels[:2] != (0.0, 1.0):
             pixels = (pixels - self.pixels.mean) * self.pixels.scale
-        data = np.ascontiguousarray(pixels.numpy(), dtype=self._type)
-        step = self._batch or len(data)
-        if not len(data):
-            return images.new_empty((0, self.embedding_size), dtype=torch.float32)
-        found = [self._run(data[start : start + step], step) for start in range(0, len(data), step)]
-        return torch.from_numpy(np.concatenate(found)).to(images.device)
+        return np.ascontiguousarray(pixels.numpy(), dtype=self._type)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OnnxNetwork:
         """What ``.to()``, ``.cuda()`` and ``.cpu()`` come down to."""
@@ -177,6 +181,21 @@ def load_onnx(path: PathLike, output: str | None = None, pixels: Pixels | None =
     model = read_onnx(path)
     network = OnnxNetwork(model.SerializeToString(), output=output, pixels=pixels, name=str(path))
     return network.eval()
+
+
+def relabel(network: OnnxNetwork, pixels: Pixels) -> bytes:
+    """The model of ``network`` with ``pixels`` as what it says it takes, and no output but the embedding."""
+    model = parse(network.model, network.name)
+    embedding = next(value for value in model.graph.output if value.name == network.output)
+    del model.graph.output[:]
+    model.graph.output.append(embedding)
+    metadata = {**network.metadata, "input_mean": repr(pixels.mean), "input_scale": repr(pixels.scale)}
+    metadata["color_order"] = pixels.color_order
+    metadata["normalisation"] = "inside" if pixels[:2] == (0.0, 1.0) else "outside"
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _pixels_of(model: Any, metadata: dict[str, str], name: str) -> Pixels:
