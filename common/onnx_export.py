@@ -198,6 +198,7 @@ def _tidy(model: Any) -> None:
     shaped = _reshape_weights(graph)
     _keep(graph, lambda node: node.output[0] not in shaped)
     _rename_inputs(graph, shaped)
+    _fold_constants(graph)
     read = {name for node in graph.node for name in node.input} | results
     _keep(graph, lambda node: node.op_type != "Constant" or node.output[0] in read)
 
@@ -243,6 +244,25 @@ def _reshape_weights(graph: Any) -> dict[str, str]:
         weights[name].CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
         done[node.output[0]] = name
     return done
+
+
+def _fold_constants(graph: Any) -> None:
+    """Compute what only reshapes or joins constants, as the bounds of a slice: shapes cannot be told from nodes."""
+    import onnx
+
+    def array(name: str) -> np.ndarray:
+        return onnx.numpy_helper.to_array(constants[name])
+
+    constants = {n.output[0]: attribute(n, "value") for n in graph.node if n.op_type == "Constant"}
+    for node in graph.node:
+        if node.op_type not in ("Concat", "Unsqueeze") or any(constants.get(name) is None for name in node.input):
+            continue
+        if node.op_type == "Concat":
+            values = np.concatenate([array(name) for name in node.input], attribute(node, "axis"))
+        else:
+            values = np.expand_dims(array(node.input[0]), tuple(array(node.input[1]).tolist()))
+        value = constants[node.output[0]] = onnx.numpy_helper.from_array(values)
+        node.CopyFrom(onnx.helper.make_node("Constant", [], list(node.output), node.name, value=value))
 
 
 def _require_free_batch(model: Any) -> None:
