@@ -25,9 +25,9 @@ def fmobilenet(
 ) -> FaceNetwork:
     """MobileNet whose channel counts are multiplied by ``net_multiplier``; every batch norm's scale is fixed.
 
-    The first layer keeps all 112 pixels; with ``net_input`` 0 it halves them.
+    The first layer keeps all 112 pixels; with ``net_input`` 0 it halves them (2 is the same as 1, as in the original).
     """
-    require(net_input in (0, 1), "net_input", net_input, "0 (first layer of stride 2) or 1 (of stride 1)")
+    require(net_input in (0, 1, 2), "net_input", net_input, "0 (first layer of stride 2), 1 or 2 (of stride 1)")
     base = scaled(FIRST_WIDTH, net_multiplier)
     first_stride = 2 if net_input == 0 else 1
 

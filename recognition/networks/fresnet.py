@@ -170,7 +170,7 @@ def fresnet(
     """A residual network of ``num_layers``.
 
     Args:
-        net_unit: 1 classic, 2 pre-activation, 3 ArcFace's unit.
+        net_unit: 1 classic, 2 pre-activation, 3 ArcFace's unit. (The original lists a 4, whose code it does not have.)
         net_input: 0 first convolution 7x7 of stride 2; 1 3x3 of stride 1; 2 the same behind a batch norm of the raw
             pixels. Units of version 1 have the stride in their first convolution for 0, else in their second.
         net_se: 1 adds squeeze-and-excitation to every unit, as ``net_attention = "se"`` does.
