@@ -169,6 +169,66 @@ network.vit_b.net_name = "vit"
 network.vit_b.num_layers = 24
 network.vit_b.net_width = 512
 
+# AirFace, second of the light image track: a deeper, wider MobileFaceNet with attention (arXiv 1907.12256).
+network.airface = edict()
+network.airface.net_name = "airface"
+network.airface.net_output = "GDC"
+
+# Octave convolution in y2 and r50: part of the channels at half resolution, for fewer FLOPs (arXiv 1904.05049).
+network.oct_y2 = edict()
+network.oct_y2.net_name = "octmobilefacenet"
+network.oct_y2.emb_size = 256
+network.oct_y2.net_output = "GDC"
+network.oct_y2.net_blocks = [2, 8, 16, 4]
+network.oct_y2.net_alpha = 0.375
+
+network.oct_r50 = edict()
+network.oct_r50.net_name = "octresnet"
+network.oct_r50.num_layers = 50
+network.oct_r50.net_alpha = 0.25
+
+# GhostFaceNetV1-1.3-1 (IEEE Access 11, 2023), and version 2 as wide as the light track's bytes allow.
+network.ghostfacenet = edict()
+network.ghostfacenet.net_name = "ghostfacenet"
+network.ghostfacenet.net_output = "GDC"
+network.ghostfacenet.net_unit = 1
+network.ghostfacenet.net_multiplier = 1.3
+
+network.ghostfacenet_v2 = edict()
+network.ghostfacenet_v2.net_name = "ghostfacenet"
+network.ghostfacenet_v2.net_output = "GDC"
+network.ghostfacenet_v2.net_unit = 2
+network.ghostfacenet_v2.net_multiplier = 1.0
+
+# EdgeFace-S (gamma 0.5) and -XS (gamma 0.6): convolutions and attention between channels (arXiv 2307.01838).
+network.edgeface = edict()
+network.edgeface.net_name = "edgeface"
+network.edgeface.net_size = "s"
+network.edgeface.net_rank = 0.5
+
+network.edgeface_xs = edict()
+network.edgeface_xs.net_name = "edgeface"
+network.edgeface_xs.net_size = "xs"
+network.edgeface_xs.net_rank = 0.6
+
+# MixFaceNet-M, -S, -XS: depthwise kernels of several sizes (arXiv 2107.13046); net_shuffle 1: ShuffleMixFaceNet.
+network.mixfacenet = edict()
+network.mixfacenet.net_name = "mixfacenet"
+network.mixfacenet.net_output = "GDC"
+network.mixfacenet.net_size = "m"
+network.mixfacenet.net_shuffle = 0
+
+network.mixfacenet_s = edict()
+network.mixfacenet_s.net_name = "mixfacenet"
+network.mixfacenet_s.net_output = "GDC"
+network.mixfacenet_s.net_size = "s"
+
+network.mixfacenet_xs = edict()
+network.mixfacenet_xs.net_name = "mixfacenet"
+network.mixfacenet_xs.net_output = "GDC"
+network.mixfacenet_xs.net_size = "s"
+network.mixfacenet_xs.net_multiplier = 0.5
+
 # Data sets. A relative dataset_path starts at the project's root.
 dataset = edict()
 

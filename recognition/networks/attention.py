@@ -1,6 +1,8 @@
-"""Attention blocks: a gate between 0 and 1 on each channel or position of a map, computed from the map itself."""
+"""Attention blocks: a factor on each channel or position of a map, computed from the map itself."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,30 @@ from common.errors import unknown_name
 from recognition.networks.base import require, require_count
 from recognition.networks.layers import BatchNorm, SqueezeExcite, activation, named
 
-ATTENTIONS = ("none", "se", "cbam")  # what net_attention may ask for
+ATTENTIONS = ("none", "se", "cbam", "cbam_tanh")  # what net_attention may ask for
+
+Gate = Callable[[Tensor], Tensor]  # from any number to a factor
+
+
+def tanh_gate(x: Tensor) -> Tensor:
+    """Factors between 0 and 2: unlike a sigmoid's, they start around 1, so deep stacks of blocks do not fade."""
+    return 1 + torch.tanh(x)
+
+
+class ChannelGate(nn.Module):
+    """Gate each channel by all channels' means: squeeze-and-excitation (arXiv 1709.01507) with any two activations."""
+
+    def __init__(self, channels: int, hidden: int, act: nn.Module, gate: nn.Module) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, hidden, 1)
+        self.act1 = act
+        self.conv2 = nn.Conv2d(hidden, channels, 1)
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) gated; same shape."""
+        means = F.adaptive_avg_pool2d(x, 1)  # (N, C, 1, 1)
+        return x * self.gate(self.conv2(self.act1(self.conv1(means))))
 
 
 class ChannelAttention(nn.Module):
@@ -19,9 +44,10 @@ class ChannelAttention(nn.Module):
     Both summaries go through the same two layers, of which the first keeps ``channels / reduction`` numbers.
     """
 
-    def __init__(self, channels: int, reduction: int = 16, act: str = "relu") -> None:
+    def __init__(self, channels: int, reduction: int = 16, act: str = "relu", gate: Gate = torch.sigmoid) -> None:
         super().__init__()
         require_count("reduction", reduction)
+        self.gate = gate
         hidden = max(channels // reduction, 1)
         self.mlp = named(
             conv1=nn.Conv2d(channels, hidden, 1), relu1=activation(act, hidden), conv2=nn.Conv2d(hidden, channels, 1)
@@ -30,7 +56,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (N, C, H, W) gated; same shape."""
         means, peaks = F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1)  # (N, C, 1, 1)
-        return x * torch.sigmoid(self.mlp(means) + self.mlp(peaks))
+        return x * self.gate(self.mlp(means) + self.mlp(peaks))
 
 
 class SpatialAttention(nn.Module):
@@ -39,9 +65,10 @@ class SpatialAttention(nn.Module):
     The batch norm behind the convolution is the authors' program's; the paper does not draw it.
     """
 
-    def __init__(self, kernel: int = 7, bn_mom: float = 0.9) -> None:
+    def __init__(self, kernel: int = 7, bn_mom: float = 0.9, gate: Gate = torch.sigmoid) -> None:
         super().__init__()
         require_count("kernel", kernel)
+        self.gate = gate
         require(kernel % 2 == 1, "kernel", kernel, "an odd number, so that the map keeps its size")
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
         self.bn = BatchNorm(1, bn_mom=bn_mom)
@@ -49,18 +76,25 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (N, C, H, W) gated; same shape."""
         summaries = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1)  # (N, 2, H, W)
-        return x * torch.sigmoid(self.bn(self.conv(summaries)))
+        return x * self.gate(self.bn(self.conv(summaries)))
 
 
 class CBAM(nn.Sequential):
     """Convolutional block attention module: channel attention, then spatial (Woo et al. 2018, arXiv 1807.06521)."""
 
     def __init__(
-        self, channels: int, *, reduction: int = 16, kernel: int = 7, act: str = "relu", bn_mom: float = 0.9
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        kernel: int = 7,
+        act: str = "relu",
+        gate: Gate = torch.sigmoid,
+        bn_mom: float = 0.9,
     ) -> None:
         super().__init__()
-        self.channel = ChannelAttention(channels, reduction, act)
-        self.spatial = SpatialAttention(kernel, bn_mom)
+        self.channel = ChannelAttention(channels, reduction, act, gate)
+        self.spatial = SpatialAttention(kernel, bn_mom, gate)
 
 
 def make_attention(name: str, channels: int, *, act: str, bn_mom: float) -> dict[str, nn.Module]:
@@ -69,4 +103,7 @@ def make_attention(name: str, channels: int, *, act: str, bn_mom: float) -> dict
         raise unknown_name("attention (net_attention)", name, ATTENTIONS)
     if name == "none":
         return {}
-    return {name: SqueezeExcite(channels, act) if name == "se" else CBAM(channels, bn_mom=bn_mom)}
+    if name == "se":
+        return {name: SqueezeExcite(channels, act)}
+    gate = tanh_gate if name == "cbam_tanh" else torch.sigmoid
+    return {"cbam": CBAM(channels, gate=gate, bn_mom=bn_mom)}

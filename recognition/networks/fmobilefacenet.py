@@ -67,7 +67,7 @@ def fmobilefacenet(
         net_expansions: hidden channels over input channels, in the network's order: residual bottlenecks at 56 pixels,
             reduction to 28, residual ones there, reduction to 14, ... (7 numbers).
         net_kernels: of the depthwise convolutions at 56, 28, 14 and 7 pixels; a reduction has its target's.
-        net_attention: ``none``, ``se`` or ``cbam`` at the end of every bottleneck.
+        net_attention: ``none``, ``se``, ``cbam`` or ``cbam_tanh`` at the end of every bottleneck.
     """
     blocks = list(net_blocks)
     if len(blocks) != 4:

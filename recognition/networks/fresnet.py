@@ -178,7 +178,7 @@ def fresnet(
         net_widths: channels of the first convolution and of the four stages.
         net_expansions: channels between a unit's two convolutions over those it puts out, a stage.
         net_kernels: of a unit's second convolution, a stage.
-        net_attention: ``none``, ``se`` or ``cbam`` at the end of every unit, before it is added.
+        net_attention: ``none``, ``se``, ``cbam`` or ``cbam_tanh`` at the end of every unit, before it is added.
     """
     if num_layers not in UNITS:
         known = ", ".join(str(number) for number in UNITS)
