@@ -8,13 +8,17 @@ E    batch norm, dropout 0.4, linear, batch norm
 FC   batch norm, linear, batch norm; I is the same
 GAP  batch norm, activation, mean over the map, linear, batch norm
 GDC  7x7 depthwise convolution over the whole map, batch norm, linear, batch norm (MobileFaceNet, arXiv 1804.07573)
-GNAP positions weighted by the norm of their features, mean over the map, linear where the width changes, batch norm
+GNAP batch norm, positions weighted by the norm of their features, mean over the map, batch norm and linear where the
+     width shrinks, batch norm; an embedding wider than 512 has 1x1 convolution, batch norm and activation before that
 J    linear, batch norm
 SFC  batch norm, 3x3 depthwise convolution of stride 2, 1x1 convolution, linear, batch norm
 F    batch norm, dropout 0.4, linear
 G    batch norm, linear
 H    linear
 ==== ==========================================================================================================
+
+The original's letter Z is not here, because nothing of the original can use it: it ends in the feature map itself,
+under another name than the output ``fc1`` that its trainer, its counter and its feature writers ask for.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from recognition.networks.layers import BatchNorm, activation, conv_block, convo
 DROPOUT = 0.4
 GDC_CHANNELS = 512  # width of the depthwise convolution where a family asks for no other
 GDC_KERNEL = 7  # and its kernel: the whole map, in all of the original's families
+GNAP_CHANNELS = 512  # the original takes every map to be as wide as MobileFaceNet's
 
 
 @dataclass(frozen=True)
@@ -117,21 +122,23 @@ def _gdc(s: HeadSettings) -> nn.Module:
 
 
 class NormWeighting(nn.Module):
-    """Scale each position so that all have the image's mean norm, so no position dominates the mean that follows.
+    """Scale each position so that all have the mean norm, so that none dominates the mean over the map that follows.
 
-    The original takes the mean norm over the whole batch; here it is each image's own, equal for a batch of one, so
-    that an embedding does not depend on the images beside it.
+    In training the mean norm is the batch's, as in the original. The original takes the batch's in evaluation, too,
+    where an embedding would depend on the images beside it; here it is then each image's own, which is what the
+    original computes for a batch of one.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (N, C, H, W) weighted; same shape."""
         norms = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(1e-12)  # (N, 1, H, W)
-        return x * (norms.mean((2, 3), keepdim=True) / norms)
+        mean = norms.mean() if self.training else norms.mean((2, 3), keepdim=True)
+        return x * (mean / norms)
 
 
 def _gnap(s: HeadSettings) -> nn.Module:
-    wider = s.emb_size > s.channels
-    width = max(s.channels, s.emb_size)
+    wider = s.emb_size > min(s.channels, GNAP_CHANNELS)
+    width = s.emb_size if wider else s.channels
     narrower = s.emb_size < width
     return named(
         convx=convolution(s.channels, width) if wider else None,
