@@ -44,8 +44,8 @@ def read_onnx(path: PathLike) -> Any:
 def _check_tensors(model: Any, path: Path) -> None:
     """Raise unless every tensor holds as many bytes as its shape says; take in those kept in other files."""
     room = LARGEST_FILE
-    for tensor in all_tensors(model):
-        what = f"{path}: tensor {tensor.name!r}"
+    for name, tensor in all_tensors(model):
+        what = f"{path}: tensor {name!r}"
         try:
             expected = tensor_bytes(tensor)
         except (KeyError, ValueError, TypeError):

@@ -232,8 +232,9 @@ def _has_input(node: Any, position: int) -> bool:
 class _Kept:
     """The numbers that a model keeps.
 
-    Initialisers are weights. So are constants among the nodes, unless they are single numbers (of a formula) or whole
-    ones (of shape arithmetic). Scales and zero points are bytes, but no parameters.
+    Initialisers are weights, and so are constants among the nodes, unless they are single numbers (of a formula), whole
+    ones (of shape arithmetic) or settings. What scales and shifts quantised numbers, or says how a map is resized, is a
+    setting: its bytes count, but it is no parameter.
     """
 
     def __init__(self, model: Any) -> None:
@@ -241,22 +242,22 @@ class _Kept:
         nodes = model.graph.node
         statistics = {value for node in nodes if node.op_type == "BatchNormalization" for value in node.input[3:5]}
         quantisers = [node for node in nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
-        scales = {value for node in quantisers for value in node.input[1:]}
+        resizers = [node for node in nodes if node.op_type in ("Resize", "Upsample")]
+        settings = {value for node in (*quantisers, *resizers) for value in node.input[1:]}
         quantised = {node.input[0] for node in quantisers}
         initialisers = {tensor.name for tensor in model.graph.initializer}
         types = set()
-        for tensor in all_tensors(model):
-            number_type = type_name(tensor)
-            count = math.prod(tensor.dims)
-            is_weight = number_type in WEIGHT_TYPES or tensor.name in quantised
-            if tensor.name not in initialisers and not (is_weight and tensor.dims):
+        for name, tensor in all_tensors(model):
+            number_type, count = type_name(tensor), math.prod(tensor.dims)
+            is_weight = name not in settings and (number_type in WEIGHT_TYPES or name in quantised)
+            if name not in initialisers and not (is_weight and tensor.dims):
                 continue
             self.bytes += tensor_bytes(tensor)
-            if tensor.name in scales or not is_weight:
+            if not is_weight:
                 continue
             if number_type in WEIGHT_TYPES:  # not the 32-bit biases that belong to 8-bit weights
                 types.add(number_type)
-            if tensor.name in statistics:
+            if name in statistics:
                 self.aux += count
             else:
                 self.params += count

@@ -12,6 +12,7 @@ from common.extras import require
 
 IMAGE_SIZE = 112
 LARGE = 1024  # numbers from which a weight is left out where shapes are inferred: only shape arithmetic reads values
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")  # whose shapes are asked for
 LARGEST_TENSOR = 2**31  # bytes; what one value inside a model may take for one image
 
 
@@ -53,29 +54,34 @@ def fixed_batch(model: Any, name: str) -> int | None:
     return image_input(model, name).type.tensor_type.shape.dim[0].dim_value or None
 
 
-def all_tensors(model: Any) -> Iterator[Any]:
-    """Every tensor kept anywhere in ``model``: initialisers, constants, in branches and in local functions too."""
+def all_tensors(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every tensor kept anywhere in ``model``: initialisers, constants, in branches and in local functions too.
+
+    With each comes the name of the value it gives, empty where it gives none by itself.
+    """
     yield from _tensors_of_graph(model.graph)
     for function in model.functions:
         yield from _tensors_of_nodes(function.node)
 
 
-def _tensors_of_graph(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
+def _tensors_of_graph(graph: Any) -> Iterator[tuple[str, Any]]:
+    yield from ((tensor.name, tensor) for tensor in graph.initializer)
     for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+        yield from ((sparse.values.name, sparse.values), ("", sparse.indices))
     yield from _tensors_of_nodes(graph.node)
 
 
-def _tensors_of_nodes(nodes: Any) -> Iterator[Any]:
+def _tensors_of_nodes(nodes: Any) -> Iterator[tuple[str, Any]]:
     for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            for graph in (attribute.g, *attribute.graphs):
+        name = node.output[0] if node.op_type == "Constant" and node.output else ""
+        for kept in node.attribute:
+            if kept.HasField("t"):
+                yield name, kept.t
+            single = [kept.sparse_tensor] if kept.HasField("sparse_tensor") else []
+            for sparse in (*single, *kept.sparse_tensors):
+                yield from ((name, sparse.values), ("", sparse.indices))
+            yield from (("", tensor) for tensor in kept.tensors)
+            for graph in (kept.g, *kept.graphs):
                 yield from _tensors_of_graph(graph)
 
 
@@ -104,15 +110,29 @@ def shapes(model: Any, batch: int, name: str) -> dict[str, tuple[int, ...]]:
     Raises:
         UserError: the graph contradicts itself at this size of the batch, or a value would be absurdly large.
     """
-    onnx = require("onnx", extra="onnx")
+    require("onnx", extra="onnx")
     skeleton = _without_large_weights(model)
     image = next(value for value in skeleton.graph.input if value.name == image_input(model, name).name)
     for dim, size in zip(image.type.tensor_type.shape.dim, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), strict=True):
         dim.dim_value = size
     for output in skeleton.graph.output:  # a model may promise less or other than it gives
         output.type.tensor_type.ClearField("shape")
+    known = _inferred(skeleton, batch, name)
+    wanted = {value for node in skeleton.graph.node if node.op_type in PRODUCTS for value in node.output}
+    if wanted.union(output.name for output in skeleton.graph.output) - known.keys():
+        known = _inferred(_folded(skeleton), batch, name)
+    for value, sizes in known.items():
+        if 4 * math.prod(sizes) > LARGEST_TENSOR:
+            raise UserError(f"{name}: {value!r} inside would be of shape {sizes}: refused")
+    return known
+
+
+def _inferred(model: Any, batch: int, name: str) -> dict[str, tuple[int, ...]]:
+    """The shapes that ONNX's own inference finds."""
+    import onnx
+
     try:
-        found = onnx.shape_inference.infer_shapes(skeleton, check_type=True, strict_mode=True, data_prop=True).graph
+        found = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{name}: its shapes do not fit each other for a batch of {batch} ({reason[:300]})") from None
@@ -121,9 +141,18 @@ def shapes(model: Any, batch: int, name: str) -> dict[str, tuple[int, ...]]:
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
             known[value.name] = tuple(dim.dim_value for dim in dims)
-            if 4 * math.prod(known[value.name]) > LARGEST_TENSOR:
-                raise UserError(f"{name}: {value.name!r} inside would be of shape {known[value.name]}: refused")
     return known
+
+
+def _folded(model: Any) -> Any:
+    """``model`` with all arithmetic on shapes and constants done, which the inference cannot see through."""
+    require("onnxscript", extra="onnx")
+    import onnx_ir
+    from onnxscript.optimizer import fold_constants
+
+    graph = onnx_ir.serde.deserialize_model(model)
+    fold_constants(graph, onnx_shape_inference=True)
+    return onnx_ir.serde.serialize_model(graph)
 
 
 def element_types(model: Any) -> dict[str, int]:
