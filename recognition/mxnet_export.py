@@ -78,3 +78,12 @@ def save_mxnet(prefix: PathLike, epoch: int, network: nn.Module) -> None:
     symbol, arrays = to_mxnet(network)
     write_symbol(symbol_path(prefix), symbol)
     write_params(params_path(prefix, epoch), arrays)
+
+
+def mxnet_problem(network: nn.Module) -> str | None:
+    """Why ``network`` cannot be written as an MXNet model; None when it can."""
+    try:
+        to_mxnet(network)
+    except UserError as error:
+        return str(error)
+    return None

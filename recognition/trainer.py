@@ -15,7 +15,8 @@ from easydict import EasyDict
 from torch.nn import functional
 
 from common.errors import UserError
-from common.files import write_json
+from common.files import sync_folder, write_json
+from common.mxnet_params import params_path
 from recognition.checkpoint import (
     check_same_run,
     random_states,
@@ -29,6 +30,7 @@ from recognition.data.loader import load_batches, mirror_choice, to_network_inpu
 from recognition.data.sampler import BatchSampler
 from recognition.losses import create_classifier
 from recognition.model_store import save_model
+from recognition.mxnet_export import mxnet_problem, save_mxnet
 from recognition.optimizer import create_optimizer, set_learning_rate
 from recognition.options import RunOptions
 from recognition.preparation import (
@@ -92,6 +94,7 @@ class Trainer:
     Attributes:
         step: updates done; with the seed it also is the position of sampler, mirroring and schedule.
         last_step: updates of the whole run.
+        writes_mxnet: models are saved as MXNet's files, too.
     """
 
     def __init__(self, options: RunOptions, folder: Path) -> None:
@@ -122,6 +125,7 @@ class Trainer:
         self.image_size = (config.image_shape[0], config.image_shape[1])
         self.verifier = Verifier(Path(config.dataset_path), config.val_targets, self.image_size)
         self.best = BestModel()
+        self.writes_mxnet = True
         self.bad_images: dict[int, str] = {}  # key and reason
         self.log = TrainingLog(
             folder,
@@ -136,6 +140,9 @@ class Trainer:
         config = self.config
         print("Called with argument:", json.dumps(config), flush=True)
         write_json(self.folder / "config.json", config)
+        if problem := mxnet_problem(self.network):
+            self.writes_mxnet = False
+            print(f"models are saved without MXNet's files: {problem}", flush=True)
         checkpoint_steps = config.checkpoint_steps or config.verbose
         self.log.open(self.step)
         with closing(self.log), closing(self.updates()) as updates:
@@ -213,8 +220,21 @@ class Trainer:
         if number is not None:
             self._check_weights()
             print("saving", number, flush=True)
-            save_model(str(self.folder / "model"), number, self.network, self.config)
+            self.save_model(number)
         print(f"[{self.step}]Accuracy-Highest: {self.best.highest:1.5f}", flush=True)
+
+    def save_model(self, number: int) -> None:
+        """Write the model under ``number``, ours and MXNet's.
+
+        Old weights of MXNet's go first and new ones come last, so that a run killed in between never leaves the two
+        with different weights. It continues from an earlier step and saves both again.
+        """
+        prefix = str(self.folder / "model")
+        params_path(prefix, number).unlink(missing_ok=True)
+        sync_folder(self.folder)
+        save_model(prefix, number, self.network, self.config)
+        if self.writes_mxnet:
+            save_mxnet(prefix, number, self.network)
 
     def save_checkpoint(self) -> None:
         """Write all that continuing takes; the log reaches the disk first."""

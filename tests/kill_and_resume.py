@@ -81,7 +81,7 @@ def training(scratch: Path, kills: int, steps: int) -> None:
     whole = time.monotonic() - start
     print(f"training of {steps} steps took {whole:.1f} s", flush=True)
     kill_and_resume(command["killed"], kills, whole, lambda: shutil.rmtree(folders["killed"]))
-    for name in ("model-0001.safetensors", "config.json"):
+    for name in ("model-0001.safetensors", "model-symbol.json", "model-0001.params", "config.json"):
         if name == "config.json":
             configs = [json.loads((folder / name).read_text()) for folder in folders.values()]
             check(name, len({json.dumps({**c, "models_root": ""}, sort_keys=True) for c in configs}) == 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -78,7 +79,8 @@ def mxnet_names(network: FaceNetwork) -> dict[str, str]:
         tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         for name, _ in tensors:
             names[f"{path}.{name}"] = f"{prefix}{rest.replace('.', '_')}_{renamed.get(name, name)}"
-    return names
+    shared = {name for name, count in Counter(names.values()).items() if count > 1}
+    return {key: key.replace(".", "_") if name in shared else name for key, name in names.items()}
 
 
 def require(condition: bool, setting: str, value: object, expected: str) -> None:

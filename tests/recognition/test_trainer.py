@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from torch import nn
 from common.budgets import BudgetError
 from common.errors import UserError
 from common.image import encode_jpeg
+from common.mxnet_network import load_mxnet
 from common.recordio import Header, RecordWriter, pack
 from common.verification_pack import write_pack
 from recognition.checkpoint import read_checkpoint
@@ -29,6 +31,7 @@ from recognition.trainer import Trainer, train
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "tiny-nsoftmax-synthetic"
 IDENTITIES = 6
+IMAGES = torch.randint(0, 256, (2, 3, 112, 112), generator=torch.Generator().manual_seed(0))
 
 
 def tiny(emb_size: int = 8, dropout: float = 0.2, bn: bool = True) -> FaceNetwork:
@@ -36,6 +39,11 @@ def tiny(emb_size: int = 8, dropout: float = 0.2, bn: bool = True) -> FaceNetwor
     norm = nn.BatchNorm2d(4) if bn else nn.Identity()
     body = nn.Sequential(nn.Conv2d(3, 4, 16, stride=16), norm, nn.PReLU(4), nn.Dropout(dropout))
     return FaceNetwork(body, nn.Sequential(nn.Flatten(), nn.Linear(4 * 7 * 7, emb_size)), emb_size)
+
+
+class Flip(nn.Module):
+    def forward(self, x):
+        return x.flip(3)
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +105,7 @@ def assert_same_run(folder, reference):
     assert a["best"] == b["best"]
     momenta = zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True)
     assert all(torch.equal(x["momentum_buffer"], y["momentum_buffer"]) for x, y in momenta)
-    models = [sorted((path / RUN).glob("*.safetensors")) for path in (folder, reference)]
+    models = [sorted((path / RUN).glob("model-*")) for path in (folder, reference)]  # ours and MXNet's
     assert [path.name for path in models[0]] == [path.name for path in models[1]]
     assert all(x.read_bytes() == y.read_bytes() for x, y in zip(*models, strict=True))
 
@@ -110,7 +118,8 @@ def unbroken(options, tmp_path):
 
 def test_a_run_leaves_what_it_promises(unbroken, capfd):
     folder = unbroken / RUN
-    assert {"model-0001.safetensors", "config.json", "last.ckpt", "log.jsonl", "tensorboard"} <= set(os.listdir(folder))
+    models = {"model-0001.safetensors", "model-0001.params", "model-symbol.json"}
+    assert {*models, "config.json", "last.ckpt", "log.jsonl", "tensorboard"} == set(os.listdir(folder)) - {".lock"}
     assert list((folder / "tensorboard").glob("events*"))
     log = log_of(unbroken)
     assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 12))
@@ -122,7 +131,8 @@ def test_a_run_leaves_what_it_promises(unbroken, capfd):
     assert config["precision"] == "float32"
     network, saved = load_model(f"{folder}/model,1")
     assert saved["network"] == "tiny"
-    assert network(torch.zeros(1, 3, 112, 112)).shape == (1, 8)
+    assert network(IMAGES).shape == (2, 8)
+    torch.testing.assert_close(load_mxnet(folder / "model", 1)(IMAGES), network(IMAGES))
 
 
 def test_training_learns(unbroken):
@@ -308,10 +318,49 @@ def test_ckpt_modes(options, tmp_path, mode, models):
     assert train(options(ckpt=mode)) == 0
     names = sorted(path.name for path in (tmp_path / "models" / RUN).glob("model-*"))
     if models is None:
-        assert 1 <= len(names) <= 3
+        assert 1 <= len([name for name in names if name.endswith(".safetensors")]) <= 3
     else:
-        assert names == [f"model-{number:04d}.safetensors" for number in models]
+        files = [f"model-{number:04d}.{kind}" for number in models for kind in ("params", "safetensors")]
+        assert names == files + (["model-symbol.json"] if models else [])
     assert (tmp_path / "models" / RUN / "last.ckpt").exists()
+
+
+def test_killed_between_our_model_and_mxnets(options, unbroken, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "models" / RUN
+    assert train(options(max_steps=4)) == 0
+    assert (folder / "model-0001.params").exists()
+    ours = (folder / "model-0001.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("recognition.trainer.save_mxnet", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(options(resume=True, ckpt=3, val_targets=["lfw"], max_steps=8))
+    assert (folder / "model-0001.safetensors").read_bytes() != ours
+    assert not (folder / "model-0001.params").exists()  # rather none than the weights of four steps before
+    assert train(options(resume=True)) == 0
+    torch.testing.assert_close(load_mxnet(folder / "model", 1)(IMAGES), load_model(f"{folder}/model,1")[0](IMAGES))
+    assert_same_run(tmp_path / "models", unbroken)
+
+
+def test_a_network_that_mxnet_cannot_run_trains_without_its_files(options, tmp_path, monkeypatch, capfd):
+    def flipping(**settings):
+        network = tiny(**settings)
+        network.body.append(Flip())
+        return network
+
+    monkeypatch.setitem(NETWORKS._entries, "tiny", flipping)
+    folder = tmp_path / "models" / RUN
+    folder.mkdir(parents=True)
+    (folder / "model-0001.params").write_bytes(b"weights of something else")
+    assert train(options(max_steps=8)) == 0
+    assert sorted(path.name for path in folder.glob("model-*")) == ["model-0001.safetensors"]
+    said = [line for line in capfd.readouterr().out.splitlines() if "MXNet" in line]
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"models are saved without MXNet's files: .*operator flip in module 'body\.\d' \(Flip\).*", said[0]
+    )
 
 
 def test_without_packs_the_latest_is_saved(options, tmp_path, capfd):
