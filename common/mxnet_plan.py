@@ -76,10 +76,11 @@ def make_plan(symbol: Symbol, arrays: Mapping[str, np.ndarray]) -> Plan:
     if symbol.heads[0] not in slots:
         raise UserError(f"output {symbol.heads[0][1]} of {symbol.nodes[symbol.heads[0][0]].name!r} cannot be used")
     result = slots[symbol.heads[0]]
-    calls = [
-        Call(i, inputs, outputs, tuple(slot for slot, last in last_use.items() if last == i and slot != result))
-        for i, inputs, outputs in unfinished
-    ]
+    released: dict[int, list[int]] = {}
+    for slot, last in last_use.items():
+        if slot != result:
+            released.setdefault(last, []).append(slot)
+    calls = [Call(i, inputs, outputs, tuple(released.get(i, ()))) for i, inputs, outputs in unfinished]
     return Plan(symbol, operations, found, tuple(calls), len(slots), result)
 
 
@@ -193,6 +194,9 @@ class Trial:
         shapes = [tuple(x.shape) for x in inputs]
         for position, (shape, expected) in enumerate(zip(shapes, operation.expected(shapes), strict=False)):
             if expected is not None and shape != expected:
-                source = self.plan.symbol.nodes[node.inputs[position][0]]
-                what = f"array {source.name!r}" if source.op == VARIABLE else f"input {operation.inputs[position]}"
+                source = node.inputs[position][0]
+                own = source in self.plan.arrays
+                what = (
+                    f"array {self.plan.symbol.nodes[source].name!r}" if own else f"input {operation.inputs[position]}"
+                )
                 raise node_error(node, f"{what} has shape {shape}, expected {expected}")

@@ -4,13 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from common import flops_counter
 from common.errors import UserError
+from common.mxnet_params import read_params, write_params
 from recognition.configuration import network_settings
-from recognition.model_store import save_model
+from recognition.model_store import load_model, save_model
+from recognition.mxnet_export import save_mxnet
 from recognition.networks import create_network
 
 SCRIPT = Path(flops_counter.__file__)
@@ -115,8 +118,8 @@ def test_a_model_whose_file_is_too_large_is_refused(run, model, monkeypatch):
     padded = path.read_bytes() + bytes(20 * 1024**2)
     real = flops_counter.count_model
 
-    def count_then_grow(text):
-        report, _ = real(text)
+    def count_then_grow(*arguments):
+        report, _ = real(*arguments)
         return report, len(padded)
 
     monkeypatch.setattr(flops_counter, "count_model", count_then_grow)
@@ -125,9 +128,37 @@ def test_a_model_whose_file_is_too_large_is_refused(run, model, monkeypatch):
     assert f"model size {len(padded)} bytes exceeds the limit 20971520 of deepglint-light" in out
 
 
+def test_the_same_network_as_mxnets_files_counts_the_same(run, model, tmp_path):
+    name, path = model
+    network, _ = load_model(name)
+    save_mxnet(tmp_path / "theirs", 3, network)
+    mine = json.loads(run("--model", name, "--json")[1])
+    status, out, _ = run("--model", tmp_path / "theirs,3", "--track", "deepglint-light", "--json")
+    found = json.loads(out)
+    assert status == 0
+    size = (tmp_path / "theirs-0003.params").stat().st_size
+    assert found["model_bytes"] == size > 4 * (286782 + 10376)
+    for key in ("flops", "uncounted", "macs", "params", "aux", "embedding", "number_type"):
+        assert found[key] == mine[key], key
+    assert json.loads(run("--model", tmp_path / "theirs,3", "--layer", "fc1_output", "--json")[1])["flops"] == 48221190
+    status, _, error = run("--model", tmp_path / "theirs,3", "--layer", "fc2")
+    assert status == 2
+    assert error.strip().endswith("the graph has no output 'fc2': did you mean 'fc1'?")
+
+
+def test_every_byte_of_a_parameter_file_counts(run, model, tmp_path):
+    save_mxnet(tmp_path / "fat", 1, load_model(model[0])[0])
+    path = tmp_path / "fat-0001.params"
+    write_params(path, {**read_params(path), "arg:fc7_weight": np.zeros((20480, 256), np.float32)})  # 20 MiB unused
+    status, out, _ = run("--model", tmp_path / "fat,1", "--track", "deepglint-light")
+    assert status == 1
+    assert f"model size {path.stat().st_size} bytes exceeds the limit 20971520" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--network", "y2", "--layer", "fc1_output"], "it goes with --model"),
         ([], "one of the arguments --network --model is required"),
         (["--network", "y2", "--model", "a,1"], "not allowed with argument"),
         (["--network", "y3"], "unknown network 'y3': did you mean 'y2'"),
