@@ -129,7 +129,7 @@ def test_a_model_whose_file_is_too_large_is_refused(run, model, monkeypatch):
 
 
 def test_the_same_network_as_mxnets_files_counts_the_same(run, model, tmp_path):
-    name, path = model
+    name, _ = model
     network, _ = load_model(name)
     save_mxnet(tmp_path / "theirs", 3, network)
     mine = json.loads(run("--model", name, "--json")[1])

@@ -48,9 +48,11 @@ def test_our_file_comes_first(network, images, tmp_path):
 def test_another_layer(network, tmp_path):
     save_mxnet(tmp_path / "model", 1, network)
     name = f"{tmp_path}/model,1"
-    before_fc, config = load_model(name, layer=load_model(name)[0].symbol.nodes[-2].name)
-    assert config["layer"] is not None
-    assert before_fc.embedding_size > 0
+    layers = [node.name for node in load_model(name)[0].symbol.nodes if node.op == "FullyConnected"]
+    below, config = load_model(name, layer=layers[-1])
+    assert config["layer"] == layers[-1]
+    assert below.embedding_size == 256
+    assert below.symbol.nodes[-1].op == "FullyConnected"
     with pytest.raises(UserError, match=r"model-symbol.json with model-0001.params: the graph has no output 'fc9'"):
         load_model(name, layer="fc9")
 
@@ -59,9 +61,7 @@ def test_the_graph_is_part_of_a_models_identity(network, tmp_path):
     save_mxnet(tmp_path / "model", 1, network)
     _, before = load_model(f"{tmp_path}/model,1")
     path = tmp_path / "model-symbol.json"
-    path.write_text(
-        path.read_text().replace('"eps": "0.001"', '"eps": "0.002"', 1).replace('"momentum"', '"momentum"', 1) + " "
-    )
+    path.write_text(path.read_text() + " ")
     _, after = load_model(f"{tmp_path}/model,1")
     assert before != after
 
