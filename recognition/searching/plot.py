@@ -1,0 +1,172 @@
+"""TAR against FLOPs of all networks of a search, as PNG and SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from common.budgets import Track
+from common.files import replacing
+from common.flops import flops_text
+from eval.plots import LIGHT
+from recognition.searching.results import BASELINE, COMPLETE, PRUNED, Row, front, winner_of
+
+MARKERS = {"mobile": "o", "residual": "s"}
+COLOURS = {"mobile": LIGHT.genuine, "residual": "#7a4fa3"}
+LIMIT_COLOUR = LIGHT.impostor
+BASELINE_COLOUR = "#4d5566"
+SIZE = 64  # of a marker, in square points
+NEAR_LIMIT = 0.5  # share of the limit from which the axis reaches up to it
+
+
+def write_plots(folder: Path, rows: Sequence[Row], track: Track, *, far: str, proxy: str) -> tuple[Path, Path]:
+    """Draw ``pareto.png`` and ``pareto.svg`` into ``folder``; their paths.
+
+    Trials trained to the end are filled, pruned ones faint at the TAR they had when they were stopped; the line joins
+    the front; the winner has a ring; the vertical line is the track's limit.
+
+    Args:
+        far: the FAR of the TAR, as text.
+        proxy: how the networks were trained, in words.
+    """
+    with matplotlib.rc_context({"svg.hashsalt": "search", "svg.fonttype": "none"}):  # equal searches, equal files
+        figure = _figure(rows, track, far, proxy)
+        paths = folder / "pareto.png", folder / "pareto.svg"
+        for path, metadata in zip(paths, ({"Software": None}, {"Date": None}), strict=True):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
+            with replacing(path) as file:
+                file.write(buffer.getvalue())
+    return paths
+
+
+def _figure(rows: Sequence[Row], track: Track, far: str, proxy: str) -> Figure:
+    figure = Figure(figsize=(8, 5.2), dpi=150, facecolor=LIGHT.background, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(facecolor=LIGHT.background)
+    _style(axes)
+    best = front(rows)
+    axes.plot(
+        [row.flops for row in best],
+        [row.tar for row in best],
+        color=LIGHT.text,
+        linewidth=1.4,
+        drawstyle="steps-post",
+        zorder=2,
+        label="front",
+    )
+    for family in MARKERS:
+        for state, alpha in ((COMPLETE, 1.0), (PRUNED, 0.25)):
+            _points(axes, [r for r in rows if r.family == family and r.state == state], family, state, alpha)
+    winner = winner_of(rows)
+    if winner:
+        axes.scatter(
+            [winner.flops], [winner.tar], s=SIZE * 4, facecolors="none", edgecolors=LIMIT_COLOUR, linewidths=2, zorder=4
+        )
+    _label(axes, rows, best, winner)
+    axes.set_title(f"{track.name}: {proxy}", fontsize=12, color=LIGHT.text, loc="left")
+    axes.set_xlabel("FLOPs of the network", fontsize=12, color=LIGHT.text)
+    axes.set_ylabel(f"TAR at FAR {far}, held-out people", fontsize=12, color=LIGHT.text)
+    _limit(axes, rows, track)
+    top = max(row.tar for row in rows)
+    axes.set_ylim(0, min(1.02, top * 1.18 + 0.01))
+    axes.legend(loc="lower right", fontsize=10, labelcolor=LIGHT.text, framealpha=0.9, edgecolor=LIGHT.grid)
+    return figure
+
+
+def _points(axes: Any, rows: Sequence[Row], family: str, state: str, alpha: float) -> None:
+    if rows:
+        axes.scatter(
+            [row.flops for row in rows],
+            [row.tar for row in rows],
+            s=SIZE,
+            marker=MARKERS[family],
+            color=COLOURS[family],
+            alpha=alpha,
+            linewidths=0,
+            zorder=3,
+            label=f"{family}{', pruned' if state == PRUNED else ''}",
+        )
+
+
+def _label(axes: Any, rows: Sequence[Row], best: Sequence[Row], winner: Row | None) -> None:
+    """Numbers of the trials on the front, and the baselines with their names."""
+    for row in best:
+        if row.state == COMPLETE:
+            text = f"trial {row.name}: {row.tar:.3f}" if row is winner else row.name
+            _text(axes, row, text, bold=row is winner)
+    baselines = [row for row in rows if row.state == BASELINE]
+    if baselines:
+        axes.scatter(
+            [row.flops for row in baselines],
+            [row.tar for row in baselines],
+            s=SIZE * 1.2,
+            marker="D",
+            color=BASELINE_COLOUR,
+            linewidths=0,
+            zorder=3,
+            label="baseline",
+        )
+        for row in baselines:
+            _text(axes, row, row.name, below=True)
+
+
+def _text(axes: Any, row: Row, text: str, *, bold: bool = False, below: bool = False) -> None:
+    axes.annotate(
+        text,
+        (row.flops, row.tar),
+        xytext=(0, -9 if below else 11),
+        textcoords="offset points",
+        ha="center",
+        va="top" if below else "bottom",
+        fontsize=10,
+        fontweight="bold" if bold else "normal",
+        color=LIGHT.text,
+        zorder=5,
+    )
+
+
+def _limit(axes: Any, rows: Sequence[Row], track: Track) -> None:
+    """The track's limit: a line where the networks come near it, else a note of how far away it is."""
+    largest = max(row.flops for row in rows)
+    near = largest >= NEAR_LIMIT * track.flops
+    right = (track.flops if near else largest) * 1.06
+    axes.set_xlim(0, right)
+    text = f"limit {flops_text(track.flops)}"
+    if near:
+        axes.axvline(track.flops, color=LIMIT_COLOUR, linewidth=1.6, linestyle="--", zorder=1)
+        axes.annotate(
+            text,
+            (track.flops, 0.99),
+            xycoords=("data", "axes fraction"),
+            xytext=(-5, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=10,
+            color=LIMIT_COLOUR,
+        )
+    else:
+        text += f", {track.flops / largest:.1f} times the largest here →"
+        axes.annotate(
+            text, (0.995, 0.985), xycoords="axes fraction", ha="right", va="top", fontsize=10, color=LIMIT_COLOUR
+        )
+
+
+def _style(axes: Any) -> None:
+    axes.tick_params(which="both", labelsize=11, colors=LIGHT.text)
+    axes.grid(True, color=LIGHT.grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: flops_text(value) if value else "0"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(LIGHT.grid)
