@@ -60,6 +60,7 @@ from recognition.networks.layers import BatchNorm
 PYTHON = ROOT / ".venv-mxnet" / "bin" / "python"
 CHALLENGE = "r100 r100fc r50 r50v1 d169 d201 y1 y2 m1 m05 mnas mnas05 mnas025 vargfacenet"
 TOLERANCE = 1e-4  # norm of the difference over the norm
+MODEL_BATCH = 32
 BATCH = 3  # several, so that a network that mixes the images of a batch is found out
 LINE = "{:<12} {:<9} {:>9} {:>7} {:>12} {:>10}  {}"
 
@@ -195,7 +196,7 @@ def compare_model(model: str, faces: Path, count: int, original: Path | None) ->
     names = read_image_list(faces)[:count]
     images = np.stack([read_rgb(faces / name) for name in names]).transpose(0, 3, 1, 2)  # (N, 3, 112, 112)
     with torch.inference_mode():
-        embeddings = network(torch.from_numpy(images)).numpy()
+        embeddings = torch.cat([network(batch) for batch in torch.from_numpy(images).split(MODEL_BATCH)]).numpy()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         np.save(folder / "images.npy", images)
@@ -228,8 +229,10 @@ def report_rows(what: str, ours: np.ndarray, theirs: np.ndarray) -> bool:
         print(f"{what}: FAIL: {ours.shape} here, {theirs.shape} in MXNet")
         return False
     differences = relative_differences(ours, theirs)
-    lengths = np.linalg.norm(ours, axis=1, dtype=np.float64) * np.linalg.norm(theirs, axis=1, dtype=np.float64)
-    cosines = np.einsum("nd,nd->n", ours, theirs, dtype=np.float64) / lengths
+    exact = [
+        rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1)[:, None] for rows in (ours, theirs)
+    ]
+    cosines = (exact[0] * exact[1]).sum(1)
     passed = bool(differences.max() <= TOLERANCE)
     print(
         f"{what}: {len(ours)} rows of {ours.shape[1]}: relative difference {np.median(differences):.1e} median, "

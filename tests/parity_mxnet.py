@@ -29,6 +29,7 @@ import mxnet as mx
 import numpy as np
 
 IMAGE = (3, 112, 112)
+BATCH = 32
 RECOGNITION = "recognition/arcface_mxnet"
 FEATURE_SCRIPT = "challenges/iccv19-lfr/gen_image_feature.py"
 
@@ -63,12 +64,16 @@ def tensors_of(symbol):
 
 
 def embeddings_of(symbol, arguments, statistics, images):
-    """Embeddings (N, D) of ``images`` (N, 3, 112, 112), all of them one batch."""
+    """Embeddings (N, D) of ``images`` (N, 3, 112, 112)."""
     module = mx.mod.Module(symbol, label_names=None, context=mx.cpu())
-    module.bind(data_shapes=[("data", images.shape)], for_training=False)
+    module.bind(data_shapes=[("data", images[:BATCH].shape)], for_training=False)
     module.set_params(arguments, statistics)  # an error when one is missing
-    module.forward(mx.io.DataBatch(data=[mx.nd.array(images.astype(np.float32))]), is_train=False)
-    return module.get_outputs()[0].asnumpy()
+    rows = []
+    for first in range(0, len(images), BATCH):
+        batch = mx.nd.array(images[first : first + BATCH].astype(np.float32))
+        module.forward(mx.io.DataBatch(data=[batch]), is_train=False)
+        rows.append(module.get_outputs()[0].asnumpy())
+    return np.concatenate(rows)
 
 
 def compared(folder, job, symbol, arguments, statistics):
