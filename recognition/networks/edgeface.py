@@ -132,12 +132,12 @@ class CrossCovarianceAttention(nn.Module):
         return self.proj(mixed.reshape(-1, self.channels, self.positions).transpose(1, 2))
 
 
-def waves(size: int) -> Tensor:
-    """Sines and cosines of each coordinate: (FREQUENCIES, size)."""
-    angle = torch.arange(1, size + 1, dtype=torch.float64) * (2 * math.pi / (size + 1e-6))
-    pair = torch.arange(FREQUENCIES, dtype=torch.float64).div(2, rounding_mode="floor")
-    phase = angle / WAVELENGTHS ** (2 * pair[:, None] / FREQUENCIES)
-    return torch.where(torch.arange(FREQUENCIES)[:, None] % 2 == 0, phase.sin(), phase.cos()).float()
+def waves(size: int, device: torch.device) -> Tensor:
+    """Sines (even rows) and cosines (odd rows) of each coordinate: (FREQUENCIES, size)."""
+    places = torch.arange(1, size + 1, dtype=torch.float32, device=device) * (2 * math.pi / (size + 1e-6))
+    lengths = WAVELENGTHS ** torch.arange(0, 1, 2 / FREQUENCIES, dtype=torch.float32, device=device)
+    phases = places / lengths[:, None]  # (FREQUENCIES / 2, size)
+    return torch.stack((phases.sin(), phases.cos()), 1).reshape(FREQUENCIES, size)
 
 
 class PositionEncoding(nn.Module):
@@ -147,18 +147,17 @@ class PositionEncoding(nn.Module):
     and no counter of FLOPs takes what does not depend on the image for a layer.
     """
 
-    table: Tensor
-
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.register_buffer("table", waves(size))
+        self.size = size
         self.weight = nn.Parameter(torch.zeros(channels, 2 * FREQUENCIES))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self) -> Tensor:
         """(1, C, size, size)."""
-        parts = self.weight[:, :, None] * torch.cat((self.table, self.table))  # (C, 2 * FREQUENCIES, size)
-        rows, columns = (part.sum(1) for part in torch.split(parts, FREQUENCIES, 1))  # (C, size)
+        table = waves(self.size, self.weight.device).to(self.weight.dtype)
+        of_row, of_column = torch.split(self.weight[:, :, None], FREQUENCIES, 1)  # (C, FREQUENCIES, 1)
+        rows, columns = (of_row * table).sum(1), (of_column * table).sum(1)  # (C, size)
         return (rows[:, :, None] + columns[:, None, :] + self.bias[:, None, None])[None]
 
 
