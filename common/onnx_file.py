@@ -11,7 +11,7 @@ from typing import Any
 from common.errors import UserError
 from common.extras import require
 from common.files import PathLike
-from common.onnx_graph import all_tensors, fixed_batch, parse, shapes, tensor_bytes
+from common.onnx_graph import all_tensors, fixed_batch, inferred_shapes, one_line, parse, tensor_bytes
 
 LARGEST_FILE = 2**31 - 1  # bytes: what ONNX's format can hold
 TYPED_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
@@ -36,8 +36,8 @@ def read_onnx(path: PathLike) -> Any:
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not a valid ONNX model ({_first_line(error)})") from None
-    shapes(model, fixed_batch(model, name) or 1, name)
+        raise UserError(f"{path}: is not a valid ONNX model ({one_line(error)})") from None
+    inferred_shapes(model, fixed_batch(model, name) or 1, name)
     return model
 
 
@@ -82,7 +82,3 @@ def _take_in(tensor: Any, expected: int, folder: Path, what: str) -> None:
         tensor.raw_data = data.read(expected)
     del tensor.external_data[:]
     tensor.ClearField("data_location")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]

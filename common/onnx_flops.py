@@ -18,7 +18,7 @@ from typing import Any
 from common.errors import UserError
 from common.extras import require
 from common.flops import CONVOLUTION, DECONVOLUTION, FULLY_CONNECTED, MATRIX_PRODUCT, FlopsReport, LayerCost
-from common.onnx_graph import all_tensors, attribute, fixed_batch, shapes, tensor_bytes, type_name
+from common.onnx_graph import PRODUCTS, all_tensors, attribute, fixed_batch, shapes, tensor_bytes, type_name
 
 # Operators that multiply no matrices: they count 0.
 FREE_NAMES = """
@@ -35,6 +35,15 @@ Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh
 Trilu Unsqueeze Upsample Where Xor
 """
 FREE = frozenset(FREE_NAMES.split())
+# Operators that read weights, all but the first of their inputs.
+WEIGHTED = (
+    *PRODUCTS,
+    "BatchNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "GroupNormalization",
+    "PRelu",
+)
 STANDARD_DOMAINS = ("", "ai.onnx")
 WEIGHT_TYPES = ("float32", "float16", "float64", "bfloat16", "int8", "uint8", "int4", "uint4", "int2", "uint2")
 
@@ -232,9 +241,9 @@ def _has_input(node: Any, position: int) -> bool:
 class _Kept:
     """The numbers that a model keeps.
 
-    Initialisers are weights, and so are constants among the nodes, unless they are single numbers (of a formula), whole
-    ones (of shape arithmetic) or settings. What scales and shifts quantised numbers, or says how a map is resized, is a
-    setting: its bytes count, but it is no parameter.
+    Initialisers are weights, and so are constants among the nodes that a layer with weights reads as such; others are
+    part of a formula. What scales and shifts quantised numbers, or says how a map is resized, is a setting: its bytes
+    count, but it is no parameter.
     """
 
     def __init__(self, model: Any) -> None:
@@ -246,17 +255,19 @@ class _Kept:
         settings = {value for node in (*quantisers, *resizers) for value in node.input[1:]}
         quantised = {node.input[0] for node in quantisers}
         initialisers = {tensor.name for tensor in model.graph.initializer}
+        read = {value for node in nodes if node.op_type in WEIGHTED for value in node.input[1:]}
+        read |= {value for node in nodes if node.op_type == "MatMul" for value in node.input}
         types = set()
         for name, tensor in all_tensors(model):
             number_type, count = type_name(tensor), math.prod(tensor.dims)
             is_weight = name not in settings and (number_type in WEIGHT_TYPES or name in quantised)
-            if name not in initialisers and not (is_weight and tensor.dims):
+            if is_weight and number_type in WEIGHT_TYPES and (name in initialisers or count > 1):
+                types.add(number_type)  # not of the 32-bit biases that belong to 8-bit weights
+            if name not in initialisers and not (is_weight and name in read | quantised):
                 continue
             self.bytes += tensor_bytes(tensor)
             if not is_weight:
                 continue
-            if number_type in WEIGHT_TYPES:  # not the 32-bit biases that belong to 8-bit weights
-                types.add(number_type)
             if name in statistics:
                 self.aux += count
             else:

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from common.errors import UserError
 from common.extras import require
 
@@ -105,54 +107,75 @@ def tensor_bytes(tensor: Any) -> int:
 
 
 def shapes(model: Any, batch: int, name: str) -> dict[str, tuple[int, ...]]:
-    """The shape of every value of the main graph that can be told, for ``batch`` images; weights included.
+    """The shapes of the main graph's outputs, of what its layers read and put out, and of more, for ``batch`` images.
+
+    What cannot be told from the graph is measured by running it.
+
+    Raises:
+        UserError: as :func:`inferred_shapes`; or the model does not run.
+    """
+    known = inferred_shapes(model, batch, name)
+    layers = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    wanted = {value for node in layers for value in (*node.input, *node.output) if value}
+    unknown = wanted.union(output.name for output in model.graph.output) - known.keys()
+    return {**known, **_measured(model, sorted(unknown), batch, name)} if unknown else known
+
+
+def inferred_shapes(model: Any, batch: int, name: str) -> dict[str, tuple[int, ...]]:
+    """The shape of every value of the main graph that can be told for ``batch`` images, weights included.
 
     Raises:
         UserError: the graph contradicts itself at this size of the batch, or a value would be absurdly large.
     """
-    require("onnx", extra="onnx")
+    onnx = require("onnx", extra="onnx")
     skeleton = _without_large_weights(model)
     image = next(value for value in skeleton.graph.input if value.name == image_input(model, name).name)
     for dim, size in zip(image.type.tensor_type.shape.dim, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), strict=True):
         dim.dim_value = size
     for output in skeleton.graph.output:  # a model may promise less or other than it gives
         output.type.tensor_type.ClearField("shape")
-    known = _inferred(skeleton, batch, name)
-    wanted = {value for node in skeleton.graph.node if node.op_type in PRODUCTS for value in node.output}
-    if wanted.union(output.name for output in skeleton.graph.output) - known.keys():
-        known = _inferred(_folded(skeleton), batch, name)
+    try:
+        found = onnx.shape_inference.infer_shapes(skeleton, check_type=True, strict_mode=True, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        raise UserError(
+            f"{name}: its shapes do not fit each other for a batch of {batch} ({one_line(error)})"
+        ) from None
+    known = {tensor.name: tuple(tensor.dims) for tensor in found.initializer}
+    for value in (*found.input, *found.value_info, *found.output):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+            known[value.name] = tuple(dim.dim_value for dim in dims)
     for value, sizes in known.items():
         if 4 * math.prod(sizes) > LARGEST_TENSOR:
             raise UserError(f"{name}: {value!r} inside would be of shape {sizes}: refused")
     return known
 
 
-def _inferred(model: Any, batch: int, name: str) -> dict[str, tuple[int, ...]]:
-    """The shapes that ONNX's own inference finds."""
+def _measured(model: Any, values: list[str], batch: int, name: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of ``values``, which cannot be told from the graph, as running it on black images gives them."""
+    runtime = require("onnxruntime", extra="onnx")
     import onnx
 
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    del exposed.graph.output[:]
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    image = image_input(model, name)
+    number_type = onnx.helper.tensor_dtype_to_np_dtype(image.type.tensor_type.elem_type)
     try:
-        found = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name}: its shapes do not fit each other for a batch of {batch} ({reason[:300]})") from None
-    known = {tensor.name: tuple(tensor.dims) for tensor in found.initializer}
-    for value in (*found.input, *found.value_info, *found.output):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            known[value.name] = tuple(dim.dim_value for dim in dims)
-    return known
+        session = runtime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        black = np.zeros((batch, 3, IMAGE_SIZE, IMAGE_SIZE), number_type)
+        found = session.run(values, {image.name: black})
+    except Exception as error:  # ONNX Runtime's errors have no common class of their own
+        raise UserError(f"{name}: does not run with a batch of {batch} ({one_line(error)})") from None
+    return {value: tuple(array.shape) for value, array in zip(values, found, strict=True)}
 
 
-def _folded(model: Any) -> Any:
-    """``model`` with all arithmetic on shapes and constants done, which the inference cannot see through."""
-    require("onnxscript", extra="onnx")
-    import onnx_ir
-    from onnxscript.optimizer import fold_constants
-
-    graph = onnx_ir.serde.deserialize_model(model)
-    fold_constants(graph, onnx_shape_inference=True)
-    return onnx_ir.serde.serialize_model(graph)
+def one_line(error: Exception) -> str:
+    """The beginning of a library's long error."""
+    return " ".join(str(error).split())[:300]
 
 
 def element_types(model: Any) -> dict[str, int]:

@@ -29,7 +29,7 @@ from common.flops import FlopsReport
 from common.onnx_export import IMAGE_SHAPE, OUTPUT
 from common.onnx_file import read_onnx
 from common.onnx_flops import flops_of_onnx
-from common.onnx_graph import fixed_batch, image_input, parse
+from common.onnx_graph import fixed_batch, image_input, one_line, parse
 
 NUMPY_TYPES = {
     "tensor(float)": np.float32,
@@ -143,7 +143,7 @@ class OnnxNetwork(nn.Module):
         try:
             (found,) = self._session.run([self.output], {self._input: data})
         except Exception as error:  # ONNX Runtime's errors have no common class of their own
-            raise UserError(f"{self.name}: does not run on {batch} images ({_one_line(error)})") from None
+            raise UserError(f"{self.name}: does not run on {batch} images ({one_line(error)})") from None
         if len(found) != batch:
             raise UserError(f"{self.name}: gives an output of shape {found.shape} for {batch} images; expected (N, D)")
         return found[:rows].reshape(rows, -1).astype(np.float32, copy=False)
@@ -165,7 +165,7 @@ class OnnxNetwork(nn.Module):
         try:
             return runtime.InferenceSession(self.model, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common class of their own
-            raise UserError(f"{self.name}: ONNX Runtime cannot run it ({_one_line(error)})") from None
+            raise UserError(f"{self.name}: ONNX Runtime cannot run it ({one_line(error)})") from None
 
 
 def load_onnx(path: PathLike, output: str | None = None, pixels: Pixels | None = None) -> OnnxNetwork:
@@ -228,7 +228,3 @@ def _choose_output(names: list[str], wanted: str | None, name: str) -> str:
     if wanted is None and len(names) > 1 and OUTPUT not in names:
         raise UserError(f"{name}: has several outputs ({', '.join(names)}); say which one is the embedding")
     return wanted or (OUTPUT if OUTPUT in names else names[0])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
