@@ -156,6 +156,24 @@ class _Rows:
         return f"{self.count} rows {self.fault}, the first is row {self.first} (from 0)"
 
 
+def unfinished_identity(path: PathLike) -> Identity:
+    """What the rows depend on that an interrupted run left for the target ``path``; empty when there are none."""
+    return _read_state(_state_path(Path(path)))[0]
+
+
+def _state_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part.json")
+
+
+def _read_state(path: Path) -> tuple[dict[str, str | int | bool], int]:
+    """The identity and the number of rows noted in ``path``; ``({}, 0)`` when it is not there, or none of ours."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return dict(state["identity"]), int(state["rows_done"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}, 0
+
+
 class FeatureWriter:
     """Writes a feature file row by row; the file appears under its name only when it is complete and valid.
 
@@ -182,7 +200,7 @@ class FeatureWriter:
             raise UserError(f"{os.fspath(path)}: a feature file cannot hold {rows} rows of {cols} numbers")
         self.path, self.rows, self.cols = Path(path), rows, cols
         self.part = self.path.with_name(f".{self.path.name}.part")
-        self._state_path = self.path.with_name(f".{self.path.name}.part.json")
+        self._state_path = _state_path(self.path)
         self._identity = {**(identity or {}), "rows": rows, "cols": cols}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._open_alone()
@@ -215,10 +233,8 @@ class FeatureWriter:
 
     def _unfinished_rows(self, must_match: bool) -> int:
         """How many rows an earlier run left; with ``must_match`` an error when they are not rows of this file."""
-        try:
-            state = json.loads(self._state_path.read_text(encoding="utf-8"))
-            identity, rows_done = dict(state["identity"]), int(state["rows_done"])
-        except (OSError, ValueError, TypeError, KeyError):  # no state, or none of ours: nothing to go on from
+        identity, rows_done = _read_state(self._state_path)
+        if not identity:
             return 0
         differing = [name for name in {**identity, **self._identity} if identity.get(name) != self._identity.get(name)]
         if not (must_match and differing):

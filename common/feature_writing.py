@@ -272,6 +272,7 @@ def write_features(
         "image_size": f"3,{work.height},{work.width}",
         "device": _device_name(embedder.device),
         "precision": embedder.precision,
+        "backend": embedder.backend,
         "torch": torch.__version__,
     }
     writer = FeatureWriter(output, rows, embedder.embedding_size, identity=identity, resume=resume)

@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from common.backends import AUTO, BACKENDS
 from common.budgets import TRACKS, BudgetError, Track
 from common.commands import HelpFormatter
 from common.embedding import PRECISIONS, Embedder, select_device
 from common.errors import UserError
+from common.feature_file import unfinished_identity
 from common.feature_writing import Work, look_through, write_features
 from common.flops import budget_violations, count_flops
-from recognition.model_store import load_model, model_path, parse_model
+from recognition.model_store import load_model, model_file
 
 IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say: the challenge's
 
@@ -34,7 +36,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
     if args.num_workers < 0:
         raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
     device = select_device(args.device)
-    network, config = load_model(args.model)
+    network, config = load_model(args.model, layer=args.layer)
     trained_size = tuple(config.get("image_shape", IMAGE_SHAPE))
     if trained_size != (height, width, 3):
         trained = f"{trained_size[0]}x{trained_size[1]}, not {height}x{width}"
@@ -45,12 +47,14 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
     embedder = Embedder(network, device=device, batch_size=args.batch_size, precision=args.precision)
     listing = look_through(args.input, videos=kind == "video")
     _warn_of_rows(track, len(listing.names))
+    backend = _backend_to_resume(output, args.backend) if args.resume else args.backend
+    embedder.use_backend(backend, images=listing.images * (1 + args.flip), image_size=(height, width))
     write_features(
         listing,
         output,
         embedder,
         Work(args.flip, height, width, args.num_workers),
-        model_sha256=_model_sha256(network, config),
+        model_sha256=_model_sha256(network, {**config, "layer": args.layer}),
         resume=args.resume,
     )
     print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
@@ -67,8 +71,11 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
         help="feature file to write; it appears when it is complete and checked",
     )
     add(
-        "--model", required=True, metavar="PREFIX,EPOCH", help="trained model, such as models/y2-arcface-retina/model,1"
+        "--model",
+        required=True,
+        help="trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's) or FILE.onnx",
     )
+    add("--layer", help="the output of an MXNet or ONNX model that is the embedding, where it has several")
     add("--batch_size", "--batch-size", type=int, default=32, help="images that the network sees at once")
     add("--image_size", "--image-size", default="3,112,112", help="channels,height,width that each image must have")
     add("--device", default="auto", help="auto (a CUDA device where there is one), cpu, cuda or cuda:N")
@@ -77,6 +84,13 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
         default="float32",
         choices=PRECISIONS,
         help="arithmetic of the network; bf16 on a CUDA device only",
+    )
+    add(
+        "--backend",
+        default=AUTO,
+        choices=BACKENDS,
+        help="what runs the network: auto measures which is the fastest here, if the list is long enough to pay for "
+        "it, and with --resume takes that of the interrupted run; all give the same features to float32's precision",
     )
     add("--num-workers", type=int, default=2, help="threads that decode images ahead of the network; 0: none")
     add("--flip", action=argparse.BooleanOptionalAction, default=flip, help="add the feature of the mirrored image")
@@ -107,9 +121,15 @@ def _image_size(text: str) -> tuple[int, int]:
 def _gate(track: Track, model: str, network: nn.Module, height: int, width: int) -> None:
     """Raise :class:`BudgetError` when ``network``, kept as ``model``, is over the budget of ``track``."""
     report = count_flops(network, (1, 3, height, width))
-    found = budget_violations(report, track, model_path(*parse_model(model)).stat().st_size)
+    found = budget_violations(report, track, model_file(model).stat().st_size)
     if found:
         raise BudgetError("; ".join(found))
+
+
+def _backend_to_resume(output: Path, asked_for: str) -> str:
+    """The backend for the rest of ``output``: its bytes depend on it, so ``auto`` is what the unfinished rows had."""
+    recorded = str(unfinished_identity(output).get("backend", AUTO)).split(" ")[0]
+    return recorded if asked_for == AUTO and recorded in BACKENDS else asked_for
 
 
 def _warn_of_rows(track: Track | None, rows: int) -> None:

@@ -1,6 +1,7 @@
 """The image track's command: flags, the gate, errors, and its rows against a naive float64 loop."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,12 @@ from common.budgets import TRACKS, Track
 from common.commands import run_command
 from common.feature_file import read_features
 from common.image import encode_jpeg
+from common.onnx_export import export_onnx
 from recognition import feature_command
+from recognition.configuration import network_settings
+from recognition.model_store import save_model
+from recognition.mxnet_export import save_mxnet
+from recognition.networks import create_network
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["b.jpg", "folder/a.jpg", "c.jpg", "b.jpg", "folder/d.jpg"]
@@ -55,7 +61,7 @@ def command(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("m-0001.safetensors").touch()  # of which the gate reads the size
     config = {"image_shape": [112, 112, 3]}
-    monkeypatch.setattr(feature_command, "load_model", lambda text: (Tiny(), {**config, "name": text}))
+    monkeypatch.setattr(feature_command, "load_model", lambda text, layer: (Tiny(), {**config, "name": text}))
 
     def run(*flags: str) -> int:
         given = ["--input", str(images), "--output", str(tmp_path / "f.bin"), "--model", "m,1", "--device", "cpu"]
@@ -180,7 +186,7 @@ def test_a_weight_of_the_model_changed_between_runs(command, monkeypatch, tmp_pa
         assert command("--batch_size", "2") == 130
     assert capsys.readouterr().err.endswith("interrupted\n")
     with monkeypatch.context() as patch:
-        patch.setattr(feature_command, "load_model", lambda text: (Other(), {"name": text}))
+        patch.setattr(feature_command, "load_model", lambda text, layer: (Other(), {"name": text}))
         assert command("--batch_size", "2", "--resume") == 2
     assert "cannot resume, the unfinished file was made with another model" in capsys.readouterr().err
     assert command("--batch_size", "2", "--resume") == 0
@@ -188,6 +194,73 @@ def test_a_weight_of_the_model_changed_between_runs(command, monkeypatch, tmp_pa
     resumed = (tmp_path / "f.bin").read_bytes()
     assert command("--batch_size", "2") == 0
     assert (tmp_path / "f.bin").read_bytes() == resumed
+
+
+def interrupted(command, monkeypatch, *flags: str) -> None:
+    """A run that gets Ctrl-C after its first batch of two images."""
+    embed, calls = feature_command.Embedder.embed, []
+
+    def one_batch(self, images, flip):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return embed(self, images, flip)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_command.Embedder, "embed", one_batch)
+        assert command("--batch_size", "2", *flags) == 130
+
+
+def test_a_resumed_run_takes_the_backend_of_the_interrupted_one(command, monkeypatch, tmp_path, capsys):
+    assert command("--batch_size", "2", "--backend", "openvino") == 0
+    expected = (tmp_path / "f.bin").read_bytes()
+    assert command("--batch_size", "2") == 0  # auto, and so few images are eager's
+    assert (tmp_path / "f.bin").read_bytes() != expected  # in the last bits, by which the test can tell
+    interrupted(command, monkeypatch, "--backend", "openvino")
+    capsys.readouterr()
+    assert command("--batch_size", "2", "--resume", "--backend", "eager") == 2
+    message = (
+        r"cannot resume, the unfinished file was made with another backend openvino \S+ \(now eager\); give the same"
+    )
+    assert re.search(message, capsys.readouterr().err)
+    assert command("--batch_size", "2", "--resume") == 0
+    error = capsys.readouterr().err
+    assert "resuming at row 2 of 5" in error
+    assert "too few" not in error  # nothing was chosen anew
+    assert (tmp_path / "f.bin").read_bytes() == expected
+    assert command("--batch_size", "2", "--resume", "--backend", "openvino") == 0  # nothing to resume: starts anew
+    assert (tmp_path / "f.bin").read_bytes() == expected
+
+
+def test_a_state_that_names_no_backend_of_ours_is_refused(command, monkeypatch, tmp_path, capsys):
+    interrupted(command, monkeypatch)
+    state = tmp_path / ".f.bin.part.json"
+    for name in ("auto", "quantised 3.0"):
+        state.write_text(re.sub(r'"backend": "[^"]*"', f'"backend": "{name}"', state.read_text()))
+        assert command("--batch_size", "2", "--resume") == 2
+        assert f"made with another backend {name} (now eager)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+def test_models_of_three_formats_give_the_same_rows(images, tmp_path, backend):
+    network = create_network(network_settings("m025"))
+    network.head.fc1.running_mean.normal_()
+    save_model(str(tmp_path / "ours"), 1, network, network_settings("m025"))
+    save_mxnet(tmp_path / "mxnet", 1, network)
+    (tmp_path / "model.onnx").write_bytes(export_onnx(network))
+
+    def rows(model: str, *flags: str) -> np.ndarray:
+        given = ["--input", str(images), "--output", str(tmp_path / "f.bin"), "--model", str(tmp_path / model)]
+        given += ["--backend", backend, "--device", "cpu", "--track", "deepglint-light"]
+        feature_command.write_feature_file("image", description="", flip=True, argv=[*given, *flags])
+        return np.array(read_features(tmp_path / "f.bin"))
+
+    expected = rows("ours,1")
+    for model in ("mxnet,1", "model.onnx"):
+        np.testing.assert_allclose(rows(model), expected, atol=3e-6)
+    before_the_last_norm = rows("mxnet,1", "--layer", "pre_fc1")
+    assert before_the_last_norm.shape == expected.shape
+    assert np.abs(before_the_last_norm - expected).max() > 1e-3
 
 
 def test_from_another_folder_a_missing_model_is_one_line(images, tmp_path):

@@ -53,7 +53,7 @@ def command(videos, tmp_path, monkeypatch):
     """Runs the command with a tiny network; gives its exit status."""
     monkeypatch.chdir(tmp_path)
     Path("m-0001.safetensors").touch()  # of which the gate reads the size
-    monkeypatch.setattr(feature_command, "load_model", lambda text: (Tiny(), {"image_shape": [112, 112, 3]}))
+    monkeypatch.setattr(feature_command, "load_model", lambda text, layer: (Tiny(), {"image_shape": [112, 112, 3]}))
 
     def run(*flags: str) -> int:
         given = ["--input", str(videos), "--output", str(tmp_path / "f.bin"), "--model", "m,1", "--device", "cpu"]

@@ -1,0 +1,191 @@
+"""How fast is the embedding engine? Images a second of each backend, and of MXNet 1.9.1 on the same CPU.
+
+    python benchmarks/embedding.py --networks y2,r100fc --batches 1,8,64
+
+All run the same network with the same weights over the same images, and must give the same features. They take turns,
+so that what else the machine does falls on all; of each the fastest of ``--repeats`` samples counts. MXNet runs in an
+environment of its own, which ``make parity`` makes, from a checkpoint in its own format; its images are floats in its
+own memory already, while the engine converts bytes. Two claims are checked: the backend that ``auto`` chooses is within
+5 % of the fastest, and at least 1.5 times as fast as MXNet.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+import contextlib
+import math
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.backends import AUTO, BACKENDS, choose
+from common.commands import HelpFormatter, run_command
+from common.embedding import select_device
+from common.errors import UserError
+from common.runners import Original, Workload
+from recognition.configuration import network_settings
+from recognition.mxnet_export import save_mxnet
+from recognition.networks import create_network
+from recognition.networks.layers import BatchNorm
+
+ROOT = Path(__file__).resolve().parents[1]
+PEER = ROOT / "benchmarks" / "peers" / "mxnet_embedding.py"
+MXNET = "mxnet"
+SAMPLE_SECONDS = 0.5
+TOLERANCE = 1e-4  # norm of the difference between MXNet's feature and eager's, over the norm of eager's
+WITHIN, FASTER = 0.95, 1.5  # the claims
+
+Seconds = dict[str, float]
+
+
+def lively_network(name: str) -> nn.Module:
+    """The network ``name``, untrained, with running statistics that do something, as training leaves them."""
+    torch.manual_seed(0)
+    network = create_network(network_settings(name)).eval()
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network
+
+
+class Mxnet:
+    """MXNet in a process of its own, with one network and the images (N, 3, 112, 112) uint8."""
+
+    def __init__(self, python: Path, network: nn.Module, images: np.ndarray, folder: Path) -> None:
+        self._prefix = folder / "model"
+        save_mxnet(self._prefix, 0, network)
+        np.save(folder / "images.npy", images)
+        self._errors = folder / "errors.txt"
+        with open(self._errors, "wb") as errors:
+            self._process = subprocess.Popen(
+                [python, PEER, "--model", f"{self._prefix},0", "--images", folder / "images.npy"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+            )
+
+    def seconds(self, batch: int, repeats: int) -> float:
+        """What ``repeats`` forward passes over ``batch`` images take."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(batch, repeats, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise UserError(f"MXNet failed: {self._errors.read_text().strip()[-500:]}")
+        return float(answer)
+
+    def features(self, batch: int) -> np.ndarray:
+        """Its embeddings (batch, D); it has to have run so many images before."""
+        return np.load(f"{self._prefix}-{batch}.npy")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def mxnet_running(python: Path, network: nn.Module, images: np.ndarray) -> Iterator[Mxnet]:
+    """MXNet, for a while."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(Mxnet(python, network, images, Path(folder))) as mx,
+    ):
+        yield mx
+
+
+def measure(original: Original, mxnet: Mxnet | None, repeats: int) -> tuple[Seconds, str]:
+    """Seconds a batch of MXNet and of each backend that runs here, and the backend that ``auto`` chooses."""
+    batch = original.workload.batch_size
+    samples: dict[str, Callable[[int], float]] = {}
+    if mxnet:
+        mxnet.seconds(batch, 1)
+        difference = np.linalg.norm(mxnet.features(batch) - original.expected.numpy(), axis=1)
+        worst = float((difference / np.linalg.norm(original.expected.numpy(), axis=1)).max())
+        if not worst <= TOLERANCE:
+            raise UserError(f"MXNet gives other features than eager: they differ by {worst:.1e}")
+        samples[MXNET] = lambda count: mxnet.seconds(batch, count)
+    for name in BACKENDS:
+        if name != AUTO and (sample := _sampler(original, name)):
+            samples[name] = sample
+    choice = choose(original).backend
+    counts = {name: math.ceil(SAMPLE_SECONDS / sample(1)) for name, sample in samples.items()}
+    least = dict.fromkeys(samples, math.inf)
+    for _ in range(repeats):
+        for name, sample in samples.items():
+            least[name] = min(least[name], sample(counts[name]) / counts[name])
+    return least, choice
+
+
+def _sampler(original: Original, backend: str) -> Callable[[int], float] | None:
+    """Seconds of so many batches; None where the backend does not run here."""
+    try:
+        runner = original.runner(backend)
+    except UserError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return None
+
+    def sample(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            original.features(runner)
+        return time.perf_counter() - start
+
+    return sample
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description="Compare the backends of the embedding engine with each other and with MXNet 1.9.1.",
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--networks", default="y2,r100fc", help="names of networks, untrained")
+    parser.add_argument("--batches", default="1,8,64", help="numbers of images at once")
+    parser.add_argument("--repeats", type=int, default=5, help="samples of each, of which the fastest counts")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; MXNet runs on a CPU in any case")
+    parser.add_argument(
+        "--mxnet-python", type=Path, default=ROOT / ".venv-mxnet/bin/python", help="Python with MXNet; absent: left out"
+    )
+    args = parser.parse_args()
+    device = select_device(args.device)
+    batches = [int(batch) for batch in args.batches.split(",")]
+    columns = [*([MXNET] if args.mxnet_python.exists() else []), *BACKENDS[1:]]
+    print(f"images a second; {device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
+    head = "".join(f"{name:>12}" for name in columns)
+    print(f"{'network':10}{'batch':>6}{head}  {'auto':12}{'of best':>8}{'x mxnet':>8}", flush=True)
+    for name in args.networks.split(","):
+        network = lively_network(name).to(device)
+        images = Original(network, Workload(torch.device("cpu"), max(batches))).images.numpy()
+        with contextlib.ExitStack() as stack:
+            mxnet = None
+            if MXNET in columns:
+                mxnet = stack.enter_context(mxnet_running(args.mxnet_python, network, images))
+            for batch in batches:
+                least, choice = measure(Original(network, Workload(device, batch)), mxnet, args.repeats)
+                rates = "".join(f"{batch / least[c]:12.1f}" if c in least else f"{'-':>12}" for c in columns)
+                best = min(seconds for backend, seconds in least.items() if backend != MXNET)
+                of_best = best / least[choice]
+                faster = least[MXNET] / least[choice] if mxnet else math.nan
+                print(f"{name:10}{batch:6}{rates}  {choice:12}{of_best:8.2f}{faster:8.2f}", flush=True)
+                torch.compiler.reset()  # it keeps only so many programs of one network
+
+
+if __name__ == "__main__":
+    run_command(main)
