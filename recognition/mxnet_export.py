@@ -7,15 +7,19 @@ any batch. Weights keep the names the original gives them, and so do the operato
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import nn
 
 from common.errors import UserError
 from common.files import PathLike
-from common.mxnet_network import MxnetNetwork
+from common.flops import count_flops, flops_text
+from common.mxnet_network import IMAGE_SHAPE, MxnetNetwork
 from common.mxnet_params import params_path, write_params
 from common.mxnet_symbol import Node, Symbol, symbol_path, write_symbol
 from common.mxnet_writing import OUTPUT, Names, draw
 from recognition.networks import FaceNetwork, mxnet_names
+
+TOLERANCE = 1e-4  # of the embeddings' norm, when a model is converted
 
 
 class FaceNetworkNames(Names):
@@ -54,9 +58,10 @@ def to_mxnet(network: nn.Module) -> tuple[Symbol, dict[str, np.ndarray]]:
         UserError: an operator has no counterpart in MXNet; the message names it and the module it is in.
     """
     if isinstance(network, MxnetNetwork):
-        return _with_output(network.symbol), network.arrays()
-    names = FaceNetworkNames(network) if isinstance(network, FaceNetwork) else Names()
-    return draw(network, names)
+        symbol, arrays = _with_output(network.symbol), network.arrays()
+        names = [f"{kind}:{node.name}" for kind in ("arg", "aux") for node in symbol.nodes]  # as MXNet orders them
+        return symbol, {name: arrays[name] for name in names if name in arrays}
+    return draw(network, FaceNetworkNames(network) if isinstance(network, FaceNetwork) else Names())
 
 
 def _with_output(symbol: Symbol) -> Symbol:
@@ -69,17 +74,6 @@ def _with_output(symbol: Symbol) -> Symbol:
     return Symbol((*symbol.nodes, Node("_copy", OUTPUT, {}, (head,))), ((len(symbol.nodes), 0),))
 
 
-def save_mxnet(prefix: PathLike, epoch: int, network: nn.Module) -> None:
-    """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, the graph first: without it weights are of no use.
-
-    Raises:
-        UserError: the network has an operator without counterpart in MXNet; nothing is written.
-    """
-    symbol, arrays = to_mxnet(network)
-    write_symbol(symbol_path(prefix), symbol)
-    write_params(params_path(prefix, epoch), arrays)
-
-
 def mxnet_problem(network: nn.Module) -> str | None:
     """Why ``network`` cannot be written as an MXNet model; None when it can."""
     try:
@@ -87,3 +81,48 @@ def mxnet_problem(network: nn.Module) -> str | None:
     except UserError as error:
         return str(error)
     return None
+
+
+def save_mxnet(prefix: PathLike, epoch: int, network: nn.Module) -> None:
+    """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, the graph first: without it weights are of no use.
+
+    Raises:
+        UserError: the network has an operator without counterpart in MXNet; nothing is written.
+    """
+    _write(prefix, epoch, *to_mxnet(network))
+
+
+def convert(network: nn.Module, prefix: str, epoch: int) -> list[str]:
+    """Like :func:`save_mxnet`, once the graph is found to compute what ``network`` does; what was found, in lines.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: it cannot be written, the graph computes something else or costs something else, or the files would
+            replace those of another MXNet model.
+    """
+    paths = [symbol_path(prefix), params_path(prefix, epoch)]
+    if isinstance(network, MxnetNetwork) and any(path.exists() for path in paths):
+        raise UserError(f"{prefix}: there is an MXNet model of that name: give another --output")
+    symbol, arrays = to_mxnet(network)
+    written = MxnetNetwork(symbol, arrays, f"{OUTPUT}_output").eval()
+    images = torch.randint(0, 256, (3, *IMAGE_SHAPE), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, found = network(images), written(images)
+    difference = float((found - expected).norm() / expected.norm())
+    flops, counted = count_flops(network).flops, count_flops(written).flops
+    if not difference < TOLERANCE or flops != counted:
+        found_out = f"differs from the network by {difference:.1e} of the embeddings' norm, {TOLERANCE:g} at most"
+        raise UserError(f"the MXNet graph {found_out}, and counts {counted} FLOPs, not {flops}: nothing is written")
+    _write(prefix, epoch, symbol, arrays)
+    return [
+        *(f"{path}: {path.stat().st_size} bytes" for path in paths),
+        f"embeddings differ by {difference:.1e} of their norm (3 random images)",
+        f"FLOPs: {flops} ({flops_text(flops)})",
+    ]
+
+
+def _write(prefix: PathLike, epoch: int, symbol: Symbol, arrays: dict[str, np.ndarray]) -> None:
+    write_symbol(symbol_path(prefix), symbol)
+    write_params(params_path(prefix, epoch), arrays)

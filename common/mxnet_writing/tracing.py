@@ -217,6 +217,7 @@ class Tracer(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
             raise self.unsupported(f"the operator {name}")
+        args, kwargs = pytree.tree_map(lambda leaf: _on("meta", leaf), (args, kwargs))
         result = func(*args, **kwargs)
         names = [argument.name for argument in func._schema.arguments]
         defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
