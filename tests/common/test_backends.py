@@ -61,39 +61,24 @@ def errors(found: np.ndarray, expected: np.ndarray) -> float:
     return float((np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)).max())
 
 
-@pytest.fixture(scope="module", params=[name for name in BACKENDS if name != "auto"])
-def embedder(request):
-    if request.param == "compiled":
-        torch.compiler.reset()
-    network = Tiny().train()  # whose mode is the caller's
-    yield Embedder(network, device=CPU, batch_size=4, backend=request.param)
-    assert network.training
-    assert network.linear.weight.requires_grad
-
-
-def test_each_gives_the_numbers_of_float64(embedder):
-    images = faces(11)
-    found = embedder.embed(images, flip=True)
-    assert errors(found, naive(images)) < 3e-6
-    plain, mirrored = embedder.embed_both(images)
-    np.testing.assert_array_equal(plain + mirrored, found)
-
-
-def test_with_each_a_row_depends_on_its_image_and_place_alone(embedder):
-    images = faces(11)
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "auto"])
+def test_each_gives_the_numbers_of_float64_whatever_stands_beside_a_row(backend):
+    network, images = Tiny().train(), faces(11)  # whose mode is the caller's
+    embedder = Embedder(network, device=CPU, batch_size=4, backend=backend)
+    name, _, version = embedder.backend.partition(" ")
+    assert name == backend
+    assert bool(version) == (name in ("onnxruntime", "openvino"))  # PyTorch's version is recorded anyway
     whole = embedder.embed(images, flip=True)
-    np.testing.assert_array_equal(embedder.embed(images, flip=True), whole)
+    assert errors(whole, naive(images)) < 3e-6
+    plain, mirrored = embedder.embed_both(images)
+    np.testing.assert_array_equal(plain + mirrored, whole)
     for count in (1, 6):  # in the middle of a batch: the rest is padding
         np.testing.assert_array_equal(embedder.embed(images[:count], flip=True), whole[:count])
     others = faces(11, seed=2)
     others[5] = images[5]
     np.testing.assert_array_equal(embedder.embed(others, flip=True)[5], whole[5])
-
-
-def test_each_says_what_it_is(embedder):
-    name, _, version = embedder.backend.partition(" ")
-    assert name in BACKENDS
-    assert bool(version) == (name in ("onnxruntime", "openvino"))  # PyTorch's version is recorded anyway
+    assert network.training
+    assert network.linear.weight.requires_grad
 
 
 def test_eager_alone_follows_the_weights():
