@@ -12,7 +12,7 @@ from common.budgets import TRACKS, Track, get_track
 from common.commands import HelpFormatter
 from common.errors import UserError
 from eval.operating_points import parse_fars
-from recognition.configuration import SECTIONS, load_sections
+from recognition.configuration import ROOT, SECTIONS, load_sections
 from recognition.searching.space import FAMILIES
 
 PROXY_LOSS = "softmax"  # learns fastest: a margin needs longer than a short training to show which network is better
@@ -90,7 +90,7 @@ def parse_options(arguments: Sequence[str]) -> SearchOptions:
     )
     add("--seed", type=int, default=0, help="fixes the networks proposed, their first weights and the order of images")
     add("--name", default="found", help="name of the winner's entry in the configuration")
-    add("--models-root", default=default.models_root, help="folder of the search's own folder")
+    add("--models-root", help="where the search gets a folder of its own; not given: the configuration's")
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
     parsed = parser.parse_args(arguments)
     _check(parsed)
@@ -99,7 +99,7 @@ def parse_options(arguments: Sequence[str]) -> SearchOptions:
         shares=(parsed.min_flops, parsed.max_flops),
         far=_far(parsed.far),
         baselines=tuple(name.strip() for name in parsed.baseline.split(",") if name.strip()),
-        models_root=Path(parsed.models_root).expanduser().resolve(),
+        models_root=_models_root(parsed.models_root, default.models_root),
         **{key: getattr(parsed, key) for key in PLAIN},
     )
 
@@ -127,3 +127,8 @@ def _far(text: str | None) -> Fraction | None:
     if len(fars) > 1:
         raise UserError(f"--far {text}: one is needed, networks are ranked by it")
     return fars[0]
+
+
+def _models_root(given: str | None, configured: str) -> Path:
+    """What the user typed starts at the current folder, what the configuration says at the project's root."""
+    return Path(given).expanduser().resolve() if given else (ROOT / Path(configured).expanduser()).resolve()

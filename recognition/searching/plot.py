@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from common.budgets import Track
 from common.files import replacing
@@ -23,7 +23,7 @@ COLOURS = {"mobile": LIGHT.genuine, "residual": "#7a4fa3"}
 LIMIT_COLOUR = LIGHT.impostor
 BASELINE_COLOUR = "#4d5566"
 SIZE = 64  # of a marker, in square points
-NEAR_LIMIT = 0.5  # share of the limit from which the axis reaches up to it
+NEAR_LIMIT = 0.5  # share of the limit from which a linear axis shows the networks well
 
 
 def write_plots(folder: Path, rows: Sequence[Row], track: Track, *, far: str, proxy: str) -> tuple[Path, Path]:
@@ -62,6 +62,7 @@ def _figure(rows: Sequence[Row], track: Track, far: str, proxy: str) -> Figure:
         zorder=2,
         label="front",
     )
+    axes.plot([best[-1].flops, track.flops], [best[-1].tar] * 2, color=LIGHT.text, linewidth=1, alpha=0.3, zorder=1)
     for family in MARKERS:
         for state, alpha in ((COMPLETE, 1.0), (PRUNED, 0.25)):
             _points(axes, [r for r in rows if r.family == family and r.state == state], family, state, alpha)
@@ -77,7 +78,7 @@ def _figure(rows: Sequence[Row], track: Track, far: str, proxy: str) -> Figure:
     _limit(axes, rows, track)
     top = max(row.tar for row in rows)
     axes.set_ylim(0, min(1.02, top * 1.18 + 0.01))
-    axes.legend(loc="lower right", fontsize=10, labelcolor=LIGHT.text, framealpha=0.9, edgecolor=LIGHT.grid)
+    axes.legend(loc="best", fontsize=10, labelcolor=LIGHT.text, framealpha=0.9, edgecolor=LIGHT.grid)
     return figure
 
 
@@ -134,39 +135,40 @@ def _text(axes: Any, row: Row, text: str, *, bold: bool = False, below: bool = F
 
 
 def _limit(axes: Any, rows: Sequence[Row], track: Track) -> None:
-    """The track's limit: a line where the networks come near it, else a note of how far away it is."""
-    largest = max(row.flops for row in rows)
-    near = largest >= NEAR_LIMIT * track.flops
-    right = (track.flops if near else largest) * 1.06
-    axes.set_xlim(0, right)
-    text = f"limit {flops_text(track.flops)}"
-    if near:
-        axes.axvline(track.flops, color=LIMIT_COLOUR, linewidth=1.6, linestyle="--", zorder=1)
-        axes.annotate(
-            text,
-            (track.flops, 0.99),
-            xycoords=("data", "axes fraction"),
-            xytext=(-5, 0),
-            textcoords="offset points",
-            rotation=90,
-            ha="right",
-            va="top",
-            fontsize=10,
-            color=LIMIT_COLOUR,
-        )
+    """The track's limit as a line; where all networks are far below it, on a logarithmic axis."""
+    smallest, largest = (choose(row.flops for row in rows) for choose in (min, max))
+    if largest >= NEAR_LIMIT * track.flops:
+        axes.set_xlim(0, track.flops * 1.04)
     else:
-        text += f", {track.flops / largest:.1f} times the largest here →"
-        axes.annotate(
-            text, (0.995, 0.985), xycoords="axes fraction", ha="right", va="top", fontsize=10, color=LIMIT_COLOUR
-        )
+        axes.set_xscale("log")
+        axes.set_xlim(smallest / 1.3, track.flops * 1.1)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _flops(value)))
+    axes.axvline(track.flops, color=LIMIT_COLOUR, linewidth=1.6, linestyle="--", zorder=1)
+    axes.annotate(
+        f"limit of {track.name}, {flops_text(track.flops)}",
+        (track.flops, 0.03),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4, 0),
+        textcoords="offset points",
+        rotation=90,
+        ha="right",
+        va="bottom",
+        fontsize=10,
+        color=LIMIT_COLOUR,
+    )
+
+
+def _flops(value: float) -> str:
+    """A tick's text: 200M, 1.2G."""
+    return flops_text(value).replace(".0", "") if value else "0"
 
 
 def _style(axes: Any) -> None:
     axes.tick_params(which="both", labelsize=11, colors=LIGHT.text)
     axes.grid(True, color=LIGHT.grid, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: flops_text(value) if value else "0"))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(LIGHT.grid)
