@@ -268,9 +268,9 @@ def _fold_constants(graph: Any) -> None:
 def _require_free_batch(model: Any) -> None:
     """Raise unless the shapes inside follow the size of the batch: one that is baked in contradicts one of two."""
     for batch in (1, 7):
-        found = shapes(model, batch, "the network's ONNX model").get(OUTPUT)
-        if found is None or len(found) != 2 or found[0] != batch:
-            raise UserError(
-                f"the network puts out {found or 'an unknown shape'} for {batch} images: its computation depends on "
-                "the size of the batch it was exported with, or does not give (N, D)"
-            )
+        try:
+            found = shapes(model, batch, "the model")[OUTPUT]
+        except UserError as error:
+            raise UserError(f"the network cannot be exported for any size of the batch: {error}") from None
+        if len(found) != 2 or found[0] != batch:
+            raise UserError(f"the network gives {found} for a batch of {batch}: expected ({batch}, D)")

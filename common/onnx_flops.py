@@ -63,7 +63,9 @@ def flops_of_onnx(model: Any, name: str = "the model", output: str | None = None
     Raises:
         UserError: an operator that is not counted here, or shapes that cannot be told from the graph.
     """
-    onnx = require("onnx", extra="onnx")
+    require("onnx", extra="onnx")
+    import onnx.inliner
+
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     batch = fixed_batch(model, name) or 1
