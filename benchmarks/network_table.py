@@ -9,19 +9,20 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 
 import sample_config
 from common.budgets import TRACKS, Track, violations
-from common.flops import count_flops, flops_text
+from common.flops import FlopsReport, count_flops, flops_text
 from recognition.networks import NETWORKS, create_network
 
 REFERENCE = "y1"  # the network that all speeds are compared with
 SIZES = {"light": ("deepglint-light", "iqiyi-light"), "large": ("deepglint-large", "iqiyi-large")}
 NOT_MEASURED = "—"
+_CONDITIONS = "{machine}; images/s at {batch} images a batch"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Cost:
     embedding: int
     number_type: str
 
+    @classmethod
+    def of(cls, report: FlopsReport) -> Cost:
+        """What a count found, without the layers."""
+        return cls(**{field.name: getattr(report, field.name) for field in fields(cls)})
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -49,16 +55,7 @@ class Speed:
 def cost_of(name: str) -> Cost:
     """Count network ``name`` of the sample configuration, on the meta device: nothing is computed."""
     with torch.device("meta"):
-        report = count_flops(create_network({**sample_config.config, **sample_config.network[name]}))
-    return Cost(
-        report.flops,
-        report.uncounted,
-        report.params,
-        report.aux,
-        report.model_bytes,
-        report.embedding,
-        report.number_type,
-    )
+        return Cost.of(count_flops(create_network({**sample_config.config, **sample_config.network[name]})))
 
 
 def render(costs: Mapping[str, Cost], latencies: Mapping[str, Any]) -> str:
@@ -72,11 +69,17 @@ def render(costs: Mapping[str, Cost], latencies: Mapping[str, Any]) -> str:
     families: dict[str, list[str]] = {}
     for name in costs:
         families.setdefault(sample_config.network[name].net_name, []).append(name)
+    origins = {family: Origin.of(family) for family in families}
     parts = [
         _introduction(latencies),
         _cost_table(costs, latencies),
         "## Where they come from",
-        *(_family(family, names) for family, names in families.items()),
+        _origin_table(families, origins),
+        *(
+            f"### {' '.join(families[family])}\n\n{origin.details}"
+            for family, origin in origins.items()
+            if origin.details
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -84,25 +87,21 @@ def render(costs: Mapping[str, Cost], latencies: Mapping[str, Any]) -> str:
 def _introduction(latencies: Mapping[str, Any]) -> str:
     light, large = (TRACKS[names[0]] for names in SIZES.values())
     machines = []
-    for device, title in (("cpu", "CPU"), ("cuda", "GPU")):
-        if device not in latencies:
-            machines.append(f"* {title}: not measured: no {title}")
-            continue
-        found = latencies[device]
-        machines.append(f"* {title}: {found['machine']}; images/s at {found['batch']} images a batch")
+    for device, title, absent in (("cpu", "CPU", "not measured"), ("cuda", "GPU", "not measured: no GPU")):
+        found = latencies.get(device)
+        machines.append(f"* {title}: " + (_CONDITIONS.format(**found) if found else absent))
     return f"""# Networks
 
 Made by `make networks`; `python benchmarks/networks.py --check` tells whether the counts still agree with the code.
 
 Every name is one of `sample_config.py`, for `--network`. FLOPs are the challenge's official count, to the unit: about
 twice the multiply-adds of convolutions and fully connected layers. *Not counted* is what that counter does not see, in
-multiply-adds. A track admits a network within its limits: light {light.flops} FLOPs and {light.model_bytes} bytes,
-large {large.flops} FLOPs, both float32 features of up to {light.embedding} numbers; both image and video tracks have
-the same. The columns *light* and *large* give the share of these limits that a network takes.
+multiply-adds. The columns *light* and *large* say whether the two tracks of that size, images and videos, admit a
+network, and which share of their limits it takes: light {light.flops} FLOPs and {light.model_bytes} bytes, large
+{large.flops} FLOPs, both at most {light.embedding} numbers a feature in float32.
 
-Times are medians of one image, in float32 and without a compiler, a batch of one as the networks come. *× {REFERENCE}*
-is the time over that of {REFERENCE} measured just before it, and is what to compare: the milliseconds belong to one
-machine, which others were using.
+Times are medians for one image, in float32, eager. *× {REFERENCE}* is the time over that of {REFERENCE}, measured just
+before it, and is what to compare: milliseconds belong to one machine at one moment.
 
 {chr(10).join(machines)}"""
 
@@ -129,7 +128,7 @@ def _cost_table(costs: Mapping[str, Cost], latencies: Mapping[str, Any]) -> str:
 
 def cost_cells(name: str, cost: Cost) -> tuple[str, ...]:
     """The cells of the table's row for network ``name`` that do not depend on a machine."""
-    unseen = "".join(f"{kind} {flops_text(macs)}" for kind, macs in cost.uncounted.items())
+    unseen = ", ".join(f"{kind} {flops_text(macs)}" for kind, macs in cost.uncounted.items())
     figures = (cost.params, cost.aux, cost.model_bytes, cost.embedding)
     admissions = (_admission(cost, [TRACKS[track] for track in tracks]) for tracks in SIZES.values())
     return (name, *admissions, str(cost.flops), unseen or "0", *map(str, figures))
@@ -153,9 +152,39 @@ def _speed_cells(speed: Mapping[str, float] | None) -> tuple[str, ...]:
     return f"{found.milliseconds:.1f}", f"{found.relative:.2f}", f"{found.images_per_second:.1f}"
 
 
-def _family(family: str, names: Sequence[str]) -> str:
-    """What the family's file says of it, papers as links."""
-    module = inspect.getmodule(NETWORKS[family])
-    text = inspect.cleandoc((module and module.__doc__) or "")
-    linked = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
-    return f"### {' '.join(names)}\n\n`recognition/networks/{family}.py`: {linked}"
+@dataclass(frozen=True)
+class Origin:
+    """What the docstring of a family's file says, as Markdown."""
+
+    description: str
+    paper: str
+    details: str  # all paragraphs but the first
+
+    @classmethod
+    def of(cls, family: str) -> Origin:
+        """Read the docstring. Its first paragraph is ``What it is (paper): more of it.``"""
+        module = inspect.getmodule(NETWORKS[family])
+        text = inspect.cleandoc((module and module.__doc__) or "")
+        text = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
+        first, *paragraphs = text.split("\n\n")
+        paper = re.search(r" \(([^()]*(?:\([^()]*\)[^()]*)*)\)", first)  # a link has parentheses of its own
+        rest = first.replace(paper.group(), "") if paper else first
+        names = "|".join(sample_config.network)
+        description = re.sub(rf": (the family of .*|(({names})\W*)+)$", "", rest.rstrip(".")).replace("\n", " ")
+        return cls(description, paper.group(1) if paper else "", "\n\n".join(map(_as_markdown, paragraphs)))
+
+
+def _details(names: Sequence[str], origin: Origin) -> str:
+    return f"### {' '.join(names)}\n\n{origin.details}"
+
+
+def _as_markdown(paragraph: str) -> str:
+    """A table of a docstring keeps its columns as a block of text."""
+    return f"```text\n{paragraph}\n```" if paragraph.startswith("===") else paragraph.replace("``", "`")
+
+
+def _origin_table(families: Mapping[str, Sequence[str]], origins: Mapping[str, Origin]) -> str:
+    rows = [("networks", "what they are", "paper", "family"), ("---",) * 4]
+    for family, names in families.items():
+        rows.append((" ".join(names), origins[family].description, origins[family].paper, f"`{family}.py`"))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

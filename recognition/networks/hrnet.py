@@ -8,10 +8,11 @@ with their classifier, the 3.99 "GFLOPs" of their table being units of 1024**3, 
 
 Chosen: their stem halves the image twice, which leaves a face of 112 pixels maps of 28, 14, 7 and 3.5 pixels that do
 not line up. Here the second convolution of the stem has stride 1, so the branches have their authors' sizes and the
-body its authors' cost, 4265232048 multiply-adds. The classifier gives way to the head of the residual networks; the
-face recognition of FaceX-Zoo (arXiv 2101.04407) does both alike and reports 70.63M parameters and 4.35G multiply-adds.
-With stride 1 in the first convolution too it would count 34064942680 FLOPs, over the large budget; hrnet_w44 spends
-that budget on width instead, the authors' own W44, while their W48 would exceed it.
+body its authors' cost, 4265232048 multiply-adds. The classifier gives way to the head of the residual networks. What
+FaceX-Zoo (arXiv 2101.04407) does is the same and reported as 70.63M parameters and 4.35G multiply-adds; here they are
+70635860 and 4316612272. With stride 1 in the first convolution too, the authors' network would count 34064942680
+FLOPs, over the large budget; hrnet_w44 spends that budget on width instead. It is the authors' W44; their W48 would be
+over it.
 """
 
 from __future__ import annotations

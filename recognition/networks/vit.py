@@ -131,7 +131,8 @@ def vit(
         require_count(setting, value)
     require_count("net_heads", net_heads)
     require(net_width % net_heads == 0, "net_heads", net_heads, f"a divisor of net_width = {net_width}")
-    require(0 <= net_mask < 1, "net_mask", net_mask, "a share of at least 0 and below 1")
+    possible = 0 <= net_mask <= 1 - 1 / PATCHES
+    require(possible, "net_mask", net_mask, f"a share from 0 on that leaves one of {PATCHES} patches")
     head = named(
         flatten=nn.Flatten(),
         feature1=nn.Linear(PATCHES * net_width, net_width, bias=False),
