@@ -72,7 +72,7 @@ def to_int8(model: bytes, images: np.ndarray) -> tuple[bytes, list[str]]:
             alone = {name: harm(only=[name]) for name in progress(layers, label="harm of each layer", unit="layer")}
             worst = sorted(layers, key=lambda name: -alone[name])
             count = 1
-            while harm(without=(kept := worst[:count])) > TARGET and count < len(layers) // 2:
+            while harm(without=(kept := worst[:count])) > TARGET and count < len(layers):
                 count *= 2
         converted = parse(_quantise(folded, images, without=kept), NAME)
     calibration = f"{len(images)} images, percentile {PERCENTILE}"
