@@ -37,7 +37,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +101,9 @@ def run_mxnet(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, dict[str, A
 
 
 def relative_differences(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Norm of the difference over the norm, a row (N,); rows that are no numbers differ by infinity."""
+    """Norm of the difference over the norm, a row (N,); what cannot be compared differs by infinity."""
+    if ours.shape != theirs.shape:
+        return np.full(len(ours), np.inf)
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     differences = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
     return np.where(np.isfinite(differences), differences, np.inf)
@@ -128,10 +130,12 @@ def randomise(network: nn.Module, generator: torch.Generator) -> None:
                 module.weight.uniform_(0.05, 0.45, generator=generator)
 
 
-def compare_network(name: str, original: Path | None, folder: Path) -> Iterator[Comparison]:
+def compare_network(
+    name: str, settings: Mapping[str, Any], original: Path | None, folder: Path
+) -> Iterator[Comparison]:
     """One network with random weights against the symbol written from it and, if it knows it, the original's."""
     generator = torch.Generator().manual_seed(0)
-    network = create_network(network_settings(name))
+    network = create_network(settings)
     randomise(network, generator)
     tensors = {mxnet: network.state_dict()[key].clone() for key, mxnet in mxnet_names(network).items()}
     network.load_state_dict(network.state_dict())  # puts the fixed scales back to 1, as loading does
@@ -178,11 +182,12 @@ def check(row: Comparison, shapes: dict[str, list[int]], result: dict[str, Any],
 
 def compare_networks(names: list[str], original: Path | None) -> bool:
     """Print the table; True when everything agrees."""
+    settings = {name: network_settings(name) for name in names}  # an unknown name stops before the first is compared
     print(LINE.format("network", "MXNet's", "params", "aux", "FLOPs", "difference", ""), flush=True)
     agree = True
-    for name in names:
+    for name in settings:
         with tempfile.TemporaryDirectory() as folder:
-            for row in compare_network(name, original, Path(folder)):
+            for row in compare_network(name, settings[name], original, Path(folder)):
                 print(row, flush=True)
                 agree &= not row.problems
     return agree
