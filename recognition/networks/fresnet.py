@@ -1,10 +1,23 @@
 """Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200.
 
-The units of He et al. 2016 (arXiv 1603.05027) in three versions, over four stages of 56 to 7 pixels.
+The units of He et al. 2016 (arXiv 1603.05027) in three versions, over four stages of 56 to 7 pixels. r18, r34 and r200
+are those of arcface_torch, with whose weights embeddings are the same. It reports multiply-adds, and counts batch norms
+and activations besides:
 
-Matched: r18, r34 and r200 are the networks of arcface_torch, unit by unit, with its "GFLOPs" in multiply-adds: 2.6 for
-r18 and 23.5 for r200. The name 200 has other units in the original's list than in arcface_torch, so r200 sets
-net_units. It counts 46821634048 FLOPs, over every budget of the challenge: it is here to start from and to learn from.
+======= =========== ============= ========== ======
+.       here                                 theirs
+------- ------------------------------------ ------
+network FLOPs       multiply-adds parameters GFLOPs
+======= =========== ============= ========== ======
+r18     5216096256  2609954816    24025600   2.6
+r34     8914217984  4459642880    34139328   .
+r50     12612791296 6309330944    43590848   6.3
+r100    24169929728 12089606144   65156160   12.1
+r200    46821634048 23418945536   118833920  23.5
+======= =========== ============= ========== ======
+
+The number 200 has other units in the original's list than in arcface_torch, so r200 sets net_units. It is over every
+budget of the challenge: a network to learn from.
 """
 
 from __future__ import annotations

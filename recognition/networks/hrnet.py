@@ -1,18 +1,27 @@
 """High-resolution networks (HRNet: Wang et al. 2019, arXiv 1908.07919): hrnet_w18 hrnet_w44.
 
 Branches of 56, 28, 14 and 7 pixels run side by side and exchange what they found after every four units, so that fine
-detail is never given up to be restored later; a head adds all branches up, from the finest to the coarsest.
+detail is never given up to be restored later; a head adds all branches up, from the finest to the coarsest. The body
+is the authors' (HRNet-Image-Classification) layer by layer, and with its weights puts out the same.
 
-Matched: the body is the authors' HRNet-W18-C layer by layer. At their 224 pixels it has 4283537072 multiply-adds
-with their classifier, the 3.99 "GFLOPs" of their table being units of 1024**3, and 21299004 parameters (21.3M) with it.
+Their stem halves the image twice, which leaves a face of 112 pixels maps of 28, 14, 7 and 3.5 pixels that do not line
+up. Here the second convolution of the stem has stride 1, so that the branches have the sizes, and the body the cost, of
+theirs at 224 pixels. The classifier gives way to the head of the residual networks. FaceX-Zoo (arXiv 2101.04407) chose
+the same, with a head that has no bias:
 
-Chosen: their stem halves the image twice, which leaves a face of 112 pixels maps of 28, 14, 7 and 3.5 pixels that do
-not line up. Here the second convolution of the stem has stride 1, so the branches have their authors' sizes and the
-body its authors' cost, 4265232048 multiply-adds. The classifier gives way to the head of the residual networks. What
-FaceX-Zoo (arXiv 2101.04407) does is the same and reported as 70.63M parameters and 4.35G multiply-adds; here they are
-70635860 and 4316612272. With stride 1 in the first convolution too, the authors' network would count 34064942680
-FLOPs, over the large budget; hrnet_w44 spends that budget on width instead. It is the authors' W44; their W48 would be
-over it.
+============================== =========== ============= ========== =============== ==========
+.                              here                                 reported
+------------------------------ ------------------------------------ --------------------------
+network                        FLOPs       multiply-adds parameters multiply-adds   parameters
+============================== =========== ============= ========== =============== ==========
+HRNet-W18-C, 224 pixels        8551219606  4283537072    21299004   3.99 * 1024**3  21.3 M
+body of hrnet_w18              8515211670  4265232048    19250004   .               .
+hrnet_w18                      8617972118  4316612272    70635860   4.35 G          70.63 M
+hrnet_w44                      29806491652 14916180160   116401840  .               .
+============================== =========== ============= ========== =============== ==========
+
+With stride 1 in the first convolution too, W18 and its classifier would count 34064942680 FLOPs, over the large budget.
+hrnet_w44 spends that budget on width instead; the authors' next, W48, would be over it.
 """
 
 from __future__ import annotations

@@ -1,17 +1,23 @@
 """Efficient PolyFace (Liu et al. 2019, arXiv 1909.00632), winner of the challenge's large image track: polyface.
 
 The residual Inception blocks of PolyNet (Zhang et al. 2017, arXiv 1611.05725) behind the stem of Inception v4; how many
-blocks each stage has was searched under the budget. The face is enlarged from 112 to 235 pixels by a layer of the
-network, so the images themselves stay as the challenge gives them.
+blocks each stage has was searched under the budget: 23, 38 and 23. The face is enlarged from 112 to 235 pixels by a
+layer of the network, so the images themselves stay as the challenge gives them. Built as the authors' program
+(liuyuisanai/trojans-face-recognizer) layer by layer, enlargement included; with its weights the body puts out the same.
+512 parameters more belong to the batch norm of the embedding, where theirs learns nothing:
 
-Matched: the network that the authors published, layer by layer: the enlargement and 23, 38 and 23 blocks. They report
-28.25 GFLOPs; the official count of what they published is 28103954320, from 14066411104 multiply-adds. Of the
-parameters 119927552 are theirs; the other 512 belong to the batch norm of the embedding, where theirs learns nothing.
+============= =========== ============= ==========
+.             FLOPs       multiply-adds parameters
+============= =========== ============= ==========
+polyface      28103954320 14066411104   119928064
+their program 28103954320 14066411104   119927552
+reported      28.25 G     .             .
+============= =========== ============= ==========
 
-Chosen: pixels go from -1 to 1 in the order red, green, blue, the authors' from -1.6 to 1.6 in the order blue, green,
-red. Batch norms add 2e-5 to the variance; the authors' 1e-10 is below what cuDNN and MXNet take. Stochastic depth
-leaves a block out for one image, the authors' for a whole batch. Dropout before the embedding falls on single numbers,
-the authors' on whole maps.
+Chosen here: pixels go from -1 to 1 in the order red, green, blue, the authors' from -1.6 to 1.6 in the order blue,
+green, red. Batch norms add 2e-5 to the variance; the authors' 1e-10 is below what cuDNN and MXNet take. Stochastic
+depth leaves a block out for one image, the authors' for a whole batch. Dropout before the embedding falls on single
+numbers, the authors' on whole maps.
 """
 
 from __future__ import annotations

@@ -1,17 +1,25 @@
 """Vision transformers for faces (An et al. 2022, arXiv 2203.15565, after Dosovitskiy et al. 2021): vit_t vit_s vit_b.
 
 The image is cut into 144 patches of 9 pixels, each a token; in every block each token looks at all others. There is
-no class token: the tokens together make the embedding.
+no class token: the tokens together make the embedding. Built as the authors' program (arcface_torch): width 256, 512
+and 512, depth 12, 12 and 24, 8 heads, no bias in query, key and value, ReLU6, learned places, a tenth of the patches
+hidden and up to a tenth of the branches left out in training; with its weights, embeddings are the same. The
+attention's products are nothing to the official counter: "uncounted", in multiply-adds. The reported GFLOPs are
+multiply-adds, attention included:
 
-Matched: the authors' program arcface_torch layer by layer: width 256, 512 and 512, depth 12, 12 and 24, 8 heads, no
-bias in query, key and value, ReLU6, learned places, a tenth of the patches hidden and up to a tenth of the branches
-left out in training. Its parameters are 19137792, 76023296 and 113833472, its "GFLOPs" 1.5, 5.7 and 11.4: multiply-adds
-with those of the attention's products, 1504882688, 5746548736 and 11437170688. The official count does not see these
-products; they are reported beside it.
+======= =========== ============= ========= ========== ======
+.       here                                           theirs
+------- ---------------------------------------------- ------
+network FLOPs       multiply-adds uncounted parameters GFLOPs
+======= =========== ============= ========= ========== ======
+vit_t   2753633536  1504882688    127401984 19137792   1.5
+vit_s   10980834304 5746548736    254803968 76023296   5.7
+vit_b   21849816064 11437170688   509607936 113833472  11.4
+======= =========== ============= ========= ========== ======
 
-Chosen: the batch norm of the embedding learns its scale, as theirs does, where the other families fix it at 1. The
-last 4 rows and columns of pixels belong to no patch, as in theirs. vit_b fits the large track; their vit_l, with
-49138801408 FLOPs, would not.
+The batch norm of the embedding learns its scale, as theirs does, where the other families fix it at 1. The last 4 rows
+and columns of pixels belong to no patch. vit_b fits the large track; their vit_l, with 49138801408 FLOPs, would not.
+The authors train with AdamW.
 """
 
 from __future__ import annotations
