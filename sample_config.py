@@ -200,16 +200,19 @@ network.ghostfacenet_v2.net_output = "GDC"
 network.ghostfacenet_v2.net_unit = 2
 network.ghostfacenet_v2.net_multiplier = 1.0
 
-# EdgeFace-S (gamma 0.5) and -XS (gamma 0.6): convolutions and attention between channels (arXiv 2307.01838).
+# EdgeFace-S (gamma 0.5) and -XS (gamma 0.6): convolutions and attention between channels (arXiv 2307.01838). Without
+# batch norms it learns nothing at the others' rate.
 network.edgeface = edict()
 network.edgeface.net_name = "edgeface"
 network.edgeface.net_size = "s"
 network.edgeface.net_rank = 0.5
+network.edgeface.lr = 0.01
 
 network.edgeface_xs = edict()
 network.edgeface_xs.net_name = "edgeface"
 network.edgeface_xs.net_size = "xs"
 network.edgeface_xs.net_rank = 0.6
+network.edgeface_xs.lr = 0.01
 
 # MixFaceNet-M, -S, -XS: depthwise kernels of several sizes (arXiv 2107.13046); net_shuffle 1: ShuffleMixFaceNet.
 network.mixfacenet = edict()
