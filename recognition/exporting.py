@@ -81,11 +81,12 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
     plain = _make(network, config, wish)
     _check_standard(plain)
     model = OnnxNetwork(plain, name=output.name)
-    lines = [str(_agreement(model, network, images, what, "float32")) for images, what in faces]
-    report = model.flops_report()
-    expected = count_flops(network)
+    report, expected = model.flops_report(), count_flops(network)
     if report.flops != expected.flops:
         raise UserError(f"the ONNX model counts {report.flops} FLOPs, the network {expected.flops}: nothing is written")
+    if wish.track and (found := budget_violations(report, wish.track, len(plain))):
+        raise BudgetError("; ".join(found))
+    lines = [_agreement(model, network, images, what, "float32") for images, what in faces]
     written = plain
     if wish.precision != "float32":
         written, notes = _convert(plain, model, wish)
@@ -154,10 +155,11 @@ def _as_batch(images: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
-def _agreement(model: nn.Module, network: nn.Module, images: Tensor, what: str, precision: str) -> object:
+def _agreement(model: nn.Module, network: nn.Module, images: Tensor, what: str, precision: str) -> str:
+    """What comparing found, for the user; an error when it is not enough."""
     found = compare(model, network, images, what)
     require_agreement(found, precision)
-    return found
+    return str(found)
 
 
 def _convert(plain: bytes, model: OnnxNetwork, wish: Wish) -> tuple[bytes, list[str]]:
@@ -172,16 +174,13 @@ def _convert(plain: bytes, model: OnnxNetwork, wish: Wish) -> tuple[bytes, list[
 
 
 def _summary(model: bytes, report: FlopsReport, wish: Wish) -> list[str]:
-    """Opset, size, count and gate; :class:`BudgetError` when the track asked for forbids the model."""
+    """Opset, size, count, and whom they admit the model to."""
     opset = next(entry.version for entry in parse(model, "the model").opset_import if entry.domain in ("", "ai.onnx"))
     lines = [
         f"opset {opset}, {report.number_type}, embedding of {report.embedding}, {len(model)} bytes",
         f"FLOPs: {report.flops} ({flops_text(report.flops)} FLOPs)",
     ]
     if wish.track:
-        found = budget_violations(report, wish.track, len(model))
-        if found:
-            raise BudgetError("; ".join(found))
         return [*lines, f"{wish.track.name}: within the budget"]
     admitting = [track.name for track in TRACKS.values() if not budget_violations(report, track, len(model))]
     return [*lines, f"within the budget of: {', '.join(admitting) or 'no track'}"]
