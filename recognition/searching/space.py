@@ -14,6 +14,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import inspect
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -253,50 +254,50 @@ def fit(shape: Shape, track: Track, share: float) -> Candidate | None:
     It stops where :data:`CLOSE` of the share is spent. A shape too large at its smallest widths is lowered no further
     than it must be. None where nothing is left to lower.
     """
-    most = int(share * track.flops)
-    found = _widest(shape, track, most)
-    if found:
-        return found
-    shapes = list(shape.lowered())
-    fitting = bisect.bisect_left(shapes, True, key=lambda smaller: _admitted(_count(smaller, 0), track, most))
-    return _widest(shapes[fitting], track, most) if fitting < len(shapes) else None
+    found = _widest(shape, track, share)
+    if found is None:
+        shapes = list(shape.lowered())
+        fitting = bisect.bisect_left(shapes, True, key=lambda smaller: _load(_count(smaller, 0), track, share) <= 1)
+        found = _widest(shapes[fitting], track, share) if fitting < len(shapes) else None
+    return None if found is None or budget_violations(found.report, track) else found
+
+
+def _widest(shape: Shape, track: Track, share: float) -> Candidate | None:
+    """Aim between known scales by a power law: FLOPs and bytes rise with the scale, about as its square."""
+    best: Candidate | None = None
+    low, high, scale = 0.0, math.inf, START  # largest scale known to fit, smallest known not to, the next to try
+    power = 2.0
+    last: tuple[float, float] | None = None  # scale and load
+    for number in itertools.count():
+        report = _count(shape, scale)
+        load = _load(report, track, share)
+        if load <= 1:
+            low, best = scale, Candidate(shape.settings(scale), report)
+        elif set(shape.settings(scale)["net_widths"]) == {LEAST_WIDTHS[shape.net_name]}:
+            return None
+        else:
+            high = scale
+        if CLOSE <= load <= 1 or high - low <= GRAIN:
+            return best
+        if last and load != last[1]:
+            power = min(max(math.log(load / last[1]) / math.log(scale / last[0]), 1.0), 3.0)
+        last = scale, load
+        aim = scale * ((1 + CLOSE) / 2 / load) ** (1 / power)
+        if math.isinf(high):
+            scale = max(aim, scale + GRAIN)
+        else:  # now and then halve what is left, so that it ends also where the law does not hold
+            scale = aim if low < aim < high and number % 4 != 3 else (low + high) / 2
+    raise AssertionError("the bracket closes")
 
 
 def _count(shape: Shape, scale: float) -> FlopsReport:
     return count_flops(on_meta(shape.settings(scale)))
 
 
-def _admitted(report: FlopsReport, track: Track, most: int) -> bool:
-    return report.flops <= most and not budget_violations(report, track)
-
-
-def _widest(shape: Shape, track: Track, most: int) -> Candidate | None:
-    """FLOPs and bytes rise with the scale, FLOPs about as its square: each try aims by that, between known scales."""
-    best: Candidate | None = None
-    reports: dict[tuple[int, ...], FlopsReport] = {}
-    low, high, scale = 0.0, math.inf, START  # largest scale known to fit, smallest known not to, the next to try
-    number = 0
-    while high - low > GRAIN:
-        number += 1
-        settings = shape.settings(scale)
-        widths = tuple(settings["net_widths"])
-        if widths not in reports:
-            reports[widths] = _count(shape, scale)
-        report = reports[widths]
-        if _admitted(report, track, most):
-            low, best = scale, Candidate(settings, report)
-            if report.flops >= CLOSE * most:
-                return best
-        elif set(widths) == {LEAST_WIDTHS[shape.net_name]}:
-            return None
-        else:
-            high = scale
-        aim = scale * math.sqrt((1 + CLOSE) / 2 * most / report.flops)
-        if math.isinf(high):
-            scale = max(aim, scale + GRAIN)
-        else:  # every other try halves what is left, so that it ends where FLOPs are not what limits
-            scale = aim if low < aim < high and number % 2 == 0 else (low + high) / 2
-    return best
+def _load(report: FlopsReport, track: Track, share: float) -> float:
+    """How much of the allowed FLOPs, or of the allowed bytes, is spent: whichever is nearer its limit; 1: all of it."""
+    size = report.model_bytes / track.model_bytes if track.model_bytes else 0.0
+    return max(report.flops / (share * track.flops), size)
 
 
 def on_meta(settings: Mapping[str, Any]) -> FaceNetwork:
