@@ -19,12 +19,14 @@ from common.files import PathLike
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 JPEG_QUALITY = 95
+MAX_PIXELS = 1 << 26  # 8192x8192: 400 MiB while it is decoded
+MAX_SCANNED_PIXELS = 1 << 30  # of all scans of a progressive JPEG, which has about 10
 
 JPEG_START = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
 # Inside compressed data 0xFF is followed by 0 (a literal 0xFF) or starts a marker (any number of fill bytes 0xFF).
 _MARKER_IN_SCAN = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
-_SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
+_SOS, _EOI, _DRI, _TEM = 0xDA, 0xD9, 0xDD, 0x01
 _RESTARTS = range(0xD0, 0xD8)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the SOFn markers; the three left out are tables
 # What may stand between two scans of a progressive JPEG: tables, restart interval, line count, APPn, comment.
@@ -43,35 +45,36 @@ def image_damage(data: bytes) -> str | None:
     if not data:
         return "the file is empty"
     if data.startswith(JPEG_START):
-        return _jpeg_damage(data)
-    if data.startswith(PNG_START):
-        return _png_damage(data)
-    if data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        return "the WebP is cut short"
-    if data.startswith(b"BM") and len(data) < int.from_bytes(data[2:6], "little"):
-        return "the BMP is cut short"
-    return None
+        damage = _jpeg_damage(data)
+    elif data.startswith(PNG_START):
+        damage = _png_damage(data)
+    elif data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        damage = "the WebP is cut short"
+    elif data.startswith(b"BM") and len(data) < int.from_bytes(data[2:6], "little"):
+        damage = "the BMP is cut short"
+    else:
+        damage = None
+    return damage or _size_damage(data)
 
 
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """``(height, width)`` from the header of the JPEG ``data``; None when it is not a JPEG or has no such header."""
-    if not data.startswith(JPEG_START):
-        return None
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker in _FRAMES:
-            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
-            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """``(height, width)`` from the header of a JPEG, PNG, BMP or WebP; None when it has no such header."""
+    if data.startswith(JPEG_START):
+        return _jpeg_size(data)
+    if data.startswith(PNG_START) and len(data) >= 24:
+        return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+    if data.startswith(b"BM") and len(data) >= 26:
+        if int.from_bytes(data[14:18], "little") == 12:  # the first header, of OS/2
+            return int.from_bytes(data[20:22], "little"), int.from_bytes(data[18:20], "little")
+        width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+        return abs(height), abs(width)  # a negative height: rows from the top
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
+        return _webp_size(data)
     return None
 
 
 def decode_rgb(data: bytes) -> np.ndarray | None:
-    """Decode an encoded image to RGB uint8 ``(H, W, 3)``; None when it is damaged or not an image.
+    """Decode a JPEG, PNG, BMP or WebP to RGB uint8 ``(H, W, 3)``; None when it is damaged or larger than MAX_PIXELS.
 
     :func:`image_damage` says why where it can. Grey images become three equal channels, transparency is dropped.
     """
@@ -104,9 +107,49 @@ def encode_jpeg(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
     return encoded.tobytes()
 
 
+def _size_damage(data: bytes) -> str | None:
+    """A header may announce more pixels than there is memory for, whatever the file's size."""
+    size = image_size(data)
+    if size is None:
+        return "not a JPEG, PNG, BMP or WebP image"
+    height, width = size
+    if height * width > MAX_PIXELS:
+        return f"its header announces {width}x{height} pixels, more than {MAX_PIXELS} are not read"
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if marker in _FRAMES:
+            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
+            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """The sizes in the first chunk: lossy, lossless, or extended (the canvas)."""
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+        return height, width
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        return height, width
+    return None
+
+
 def _jpeg_damage(data: bytes) -> str | None:
     """Walk the segments up to the first scan, then the markers in the scans up to the end (ITU-T T.81, annex B)."""
-    position, restarts, frame = 2, False, False
+    position, restarts, frame, scans = 2, False, False, 1
     while True:
         if position + 4 > len(data):
             return "the JPEG is cut short in its header"
@@ -116,7 +159,7 @@ def _jpeg_damage(data: bytes) -> str | None:
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
-        if marker == _EOI or marker in _RESTARTS:
+        if marker in (_EOI, _TEM) or marker in _RESTARTS:  # these have no length: what follows would be misread
             return "the JPEG ends before its picture"
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         restarts |= marker == _DRI
@@ -131,16 +174,25 @@ def _jpeg_damage(data: bytes) -> str | None:
         if match.start() < position:  # inside a table between two scans
             continue
         if marker == _EOI:
-            return _after_end(data[match.end() :])
+            return _too_many_scans(data, scans) or _after_end(data[match.end() :])
         if marker in _RESTARTS:
             if not restarts:
                 return f"a stray restart marker at byte {match.start()}"
         elif marker == _SOS or marker in _BETWEEN_SCANS:
             restarts |= marker == _DRI
+            scans += marker == _SOS
             position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
         else:
             return f"a stray marker 0x{marker:02X} at byte {match.start()}"
     return "the JPEG is cut short: it has no end marker"
+
+
+def _too_many_scans(data: bytes, scans: int) -> str | None:
+    """A scan of a few bytes makes a decoder go over the whole picture once more."""
+    height, width = _jpeg_size(data) or (0, 0)
+    if scans * height * width > MAX_SCANNED_PIXELS:
+        return f"the JPEG goes {scans} times over {width}x{height} pixels"
+    return None
 
 
 def _after_end(rest: bytes) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+
 import cv2
 import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.image import decode_rgb, encode_jpeg, image_damage, is_image_name, jpeg_size, read_rgb
+from common.image import decode_rgb, encode_jpeg, image_damage, image_size, is_image_name, read_rgb
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_jpeg_decodes_near_the_original(picture: np.ndarray, kind: str) -> None:
     decoded = decode_rgb(data)
     assert decoded is not None
     assert np.abs(decoded.astype(int) - picture).mean() < 4
-    assert jpeg_size(data) == (60, 50)
+    assert image_size(data) == (60, 50)
 
 
 @pytest.mark.parametrize("kind", JPEGS)
@@ -103,6 +105,62 @@ def test_what_cameras_append_does_no_harm(picture: np.ndarray) -> None:
 )
 def test_no_image_at_all(data: bytes) -> None:
     assert decode_rgb(data) is None
+
+
+def announced(data: bytes, height: int, width: int) -> bytes:
+    """``data`` with another size in its header; of a PNG and its checksum, too."""
+    changed = bytearray(data)
+    if data.startswith(b"\xff\xd8"):
+        at = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
+        changed[at + 5 : at + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    elif data.startswith(b"\x89PNG"):
+        changed[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        changed[29:33] = zlib.crc32(changed[12:29]).to_bytes(4, "big")
+    elif data.startswith(b"BM"):
+        changed[18:26] = width.to_bytes(4, "little") + (-height).to_bytes(4, "little", signed=True)
+    else:
+        changed[26:30] = width.to_bytes(2, "little") + height.to_bytes(2, "little")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp"])
+def test_a_header_that_announces_gigabytes_is_refused_unread(picture: np.ndarray, ending: str) -> None:
+    data = encoded(picture, ending, [cv2.IMWRITE_WEBP_QUALITY, 50] if ending == ".webp" else [])
+    assert image_size(data) == (60, 50)
+    bomb = announced(data, 16000, 16000)
+    assert image_size(bomb) == (16000, 16000)
+    assert decode_rgb(bomb) is None
+    assert image_damage(bomb) == "its header announces 16000x16000 pixels, more than 67108864 are not read"
+    bomb = announced(data, 8000, 8000)
+    assert image_damage(bomb) is None
+
+
+def test_sizes_of_other_headers(picture: np.ndarray) -> None:
+    lossless = encoded(picture, ".webp", [cv2.IMWRITE_WEBP_QUALITY, 101])
+    assert lossless[12:16] == b"VP8L"
+    assert image_size(lossless) == (60, 50)
+    canvas = (
+        b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (16383).to_bytes(3, "little") + (9999).to_bytes(3, "little")
+    )
+    assert image_size(canvas) == (10000, 16384)
+    assert image_damage(canvas) == "its header announces 16384x10000 pixels, more than 67108864 are not read"
+    os2 = b"BM" + (40).to_bytes(4, "little") + bytes(8) + (12).to_bytes(4, "little") + bytes([7, 0, 9, 0]) + bytes(18)
+    assert image_size(os2) == (9, 7)
+
+
+def test_a_jpeg_of_many_scans_is_refused(picture: np.ndarray) -> None:
+    data = announced(encoded(picture, ".jpg", JPEGS["progressive"]), 8000, 8000)
+    last = data.rindex(b"\xff\xda")
+    many = data[:last] + data[last:-2] * 20 + data[-2:]
+    assert "times over 8000x8000 pixels" in (image_damage(many) or "")
+    assert decode_rgb(many) is None
+
+
+def test_formats_that_are_not_read(picture: np.ndarray) -> None:
+    for ending in (".tiff", ".ppm"):
+        data = encoded(picture, ending, [])
+        assert decode_rgb(data) is None
+        assert image_damage(data) == "not a JPEG, PNG, BMP or WebP image"
 
 
 def test_read_rgb_names_file_and_reason(tmp_path, picture: np.ndarray) -> None:
