@@ -52,7 +52,7 @@ def to_mxnet(network: nn.Module) -> tuple[Symbol, dict[str, np.ndarray]]:
     """The graph of ``network`` in evaluation mode, and its weights and running statistics (``arg:NAME``, ``aux:NAME``).
 
     The network is not run, only followed, and left as it was; it may be on any device. One that was read from MXNet's
-    files keeps their graph.
+    files keeps their graph. The arrays may share the network's memory.
 
     Raises:
         UserError: an operator has no counterpart in MXNet; the message names it and the module it is in.
