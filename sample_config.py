@@ -154,20 +154,30 @@ network.polyface.emb_size = 256
 network.polyface.net_act = "relu"
 
 # Vision transformers for the large track, as in arcface_torch (arXiv 2203.15565).
+# Optimizer, rate and decay are arcface_torch's for WebFace42M and 24 576 images a step.
 network.vit_t = edict()
 network.vit_t.net_name = "vit"
 network.vit_t.num_layers = 12
 network.vit_t.net_width = 256
+network.vit_t.optimizer = "adamw"
+network.vit_t.lr = 0.001
+network.vit_t.wd = 0.1
 
 network.vit_s = edict()
 network.vit_s.net_name = "vit"
 network.vit_s.num_layers = 12
 network.vit_s.net_width = 512
+network.vit_s.optimizer = "adamw"
+network.vit_s.lr = 0.001
+network.vit_s.wd = 0.1
 
 network.vit_b = edict()
 network.vit_b.net_name = "vit"
 network.vit_b.num_layers = 24
 network.vit_b.net_width = 512
+network.vit_b.optimizer = "adamw"
+network.vit_b.lr = 0.001
+network.vit_b.wd = 0.1
 
 # AirFace, second of the light image track: a deeper, wider MobileFaceNet with attention (arXiv 1907.12256).
 network.airface = edict()
@@ -200,19 +210,23 @@ network.ghostfacenet_v2.net_output = "GDC"
 network.ghostfacenet_v2.net_unit = 2
 network.ghostfacenet_v2.net_multiplier = 1.0
 
-# EdgeFace-S (gamma 0.5) and -XS (gamma 0.6): convolutions and attention between channels (arXiv 2307.01838). Without
-# batch norms it learns nothing at the others' rate.
+# EdgeFace-S (gamma 0.5) and -XS (gamma 0.6): convolutions and attention between channels (arXiv 2307.01838). Its
+# authors train with AdamW; rate and decay are ours.
 network.edgeface = edict()
 network.edgeface.net_name = "edgeface"
 network.edgeface.net_size = "s"
 network.edgeface.net_rank = 0.5
-network.edgeface.lr = 0.01
+network.edgeface.optimizer = "adamw"
+network.edgeface.lr = 0.001
+network.edgeface.wd = 0.05
 
 network.edgeface_xs = edict()
 network.edgeface_xs.net_name = "edgeface"
 network.edgeface_xs.net_size = "xs"
 network.edgeface_xs.net_rank = 0.6
-network.edgeface_xs.lr = 0.01
+network.edgeface_xs.optimizer = "adamw"
+network.edgeface_xs.lr = 0.001
+network.edgeface_xs.wd = 0.05
 
 # MixFaceNet-M, -S, -XS: depthwise kernels of several sizes (arXiv 2107.13046); net_shuffle 1: ShuffleMixFaceNet.
 network.mixfacenet = edict()
@@ -343,6 +357,7 @@ default.ckpt = 3
 default.lr_steps = "100000,160000,220000"
 default.models_root = "./models"
 # Beyond the original.
+default.optimizer = "sgd"
 default.lr_policy = "step"
 default.warmup_steps = 0
 default.total_steps = 0

@@ -19,7 +19,7 @@ base     none  1388164428 697120054     3037840   18225812   1398.83  18.23 M
 ======== ===== ========== ============= ========= ========== ======== ==========
 
 The difference is the projection of positions, which does not depend on the image, and what the authors count besides
-products. They train with AdamW; every block starts as nearly the identity, so SGD needs patience.
+products. They train with AdamW.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from recognition.networks import NETWORKS, FaceNetwork, mxnet_names
 from recognition.networks.layers import BatchNorm
 from recognition.optimizer import create_optimizer, set_learning_rate
 
-CONFIG = {"wd": 5e-4, "mom": 0.9, "fc7_wd_mult": 10.0, "fc7_lr_mult": 0.5}
+CONFIG = {"wd": 5e-4, "mom": 0.9, "fc7_wd_mult": 10.0, "fc7_lr_mult": 0.5, "optimizer": "sgd"}
 
 
 def small():
@@ -74,3 +74,24 @@ def test_update_is_the_documented_formula():
         expected = expected - 0.5 * rate * velocity
         optimizer.step()
         torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_adamw_is_the_papers_formula_on_the_same_groups():
+    network, classifier = small(), MarginSoftmax(5, 8, scale=64.0)
+    network(torch.zeros(1, 3, 112, 112))
+    optimizer = create_optimizer(network, classifier, {**CONFIG, "optimizer": "adamw"})
+    sgd = create_optimizer(network, classifier, CONFIG)
+    named = [*network.named_parameters(), *classifier.named_parameters()]
+    assert settings(optimizer, named) == settings(sgd, named)
+    weight = classifier.weight
+    expected = weight.detach().double()
+    first, second = torch.zeros_like(expected), torch.zeros_like(expected)
+    for step, rate in enumerate((0.1, 0.1, 0.01), start=1):
+        set_learning_rate(optimizer, rate)
+        weight.grad = torch.randn_like(weight)
+        gradient = weight.grad.double()
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        update = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+        expected = expected - 0.5 * rate * (update + 5e-3 * expected)
+        optimizer.step()
+        torch.testing.assert_close(weight.detach().double(), expected, rtol=1e-5, atol=1e-6)
