@@ -88,3 +88,17 @@ def test_the_tree_of_the_readme_is_true():
             assert file in listed or f"{Path(file).parent}/" in listed - {f"{p}/" for p in PACKAGES}, (
                 f"{file} is missing in the README's tree"
             )
+
+
+def test_the_figures_of_the_readme_are_those_of_the_page_of_networks():
+    text = (ROOT / "docs" / "networks.md").read_text()
+    page = dict(re.findall(r"^\| (\w+) \| ((?:yes|\*\*no\*\*): .*)\|$", text, re.MULTILINE))
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \| ([\w, ]+) \|", readme, re.MULTILINE)
+    assert len(rows) > 5
+    for name, flops, params, embedding, tracks in rows:
+        cells = [cell.strip() for cell in page[name].split("|")]
+        assert [cells[2], cells[4], cells[7]] == [flops, params, embedding], name
+        admitted = [size for size, cell in zip(("light", "large"), cells, strict=False) if cell.startswith("yes")]
+        assert ", ".join(admitted) == tracks, name
+    assert f"has all {len(page)}" in readme
