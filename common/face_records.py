@@ -16,6 +16,8 @@ import numpy as np
 from common.files import PathLike
 from common.recordio import RecordError, RecordReader, pack
 
+MAX_KEY = 1 << 62  # a label can be a larger number than a key
+
 
 def identity_records(starts: Sequence[int], end: int) -> list[tuple[int, bytes]]:
     """``(key, payload)`` of what follows the images in InsightFace's layout: the identities, then record 0.
@@ -56,10 +58,11 @@ class FaceRecords:
         """Keys of images and of identities from the two labels of record 0."""
         if not np.isfinite(labels).all() or not 1 <= labels[0] <= labels[1]:
             raise self.reader.error(0, f"the key ranges {labels.tolist()} are not in order")
-        first, stop = int(labels[0]), int(labels[1])
+        first, stop = (int(min(label, MAX_KEY)) for label in labels[:2])
         self.keys = self.keys[slice(*np.searchsorted(self.keys, (1, first)))]  # a view: no memory of its own
         if len(self.keys) != first - 1:
-            missing = np.setdiff1d(np.arange(1, first), self.keys)[0]
+            gaps = np.flatnonzero(self.keys != np.arange(1, len(self.keys) + 1))
+            missing = (gaps[0] if len(gaps) else len(self.keys)) + 1
             raise self.reader.error(0, f"it announces images 1 to {first - 1}, but the index has no key {missing}")
         self._identity_keys = (first, stop)
 

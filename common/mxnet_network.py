@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.evaluating import evaluating
 from common.files import PathLike
 from common.mxnet_graph import cut, find_output
 from common.mxnet_operators import Operation
@@ -105,6 +106,17 @@ class MxnetNetwork(nn.Module):
             self._calls.append((layer_name, call))
         self._pixels: Tensor  # empty: has the type that the images are brought to, and changes with the network's
         self.register_buffer("_pixels", torch.empty(0), persistent=False)
+        if trial.casts:
+            self._try_out()
+
+    def _try_out(self) -> None:
+        """Compute one image: PyTorch does not know every operator in every number type, and only finds out then."""
+        try:
+            with evaluating(self), torch.inference_mode():
+                self(torch.zeros(1, *self.image_shape))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"the network cannot be computed in the number types that it casts to: {reason}") from None
 
     def _free_name(self, name: str) -> str:
         """``name`` as PyTorch takes it for a module, and not given yet."""

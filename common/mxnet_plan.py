@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from common.errors import UserError
 from common.mxnet_operators import OPERATORS, Operation
@@ -19,8 +20,11 @@ from common.mxnet_symbol import VARIABLE, Symbol
 INPUT = "data"  # what MXNet's examples and InsightFace call the images
 MAX_LIVE_BYTES = 256 * 2**20  # of the tensors that one image needs at a time; r100 needs 13 MiB
 MAX_PRODUCTS = 2**40  # multiplications for one image; r200 needs 2**35
+BATCHES = (1, 2)  # numbers of images that are tried out
+TOO_LARGE = f"up to here the network needs more than {MAX_LIVE_BYTES >> 20} MiB or {MAX_PRODUCTS:.1e} products an image"
 MAX_LISTED = 5
 REDUCED = (torch.float16, torch.bfloat16)
+NUMBER_TYPE_OPERATORS = ("Cast", "cast", "amp_cast", "identity", "_copy", "BlockGrad", "stop_gradient")
 # What PyTorch raises for tensors that do not fit an operator.
 UNFIT = (RuntimeError, IndexError, ValueError, TypeError, OverflowError, ZeroDivisionError)
 
@@ -119,16 +123,41 @@ def _find_arrays(symbol: Symbol, arrays: Mapping[str, np.ndarray]) -> dict[int, 
     return found
 
 
+class _TooLargeError(Exception):
+    """A tensor inside an operator is larger than it may be."""
+
+
+class _Limit(TorchDispatchMode):
+    """Stops at a tensor of more than ``limit`` bytes, also inside an operator that returns a small one."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(tensor, Tensor) and _bytes(tensor) > self.limit:
+                raise _TooLargeError
+        return result
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
 class Trial:
     """Runs a plan with tensors that have shapes and types, but no numbers.
 
     Attributes:
         dtypes: the type of each array by node and position of the input: that of the data it meets, as MXNet does it.
+        casts: whether there are tensors of another type than float32.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.dtypes: dict[tuple[int, int], torch.dtype] = {}
+        self.casts = False
 
     def embedding_size(self, image_shape: tuple[int, ...]) -> int:
         """D of the embeddings (N, D).
@@ -136,7 +165,7 @@ class Trial:
         Raises:
             UserError: a layer whose inputs or arrays do not fit, an output that is not one row an image, limits.
         """
-        one, two = (self._output_shape((batch, *image_shape)) for batch in (1, 2))
+        one, two = (self._output_shape((batch, *image_shape)) for batch in BATCHES)
         if len(one) < 2 or math.prod(one[2:]) != 1 or one[0] != 1 or two != (2, *one[1:]):
             node, output = self.plan.symbol.heads[0]
             shapes = f"{one} for 1 image and {two} for 2"
@@ -151,10 +180,9 @@ class Trial:
             outputs, cost = self._try(call, [None if slot is None else values[slot] for slot in call.inputs])
             values.update(zip(call.outputs, outputs, strict=True))
             products += cost
-            live = sum(value.numel() * value.element_size() for value in values.values())
+            live = sum(map(_bytes, values.values()))
             if live > MAX_LIVE_BYTES * image_shape[0] or products > MAX_PRODUCTS * image_shape[0]:
-                limits = f"{MAX_LIVE_BYTES / 2**20:.0f} MiB or {MAX_PRODUCTS:.1e} products an image"
-                raise node_error(self.plan.symbol.nodes[call.node], f"up to here the network needs more than {limits}")
+                raise node_error(self.plan.symbol.nodes[call.node], TOO_LARGE)
             for slot in call.releases:
                 del values[slot]
         return tuple(values[self.plan.result].shape)
@@ -172,19 +200,28 @@ class Trial:
                 self.dtypes[call.node, position] = dtype
                 x = torch.empty(self.plan.arrays[source].values.shape, dtype=dtype, device="meta")
             inputs.append(x)
+        if node.op not in NUMBER_TYPE_OPERATORS and not all(x.is_floating_point() for x in inputs):
+            raise node_error(node, "computing with whole numbers is not supported; a Cast to float32 belongs before it")
         try:
             self._check_shapes(call, inputs)
-            found = operation.compute(*inputs, training=False) if operation.has_mode else operation.compute(*inputs)
+            with _Limit(MAX_LIVE_BYTES * BATCHES[-1]):
+                found = operation.compute(*inputs, training=False) if operation.has_mode else operation.compute(*inputs)
             outputs = found if isinstance(found, tuple) else (found,)
             terms = operation.terms(inputs) if operation.terms else 1
         except UserError:
             raise
+        except _TooLargeError:
+            raise node_error(node, TOO_LARGE) from None
         except UNFIT as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             reason = " ".join(str(error).split())[:200]
             raise node_error(node, f"cannot be computed for inputs of shape {shapes[:200]}: {reason}") from None
         if len(outputs) != operation.outputs or any(x.numel() == 0 for x in outputs):
             raise node_error(node, f"gives outputs of shape {[tuple(x.shape) for x in outputs[:MAX_LISTED]]}")
+        self.casts |= any(x.dtype != torch.float32 for x in outputs)
+        channels = outputs[0].shape[1] if outputs[0].ndim > 1 else 1
+        if dtype != torch.float32 and terms * _bytes(outputs[0]) // channels > MAX_LIVE_BYTES:
+            raise node_error(node, TOO_LARGE)  # a convolution in such a type lays out what goes into each position
         return outputs, terms * sum(x.numel() for x in outputs)
 
     def _check_shapes(self, call: Call, inputs: list[Tensor]) -> None:

@@ -24,8 +24,9 @@ from common.mxnet_params import name_problem
 
 VARIABLE = "null"
 MXNET_VERSION = 10901
-MAX_BYTES = 16 * 2**20  # the largest of the table, d201, has 0.5 MiB
-MAX_NODES = 100_000
+MAX_BYTES = 8 * 2**20  # d201 has 0.5 MiB
+MAX_NODES = 10_000  # d201 has 2 200
+MAX_INPUTS = 1024  # of a node
 MAX_TEXT = 65_536  # characters of an option
 MAX_OUTPUTS = 65_536  # of a node
 BATCH_NORMS = ("BatchNorm", "BatchNorm_v1", "CuDNNBatchNorm", "_contrib_SyncBatchNorm")
@@ -223,7 +224,9 @@ def _node(raw: Any, what: str, places: list[int]) -> Node:
 def _entries(raw: Any, what: str, places: list[int]) -> tuple[tuple[int, int], ...]:
     """``[node, output]`` or ``[node, output, version]`` of each entry of a list."""
     found = []
-    for entry in _typed(raw, list, what):
+    if len(_typed(raw, list, what)) > MAX_INPUTS:
+        raise _DamageError(f"{what}: {len(raw)} entries; {MAX_INPUTS} at most are read")
+    for entry in raw:
         if not isinstance(entry, list) or len(entry) not in (2, 3) or any(type(number) is not int for number in entry):
             raise _DamageError(f"{what}: an entry is not [node, output] or [node, output, version]")
         if not 0 <= entry[0] < len(places):

@@ -9,6 +9,7 @@ own. It reads what Python 2 and 3 wrote, with images as byte strings or as uint8
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,8 @@ from common.errors import UserError
 from common.files import PathLike, replacing
 from common.image import decode_rgb, image_damage
 
+MAX_EXPANSION = 1000  # decoded bytes for one of a pack: a JPEG of one colour has 60, real faces 15
+MIN_INSTRUCTIONS, BYTES_AN_INSTRUCTION = 10_000, 8  # an image has at most 20 instructions and 1000 bytes or more
 _PREVIEW = 60
 
 
@@ -42,6 +45,10 @@ class VerificationPack:
 
     def decode(self, image_size: tuple[int, int] = (112, 112)) -> np.ndarray:
         """All images as uint8 ``(2P, H, W, 3)`` RGB; :class:`PackError` for one that is damaged or not of that size."""
+        different = {id(image): image for image in self.images}  # a pickle refers to one many times in two bytes each
+        held = sum(map(len, different.values()))
+        if len(self.images) * math.prod(image_size) * 3 > MAX_EXPANSION * held:
+            raise PackError(f"{self.name}: {len(self.images)} images in {held} bytes: it repeats a few over and over")
         decoded = np.empty((len(self.images), *image_size, 3), dtype=np.uint8)
         for i, data in enumerate(self.images):
             image = decode_rgb(data)
@@ -58,7 +65,7 @@ def read_pack(path: PathLike) -> VerificationPack:
     """Read a pack without running anything in it; :class:`PackError` when it is not one. Named by the file's stem."""
     data = Path(path).read_bytes()
     try:
-        content = _PackUnpickler(io.BytesIO(data)).load()
+        content = _PackUnpickler(data).load()
         images, issame = content
         encoded = [_image_bytes(image) for image in _items(images)]
         same = np.array([_truth(value) for value in _items(issame)], dtype=bool)
@@ -238,6 +245,20 @@ for _core in ("numpy.core", "numpy._core"):
     _NAMES[f"{_core}.numeric", "_frombuffer"] = _from_buffer
 
 
+class _Counted(dict[int, Any]):
+    """A table of instructions that can be looked into ``limit`` times."""
+
+    def __init__(self, table: dict[int, Any], limit: int) -> None:
+        super().__init__(table)
+        self._left = limit
+
+    def __getitem__(self, code: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise PackError("more instructions than the images of a file of its size need")
+        return super().__getitem__(code)
+
+
 class _PackUnpickler(pickle._Unpickler):
     """Python's own unpickler in its pure form, with fewer instructions.
 
@@ -264,8 +285,10 @@ class _PackUnpickler(pickle._Unpickler):
         )
     }
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, fix_imports=False, encoding="bytes")
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), fix_imports=False, encoding="bytes")
+        # An instruction of one byte may take a hundred of memory.
+        self.dispatch = _Counted(self.dispatch, MIN_INSTRUCTIONS + len(data) // BYTES_AN_INSTRUCTION)  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> _Call:
         """The stand-in for a name; never an import."""

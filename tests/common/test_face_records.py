@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,22 @@ def test_record_0_that_does_not_fit_the_index(tmp_path: Path) -> None:
     write(tmp_path / "train.rec", {0: pack((0, (9, 3), 0, 0), b""), 1: pack((0, 0.0, 1, 0), b"i")})
     with pytest.raises(RecordError, match="not in order"):
         FaceRecords(tmp_path)
+
+
+@pytest.mark.parametrize("announced", [1e9, 3e38])
+def test_record_0_that_announces_more_than_memory_holds(tmp_path: Path, announced: float) -> None:
+    folder = write_insightface(tmp_path)
+    rec = folder / "train.rec"
+    changed = rec.read_bytes().replace(struct.pack("<ff", 6, 8), struct.pack("<ff", announced, announced))
+    assert changed != rec.read_bytes()
+    rec.write_bytes(changed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordError, match="it announces images 1 to"):
+            FaceRecords(folder)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_face_records_pickle(tmp_path: Path) -> None:

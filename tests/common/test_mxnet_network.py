@@ -195,6 +195,47 @@ def test_weights_take_the_type_the_graph_casts_to(arrays):
     assert count_flops(network).number_type == "float16+float32"  # so that a track for float32 refuses it
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (("_mod_scalar", "x", {"scalar": "0"}, ["typed"]), "_mod_scalar 'x': computing with whole numbers"),
+        (("Convolution", "x", {"kernel": "(1, 1)", "num_filter": "4"}, ["typed", "w", "b"]), "with whole numbers"),
+    ],
+)
+def test_whole_numbers_are_only_cast(node, message, arrays):
+    graph = symbol(("Cast", "typed", {"dtype": "int32"}, ["data"]), node, ("Flatten", "flat", {}, ["x"]))
+    with pytest.raises(UserError, match=message):
+        MxnetNetwork(graph, arrays)
+
+
+def test_what_pytorch_cannot_compute_in_a_type_is_found_when_loading(arrays):
+    half = ("Cast", "half", {"dtype": "float16"}, ["conv"])
+    graph = symbol(CONV, half, ("erfinv", "x", {}, ["half"]), ("Flatten", "flat", {}, ["x"]))
+    try:
+        torch.erfinv(torch.zeros(1, dtype=torch.float16))
+    except RuntimeError:
+        with pytest.raises(UserError, match="cannot be computed in the number types that it casts to: "):
+            MxnetNetwork(graph, arrays)
+    else:
+        assert MxnetNetwork(graph, arrays).embedding_size == 784
+
+
+def test_a_convolution_in_float64_may_not_lay_out_gigabytes(arrays):
+    arrays["arg:big"] = np.zeros((1, 3, 112, 112), np.float32)
+    double = ("Cast", "double", {"dtype": "float64"}, ["data"])
+    options = {"kernel": "(112, 112)", "num_filter": "1", "no_bias": "True", "pad": "(60, 60)"}
+    graph = symbol(double, ("Convolution", "x", options, ["double", "big"]), ("Flatten", "flat", {}, ["x"]))
+    with pytest.raises(UserError, match="Convolution 'x': up to here the network needs more than 256 MiB"):
+        MxnetNetwork(graph, arrays)
+
+
+def test_what_an_operator_needs_inside_is_limited(arrays):
+    options = {"kernel": "(3, 3)", "stride": "(100000, 100000)", "pool_type": "sum", "pooling_convention": "full"}
+    graph = symbol(CONV, ("Pooling", "x", options, ["conv"]), ("Flatten", "flat", {}, ["x"]))  # of 4 x 2 x 2 numbers
+    with pytest.raises(UserError, match="Pooling 'x': up to here the network needs more than 256 MiB"):
+        MxnetNetwork(graph, arrays)
+
+
 def test_fixed_gamma_is_one_and_stays(arrays, images):
     fixed = symbol(CONV, (*BN[:2], {}, BN[3]), FC1)
     network = MxnetNetwork(fixed, arrays).eval()

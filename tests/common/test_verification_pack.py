@@ -8,6 +8,7 @@ import os
 import pickle
 import pickletools
 import struct
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -318,3 +319,24 @@ def test_the_written_pickle_has_only_plain_instructions(tmp_path: Path) -> None:
     names = {opcode.name for opcode, _, _ in pickletools.genops(io.BytesIO((tmp_path / "w.bin").read_bytes()))}
     assert names == {"PROTO", "EMPTY_LIST", "MARK", "BINBYTES", "APPENDS", "NEWTRUE", "NEWFALSE", "TUPLE2", "STOP"}
     assert struct.unpack("<I", (tmp_path / "w.bin").read_bytes()[5:9]) == (len(IMAGES[0]),)
+
+
+@pytest.mark.parametrize("instruction", [pickle.EMPTY_LIST, pickle.MARK, pickle.EMPTY_TUPLE + pickle.MEMOIZE])
+def test_instructions_that_only_take_memory_end_early(tmp_path: Path, instruction: bytes) -> None:
+    path = stored(tmp_path, pickle.PROTO + b"\x04" + instruction * 300_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackError, match="more instructions than the images of a file of its size need"):
+            read_pack(path)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pack_that_repeats_one_image_over_and_over_is_not_decoded(tmp_path: Path) -> None:
+    image = encode_jpeg(np.zeros((112, 112, 3), np.uint8))
+    pairs = 20_000
+    pack = VerificationPack("lfw", [image] * (2 * pairs), np.ones(pairs, bool))
+    with pytest.raises(PackError, match=f"{2 * pairs} images in {len(image)} bytes: it repeats a few over and over"):
+        pack.decode()
+    assert len(VerificationPack("lfw", [image] * 4, np.ones(2, bool)).decode()) == 4
