@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from common.mxnet_writing.graph import Entry
-from common.mxnet_writing.tracing import Call, Shape, Tracer, Translations, Value
+from common.mxnet_writing.tracing import BATCH, Call, Shape, Tracer, Translations, Value
 
 TRANSLATIONS = Translations()
 
@@ -50,6 +50,8 @@ def combine(t: Tracer, kind: str, left: Value, right: Value) -> Value:
 
 def with_number(t: Tracer, kind: str, value: Value, number: float, *, number_first: bool = False) -> Value:
     """One of ``BINARY`` on an array and a number."""
+    if number and number % BATCH == 0:
+        raise t.unsupported("arithmetic with the number of images")
     return unary(t, BINARY[kind][3 if number_first else 2], value, scalar=float(number))
 
 

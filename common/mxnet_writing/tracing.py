@@ -31,6 +31,8 @@ INPUT = "data"
 INPUT_ENTRY: Entry = (0, 0)  # the first node
 OUTPUT = "fc1"
 SAME_SHAPE = ("batch_norm", "prelu")  # PyTorch takes half of a pass to find that out
+# What may say how many images there are and not make them different.
+SAME_FOR_ALL = ("expand", "broadcast_to", "repeat", "tile", "view", "reshape", "zeros", "ones", "full")
 AUXILIARY = ("running_mean", "running_var")
 
 Shape = tuple[int, ...]
@@ -343,7 +345,8 @@ class Tracer(TorchDispatchMode):
         places = any(argument.name == "device" for argument in func._schema.arguments)
         if places and not any(isinstance(leaf, torch.device) for leaf in leaves):
             leaves, structure = pytree.tree_flatten((args, {**kwargs, "device": torch.device("meta")}))
-        if any(isinstance(leaf, int) and leaf > BATCH for leaf in leaves):
+        numbers = [leaf for leaf in leaves if isinstance(leaf, (int, float)) and leaf >= BATCH and leaf % BATCH == 0]
+        if numbers and (max(numbers) > BATCH or func.overloadpacket.__name__ not in SAME_FOR_ALL):
             raise self.unsupported("a constant that depends on the number of images")
         meta_args, meta_kwargs = pytree.tree_unflatten([_on("meta", leaf) for leaf in leaves], structure)
         real_leaves = [self._real(leaf) if isinstance(leaf, Tensor) else _on("cpu", leaf) for leaf in leaves]
