@@ -1,8 +1,8 @@
 """Any module as an MXNet graph: what the graph computes, how it names things, what it refuses.
 
 The graphs are run by ``common.mxnet_network``, which reads MXNet's operators from their definition and knows nothing of
-the modules they were drawn from. MXNet 1.9.1 itself has run all of them, too: it gave the same numbers, 4e-7 of their norm
-apart at most, and the original's counter the same count.
+the modules they were drawn from. MXNet 1.9.1 itself has run all of them, too: it gave the same numbers, 4e-7 of their
+norm apart at most, and the original's counter the same count.
 """
 
 from __future__ import annotations
