@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError, unknown_name
-from common.runners import COMPILED, EAGER, ONNXRUNTIME, OPENVINO, Original, Runner, Workload
+from common.runners import COMPILED, EAGER, ONNXRUNTIME, OPENVINO, Original, Runner, Unsuited, Workload
 
 AUTO = "auto"
 BACKENDS = (AUTO, EAGER, COMPILED, ONNXRUNTIME, OPENVINO)
@@ -55,7 +55,8 @@ def prepare(
 
     Raises:
         UserError: there is no such backend, it is not installed, it cannot run the network here, or it gives other
-            numbers than eager. ``auto`` passes such backends over, with one line each.
+            numbers than eager. ``auto`` passes such backends over, with one line each unless they are not meant for
+            this device, precision or kind of model.
     """
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
@@ -83,6 +84,8 @@ def choose(original: Original, images: int | None = None, clock: Clock = time.pe
             continue
         try:
             runners[name] = original.runner(name)
+        except Unsuited:
+            continue
         except UserError as error:
             _say(f"passed over: {error}")
             continue

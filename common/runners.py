@@ -19,6 +19,7 @@ import contextlib
 import copy
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,10 @@ TOLERANCES = {"float32": 1e-4, "bf16": 5e-2}  # norm of the difference from eage
 PROBES = 4  # different images by which a runner is compared with eager
 
 Run = Callable[[Tensor], Tensor]
+
+
+class Unsuited(UserError):
+    """A backend is not for this device, precision or kind of model, whatever is installed."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,8 @@ def make_runner(original: Original, backend: str) -> Runner:
     """The runner of ``backend`` (not ``auto``) for ``original``.
 
     Raises:
-        UserError: the backend is not installed, cannot run the network here, or gives other numbers than eager.
+        UserError: the backend is not installed, cannot run the network here, or gives other numbers than eager;
+            :class:`Unsuited` where that is no matter of installation.
     """
     if backend == EAGER:
         if not isinstance(original.network, OnnxNetwork):
@@ -144,6 +150,8 @@ def make_runner(original: Original, backend: str) -> Runner:
         runner = Runner(run, original.embedding_size, backend, version)
         if not (isinstance(original.network, OnnxNetwork) and backend == ONNXRUNTIME):  # that is the reference itself
             _require_same_numbers(original, runner)
+    except Unsuited as error:
+        raise Unsuited(f"backend {backend}: {error}") from None
     except UserError as error:
         raise UserError(f"backend {backend}: {error}") from None
     except Exception as error:  # those of three different programs, which have no class in common
@@ -165,12 +173,13 @@ def _require_same_numbers(original: Original, runner: Runner) -> None:
 def _compiled(original: Original) -> tuple[Run, str]:
     """The network compiled for batches of exactly this size."""
     if isinstance(original.network, OnnxNetwork):
-        raise UserError("compiles PyTorch's networks; an ONNX model runs in onnxruntime or openvino")
+        raise Unsuited("compiles PyTorch's networks; an ONNX model runs in onnxruntime or openvino")
     from torch._inductor import config as inductor_settings
 
     on_cpu = original.workload.device.type == "cpu"
     if on_cpu:
         _require_cpp_compiler()
+    print(f"compiling for batches of {original.workload.batch_size}: this can take a minute", file=sys.stderr)
     # The weights become part of the program, so they are a copy: the caller may go on to train.
     network = copy.deepcopy(original.network).eval().requires_grad_(False)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -197,13 +206,10 @@ def _require_cpp_compiler() -> None:
 def _onnxruntime(original: Original) -> tuple[Run, str]:
     """The network's ONNX model in ONNX Runtime."""
     _require_float32(original)
-    device, runtime = original.workload.device, require("onnxruntime", extra="onnx")
-    if device.type == "cuda" and "CUDAExecutionProvider" not in runtime.get_available_providers():
-        raise UserError(
-            f"the onnxruntime installed here has no CUDA provider for {device}: pip install onnxruntime-gpu"
-        )
-    network = original.network
-    if not isinstance(network, OnnxNetwork):
+    device, network, runtime = original.workload.device, original.network, require("onnxruntime", extra="onnx")
+    if not isinstance(network, OnnxNetwork):  # that would run on the CPU rather than not at all
+        if device.type == "cuda" and "CUDAExecutionProvider" not in runtime.get_available_providers():
+            raise Unsuited(f"the one installed here has no CUDA provider for {device}: pip install onnxruntime-gpu")
         network = OnnxNetwork(original.onnx[0], device=device).eval()
 
     def run(images: Tensor) -> Tensor:
@@ -219,7 +225,7 @@ def _openvino(original: Original) -> tuple[Run, str]:
     _require_float32(original)
     workload = original.workload
     if workload.device.type != "cpu":
-        raise UserError(f"runs on a CPU, not on {workload.device}")
+        raise Unsuited(f"runs on a CPU, not on {workload.device}")
     openvino = require("openvino", extra="openvino")
     from openvino.preprocess import PrePostProcessor
 
@@ -254,7 +260,7 @@ def _openvino(original: Original) -> tuple[Run, str]:
 
 def _require_float32(original: Original) -> None:
     if original.workload.precision != "float32":
-        raise UserError(f"computes in float32, not {original.workload.precision}: use eager or compiled")
+        raise Unsuited(f"computes in float32, not {original.workload.precision}: use eager or compiled")
 
 
 def _one_line(error: Exception) -> str:

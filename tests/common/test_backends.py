@@ -116,7 +116,7 @@ def test_what_cannot_run_says_why_in_one_line(monkeypatch):
             prepared(backend, precision="bf16")
     with pytest.raises(UserError, match="backend openvino: runs on a CPU, not on cuda:0"):
         prepared("openvino", device=torch.device("cuda:0"))
-    with pytest.raises(UserError, match="backend onnxruntime: the onnxruntime installed here has no CUDA provider"):
+    with pytest.raises(UserError, match="backend onnxruntime: the one installed here has no CUDA provider"):
         prepared("onnxruntime", device=torch.device("cuda:0"))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"backend compiled: needs a C\+\+ compiler, and there is no no-such-compiler"):
@@ -245,6 +245,23 @@ def test_a_backend_that_lies_is_refused(machine, capsys, lie, found):
     passed_over, choice = capsys.readouterr().err.splitlines()
     assert passed_over.startswith("passed over: backend openvino: ")
     assert choice.startswith("backend: onnxruntime")
+
+
+def test_auto_leaves_out_without_a_word_what_is_not_meant_for_it(machine, capsys, monkeypatch):
+    def unsuited(original):
+        raise runners.Unsuited("runs elsewhere")
+
+    def missing(original):
+        raise UserError("is not installed")
+
+    monkeypatch.setitem(runners.MAKERS, "openvino", unsuited)
+    monkeypatch.setitem(runners.MAKERS, "onnxruntime", missing)
+    assert machine.choose() == "compiled 1.0"
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 2
+    assert error[0] == "passed over: backend onnxruntime: is not installed"
+    with pytest.raises(UserError, match="backend openvino: runs elsewhere"):
+        prepare(machine.network, "openvino", device=CPU, batch_size=4)
 
 
 def test_another_order_of_additions_is_no_lie(machine):
