@@ -1,7 +1,7 @@
 """Which input a model was trained with: its accuracy on a pack under every colour order and usual pixel range.
 
-A wrong one is no error anywhere, only a worse score. Exit status 0: the model is fed right by this toolbox (RGB 0..255,
-normalised inside the network), or no other input is told to be better; 1: another input is better; 2: bad usage.
+A wrong one is no error anywhere, only a worse score. Exit status 0: the model is fed right by this toolbox (RGB 0..255
+and what the model says of itself), or no other input is told to be better; 1: another input is better; 2: bad usage.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def main() -> int:
     if FED in likely:
         print(f"this toolbox feeds {FED}: nothing to do")
         return EXIT_OK
-    print(f"this toolbox feeds {FED}, which is worse: convert the model's input before you use or train it")
+    remedy = "recognition/export.py --pixels writes the right input into an ONNX file; see docs/deployment.md"
+    print(f"this toolbox feeds {FED}, which is worse: {remedy}")
     return EXIT_OTHER_INPUT
 
 
