@@ -240,6 +240,7 @@ def cases():
             lambda m, x: (x.repeat(1, 2, 1, 1) * m.w.repeat(len(x), 1, 1, 1)).flatten(1),
             w=weight(1, 6, 1, 1),
         ),
+        "moves": Net(lambda m, x: m.conv(x.to("cpu", torch.float32).contiguous()).flatten(1), conv=conv(3, 3, 3)),
         "runs twice": Net(lambda m, x: m.conv(m.conv(x)).flatten(1), conv=conv(3, 3, 3)),
         "standardised weight": Net(standardised, conv=conv(3, 8, 3)),
         "relative bias": Net(relative_bias, table=weight(5), index=torch.tensor([[0, 1, 2], [1, 2, 3], [2, 3, 4]])),
