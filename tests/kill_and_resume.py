@@ -40,16 +40,16 @@ def run(command: list[str], limit: float | None = None) -> bool:
 
 
 def kill_and_resume(command: list[str], kills: int, longest: float, begin_again: Callable[[], None]) -> None:
-    """Kill and resume ``command`` until ``kills`` kills have hit it; a run that ends before that begins again."""
+    """Kill and repeat ``command`` until ``kills`` kills have hit it; a run that ends before that begins again."""
     done = 0
     while done < kills:
         limit = random.uniform(0.3, longest)
-        if run([*command, "--resume"], limit):
+        if run(command, limit):
             begin_again()
             continue
         done += 1
         print(f"kill {done} of {kills} after {limit:.2f} s", flush=True)
-    run([*command, "--resume"])
+    run(command)
 
 
 def digest(path: Path) -> str:
@@ -80,7 +80,7 @@ def training(scratch: Path, kills: int, steps: int) -> None:
     run(command["whole"])
     whole = time.monotonic() - start
     print(f"training of {steps} steps took {whole:.1f} s", flush=True)
-    kill_and_resume(command["killed"], kills, whole, lambda: shutil.rmtree(folders["killed"]))
+    kill_and_resume([*command["killed"], "--resume"], kills, whole, lambda: shutil.rmtree(folders["killed"]))
     for name in ("model-0001.safetensors", "model-symbol.json", "model-0001.params", "config.json"):
         if name == "config.json":
             configs = [json.loads((folder / name).read_text()) for folder in folders.values()]
@@ -109,15 +109,35 @@ def features(scratch: Path, model: Path, kind: str, kills: int) -> None:
     run(command["whole"])
     whole = time.monotonic() - start
     print(f"writing the {kind} features took {whole:.1f} s", flush=True)
-    kill_and_resume(command["killed"], kills, whole, files["killed"].unlink)
+    kill_and_resume([*command["killed"], "--resume"], kills, whole, files["killed"].unlink)
     check(f"{kind} features", digest(files["whole"]) == digest(files["killed"]))
+
+
+def searching(scratch: Path, kills: int, trials: int) -> None:
+    """Search with and without kills, and compare what was drawn, trained and found."""
+    flags = f"--track deepglint-light --dataset synthetic --family both --trials {trials} --steps 6 --images-per-step 8"
+    flags += " --reports 2 --min-flops 0.03 --max-flops 0.06 --act relu"
+    folders = {name: scratch / f"search-{name}" for name in ("whole", "killed")}
+    command = {name: ["recognition/search.py", *flags.split(), "--models-root", str(folders[name])] for name in folders}
+    start = time.monotonic()
+    run(command["whole"])
+    whole = time.monotonic() - start
+    print(f"a search of {trials} trials took {whole:.1f} s", flush=True)
+    kill_and_resume(command["killed"], kills, whole, lambda: shutil.rmtree(folders["killed"]))
+    found = []
+    for folder in folders.values():
+        found.append(json.loads((folder / "search-both-deepglint-light-synthetic" / "results.json").read_text()))
+        for network in found[-1]["networks"]:
+            del network["seconds"]
+    check("networks, scores and winner of the search", found[0] == found[1])
 
 
 def main() -> None:
     """Parse the command line and run all comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="kills of each job")
-    parser.add_argument("--steps", type=int, default=60, help="training steps; 0: feature files only")
+    parser.add_argument("--steps", type=int, default=60, help="training steps; 0: no training")
+    parser.add_argument("--trials", type=int, default=5, help="trials of the search; 0: no search")
     parser.add_argument("--seed", type=int, default=0, help="fixes the moments of the kills")
     parser.add_argument(
         "--scratch", type=Path, default=ROOT / "build" / "kills", help="folder to work in, emptied first"
@@ -127,6 +147,8 @@ def main() -> None:
     shutil.rmtree(arguments.scratch, ignore_errors=True)
     if arguments.steps:
         training(arguments.scratch, arguments.kills, arguments.steps)
+    if arguments.trials:
+        searching(arguments.scratch, arguments.kills, arguments.trials)
     model = slow_model(arguments.scratch)
     for kind in ("image", "video"):
         features(arguments.scratch, model, kind, arguments.kills)

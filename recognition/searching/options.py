@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ from common.budgets import TRACKS, Track, get_track
 from common.commands import HelpFormatter
 from common.errors import UserError
 from eval.operating_points import parse_fars
-from recognition.configuration import ROOT, SECTIONS, load_sections
+from recognition.configuration import ROOT, load_sections
 from recognition.searching.space import FAMILIES
 
 PROXY_LOSS = "softmax"  # learns fastest: a margin needs longer than a short training to show which network is better
@@ -116,7 +117,7 @@ def _check(parsed: argparse.Namespace) -> None:
             f"--min-flops {parsed.min_flops:g} and --max-flops {parsed.max_flops:g}: expected shares of the track's "
             "FLOPs from 0 to 1, the first not above the second"
         )
-    if not parsed.name.isidentifier() or parsed.name in SECTIONS:
+    if not parsed.name.isidentifier() or keyword.iskeyword(parsed.name):
         raise UserError(f"--name {parsed.name!r}: expected a name that Python takes after 'network.', such as found")
 
 

@@ -23,6 +23,7 @@ COLOURS = {"mobile": LIGHT.genuine, "residual": "#7a4fa3"}
 LIMIT_COLOUR = LIGHT.impostor
 BASELINE_COLOUR = "#4d5566"
 SIZE = 64  # of a marker, in square points
+ROOM = 40  # pixels between two labelled points
 NEAR_LIMIT = 0.5  # share of the limit from which a linear axis shows the networks well
 
 
@@ -63,6 +64,7 @@ def _figure(rows: Sequence[Row], track: Track, far: str, proxy: str) -> Figure:
         label="front",
     )
     axes.plot([best[-1].flops, track.flops], [best[-1].tar] * 2, color=LIGHT.text, linewidth=1, alpha=0.3, zorder=1)
+    _baselines(axes, [row for row in rows if row.state == BASELINE])
     for family in MARKERS:
         for state, alpha in ((COMPLETE, 1.0), (PRUNED, 0.25)):
             _points(axes, [r for r in rows if r.family == family and r.state == state], family, state, alpha)
@@ -71,13 +73,13 @@ def _figure(rows: Sequence[Row], track: Track, far: str, proxy: str) -> Figure:
         axes.scatter(
             [winner.flops], [winner.tar], s=SIZE * 4, facecolors="none", edgecolors=LIMIT_COLOUR, linewidths=2, zorder=4
         )
-    _label(axes, rows, best, winner)
     axes.set_title(f"{track.name}: {proxy}", fontsize=12, color=LIGHT.text, loc="left")
     axes.set_xlabel("FLOPs of the network", fontsize=12, color=LIGHT.text)
     axes.set_ylabel(f"TAR at FAR {far}, held-out people", fontsize=12, color=LIGHT.text)
     _limit(axes, rows, track)
     top = max(row.tar for row in rows)
     axes.set_ylim(0, min(1.02, top * 1.18 + 0.01))
+    _label(axes, rows, best, winner)
     axes.legend(loc="best", fontsize=10, labelcolor=LIGHT.text, framealpha=0.9, edgecolor=LIGHT.grid)
     return figure
 
@@ -97,17 +99,11 @@ def _points(axes: Any, rows: Sequence[Row], family: str, state: str, alpha: floa
         )
 
 
-def _label(axes: Any, rows: Sequence[Row], best: Sequence[Row], winner: Row | None) -> None:
-    """Numbers of the trials on the front, and the baselines with their names."""
-    for row in best:
-        if row.state == COMPLETE:
-            text = f"trial {row.name}: {row.tar:.3f}" if row is winner else row.name
-            _text(axes, row, text, bold=row is winner)
-    baselines = [row for row in rows if row.state == BASELINE]
-    if baselines:
+def _baselines(axes: Any, rows: Sequence[Row]) -> None:
+    if rows:
         axes.scatter(
-            [row.flops for row in baselines],
-            [row.tar for row in baselines],
+            [row.flops for row in rows],
+            [row.tar for row in rows],
             s=SIZE * 1.2,
             marker="D",
             color=BASELINE_COLOUR,
@@ -115,8 +111,26 @@ def _label(axes: Any, rows: Sequence[Row], best: Sequence[Row], winner: Row | No
             zorder=3,
             label="baseline",
         )
-        for row in baselines:
-            _text(axes, row, row.name, below=True)
+
+
+def _label(axes: Any, rows: Sequence[Row], best: Sequence[Row], winner: Row | None) -> None:
+    """The winner, the baselines by name, and the numbers of the other trials on the front where there is room."""
+    places: list[Any] = []
+
+    def label(row: Row, text: str, *, must: bool, **style: Any) -> None:
+        place = axes.transData.transform((row.flops, row.tar))  # pixels
+        if must or all(max(abs(place - other)) > ROOM for other in places):
+            places.append(place)
+            _text(axes, row, text, **style)
+
+    if winner:
+        label(winner, f"trial {winner.name}: {winner.tar:.3f}", must=True, bold=True)
+    for row in rows:
+        if row.state == BASELINE:
+            label(row, row.name, must=True, below=True)
+    for row in best:
+        if row.state == COMPLETE and row is not winner:
+            label(row, row.name, must=False)
 
 
 def _text(axes: Any, row: Row, text: str, *, bold: bool = False, below: bool = False) -> None:

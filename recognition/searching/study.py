@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from easydict import EasyDict
 
 from common.budgets import BudgetError
 from common.commands import EXIT_INTERRUPTED, EXIT_OK
+from common.embedding import select_device
 from common.errors import UserError
 from common.extras import require
 from common.files import write_json, write_text
@@ -46,7 +48,7 @@ from recognition.trainer import only_run_in
 
 STARTUP_TRIALS = 8  # drawn at random before the optimiser has anything to learn from
 UNPRUNED_TRIALS = 4  # trained to the end before any is compared with their median
-REFUSALS = 200  # draws in a row that do not spend --min-flops
+REFUSALS = 60  # draws in a row that do not spend --min-flops
 STUDY_NAME = "search"
 
 
@@ -61,7 +63,7 @@ def search(options: SearchOptions) -> int:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     running = Search(options, optuna)
     options.folder.mkdir(parents=True, exist_ok=True)
-    with only_run_in(options.folder):
+    with only_run_in(options.folder), contextlib.closing(running):
         running.open()
         try:
             running.run()
@@ -78,6 +80,8 @@ class Search:
 
     def __init__(self, options: SearchOptions, optuna: Any) -> None:
         self.options, self.optuna = options, optuna
+        self.storage: Any = None
+        select_device(options.device)  # what is not there is told before anything is made
         some_family = next(iter(FAMILIES.values()))
         config = resolve(some_family, options.dataset, options.loss, lr=options.lr, net_act=options.act)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -94,7 +98,7 @@ class Search:
             far,
             options.device,
         )
-        resolve(some_family, options.dataset, options.final_loss)  # an unknown name is told now, not at the end
+        resolve(some_family, options.dataset, options.final_loss)  # so is an unknown name
         self.baselines = {name: self._baseline(name) for name in options.baselines}
         self.identity = self._identity(config, images)
 
@@ -141,15 +145,17 @@ class Search:
         optuna, path = self.optuna, self.options.folder / "study.db"
         sqlalchemy = require("sqlalchemy", extra="search")
         try:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+            self.storage = optuna.storages.RDBStorage(
+                f"sqlite:///{path.name}", engine_kwargs={"creator": lambda: _connect(path)}
+            )
             self.study = optuna.create_study(
-                storage=storage,
+                storage=self.storage,
                 study_name=STUDY_NAME,
                 direction="maximize",
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS),
                 load_if_exists=True,
             )
-        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+        except (sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
             raise UserError(
                 f"{path}: not a study that can be continued ({str(error).splitlines()[0]}): move it away, or give "
                 "another --models-root"
@@ -165,6 +171,12 @@ class Search:
             )
         for trial in self._trials(optuna.trial.TrialState.RUNNING):  # its process was interrupted: drawn again below
             self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def close(self) -> None:
+        """Let go of the study's file."""
+        if self.storage is not None:
+            self.storage.remove_session()
+            self.storage.engine.dispose()
 
     def run(self) -> None:
         """Train the baselines that were not yet, then networks until there are ``--trials``."""
@@ -311,6 +323,14 @@ class Search:
             f"{row.seconds:.0f} s, about {left / 60:.0f} min left",
             flush=True,
         )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """The database at ``path`` with a write-ahead log: whole after a kill or a power cut, and quick to write."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def _baseline_key(name: str) -> str:
