@@ -151,7 +151,7 @@ def test_build_pack_draws_around_bad_images(crops: Path, tmp_path: Path) -> None
         (tmp_path / "crops" / f"p{i:02d}" / "1.jpg").write_bytes(b"no image")
     out = run("build_pack", "--input", tmp_path / "crops", "--output", tmp_path / "a.bin", "--count", 40)
     assert "40 pairs" in out
-    assert "not an image that can be decoded" in out
+    assert "not a JPEG, PNG, BMP or WebP image" in out
     assert b"no image" not in read_pack(tmp_path / "a.bin").images
 
 

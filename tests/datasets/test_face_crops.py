@@ -56,7 +56,7 @@ def test_reasons(tmp_path: Path, face: np.ndarray) -> None:
     recipe = CropRecipe(tmp_path, {"cut.jpg": ARCFACE_TEMPLATE})
     assert "no end marker" in str(recipe.attempt("cut.jpg"))
     assert str(recipe.attempt("whole.jpg")) == "no landmarks"
-    assert "decoded" in str(CropRecipe(tmp_path).attempt("text.jpg"))
+    assert "not a JPEG" in str(CropRecipe(tmp_path).attempt("text.jpg"))
     assert "one place" in str(CropRecipe(tmp_path, {"whole.jpg": np.zeros((5, 2))}).attempt("whole.jpg"))
     with pytest.raises(FileNotFoundError):
         recipe.attempt("absent.jpg")

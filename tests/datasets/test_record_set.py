@@ -128,6 +128,6 @@ def test_journal_behind_its_records_is_an_error(people: Path, tmp_path: Path) ->
 def test_nothing_usable_is_an_error_that_leaves_no_journal(people: Path, tmp_path: Path) -> None:
     for path in people.glob("*/*.jpg"):
         path.write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"no image could be used; Ann/0\.jpg: not an image"):
+    with pytest.raises(UserError, match=r"no image could be used; Ann/0\.jpg: not a JPEG"):
         build(people, tmp_path / "out")
     assert not (tmp_path / "out" / "journal.part").exists()
