@@ -13,6 +13,7 @@ from common.mxnet_symbol import Node
 T = TypeVar("T")
 
 MAX_INTEGER = 2**31 - 1
+MAX_SIZE = 2**16 - 1  # of a kernel, stride, padding or dilation
 MAX_ITEMS = 64  # of a tuple; tensors have fewer dimensions
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 TUNING = ("workspace", "cudnn_tune", "cudnn_off", "cudnn_algo_verbose")  # how fast, never what
@@ -35,9 +36,11 @@ class Options:
         self.node = node
         self._unread = {key for key in node.attrs if not _hidden(key)} - set(TUNING)
 
-    def integer(self, name: str, default: int | None = None, *, low: int = -MAX_INTEGER) -> int:
-        """A whole number of at least ``low``."""
-        return self._read(name, default, lambda text: _integer(text, low), f"a whole number{_at_least(low)}")
+    def integer(
+        self, name: str, default: int | None = None, *, low: int = -MAX_INTEGER, high: int = MAX_INTEGER
+    ) -> int:
+        """A whole number from ``low`` to ``high``."""
+        return self._read(name, default, lambda text: _integer(text, low, high), f"a whole number{_between(low, high)}")
 
     def optional_integer(self, name: str) -> int | None:
         """A whole number, or None."""
@@ -58,14 +61,16 @@ class Options:
         return self._read(name, default, lambda text: choices[choices.index(text)], f"one of {', '.join(choices)}")
 
     def integers(
-        self, name: str, default: tuple[int, ...] | None = None, *, low: int = -MAX_INTEGER
+        self, name: str, default: tuple[int, ...] | None = None, *, low: int = -MAX_INTEGER, high: int = MAX_INTEGER
     ) -> tuple[int, ...]:
         """Whole numbers: ``(1, 2)``, ``[1,2]`` or ``1``; ``()`` is none, ``None`` the default if there is one."""
         if default is not None and self._absent(name):
             return default
-        return self._read(
-            name, default, lambda text: tuple(_integer(item, low) for item in _items(text)), f"numbers{_at_least(low)}"
-        )
+
+        def parse(text: str) -> tuple[int, ...]:
+            return tuple(_integer(item, low, high) for item in _items(text))
+
+        return self._read(name, default, parse, f"numbers{_between(low, high)}")
 
     def optional_integers(self, name: str) -> tuple[int | None, ...]:
         """Whole numbers, each of which may be None; none where the option is absent."""
@@ -73,7 +78,7 @@ class Options:
 
     def sizes(self, name: str, rank: int, default: int, *, low: int) -> tuple[int, ...]:
         """``rank`` whole numbers, one a spatial dimension; absent or empty: ``default`` for each."""
-        values = self.integers(name, (), low=low) or (default,) * rank
+        values = self.integers(name, (), low=low, high=MAX_SIZE) or (default,) * rank
         if len(values) != rank:
             raise self.error(f"{name} has {len(values)} numbers, expected {rank}")
         return values
@@ -118,15 +123,16 @@ def _hidden(key: str) -> bool:
     return key.startswith("__") or key.endswith(HIDDEN)
 
 
-def _at_least(low: int) -> str:
-    return f" of at least {low}" if low > -MAX_INTEGER else ""
+def _between(low: int, high: int = MAX_INTEGER) -> str:
+    least = f" of at least {low}" if low > -MAX_INTEGER else ""
+    return f"{least} and at most {high}" if high < MAX_INTEGER else least
 
 
-def _integer(text: str, low: int) -> int:
+def _integer(text: str, low: int, high: int = MAX_INTEGER) -> int:
     if not _INTEGER.match(text):
         raise ValueError
     value = int(text.rstrip("L"))
-    if not low <= value <= MAX_INTEGER:
+    if not low <= value <= high:
         raise ValueError
     return value
 

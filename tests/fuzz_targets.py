@@ -122,6 +122,11 @@ def _change(dice: random.Random, data: bytearray, others: list[bytes]) -> None:
 def damage_json(dice: random.Random, text: bytes) -> bytes:
     """None to six changes to the structure: keys, numbers, entries, operators, options."""
     content = json.loads(text)
+    options = [node["attrs"] for node in content["nodes"] if node.get("attrs") and node["op"] != "null"]
+    if options and dice.random() < 0.4:  # one option at its limits: the rest of the graph stays as it was
+        holder = dice.choice(options)
+        holder[dice.choice(list(holder))] = dice.choice(TEXTS)
+        return json.dumps(content).encode()
     for _ in range(dice.choice((0, 1, 1, 1, 2, 3, 6))):
         places = list(_places(content))
         texts = [(h, k) for h, k in places if isinstance(h[k], str) and k != "name"]  # operators and options

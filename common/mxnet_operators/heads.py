@@ -78,7 +78,13 @@ def _register_softmax(name: str, compute: Callable[[Tensor, int], Tensor]) -> No
         options.choice("dtype", ("None",), "None")
         if options.flag("use_length", False) or temperature == 0:
             raise options.error("use_length and a temperature of 0 are not supported")
-        return Operation(lambda x: compute(x / temperature if temperature != 1 else x, axis))
+
+        def along(x: Tensor) -> Tensor:
+            if not -x.ndim <= axis < x.ndim:
+                raise options.error(f"axis {axis} does not fit an input of shape {tuple(x.shape)}")
+            return compute(x / temperature if temperature != 1 else x, axis)
+
+        return Operation(along)
 
 
 _register_softmax("softmax", torch.softmax)

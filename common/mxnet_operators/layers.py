@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.mxnet_operators.operation import Operation, Shape, operator
-from common.mxnet_options import Options
+from common.mxnet_options import MAX_SIZE, Options
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 DECONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
@@ -23,6 +23,7 @@ DECONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
 CHANNELS_FIRST = ("None", "NCW", "NCHW", "NCDHW")
 CHANNELS_LAST = ("NWC", "NHWC", "NDHWC")
 EPS_GLUON = 1e-5
+MAX_POSITIONS = 2**24  # 4096 x 4096
 
 
 def channels_last(options: Options) -> bool:
@@ -45,7 +46,7 @@ def _with_bias(options: Options, default: bool) -> tuple[str, ...]:
 
 
 def _kernel(options: Options) -> tuple[int, ...]:
-    kernel = options.integers("kernel", low=1)
+    kernel = options.integers("kernel", low=1, high=MAX_SIZE)
     if len(kernel) not in CONVOLUTIONS:
         raise options.error(f"kernel has {len(kernel)} dimensions, expected 1 to 3")
     return kernel
@@ -58,16 +59,19 @@ def convolution(options: Options) -> Operation:
     rank, last = len(kernel), channels_last(options)
     filters, groups = options.integer("num_filter", low=1), options.integer("num_group", 1, low=1)
     names = _with_bias(options, False)
+    pad = options.sizes("pad", rank, 0, low=0)
     compute = partial(
         CONVOLUTIONS[rank],
         stride=options.sizes("stride", rank, 1, low=1),
-        padding=options.sizes("pad", rank, 0, low=0),
+        padding=pad,
         dilation=options.sizes("dilate", rank, 1, low=1),
         groups=groups,
     )
 
     def expected(shapes: Sequence[Shape]) -> list[Shape | None]:
         channels = _channels(options, shapes[0], rank, last, groups)
+        sizes = shapes[0][1:-1] if last else shapes[0][2:]
+        _check_positions(options, [size + 2 * margin for size, margin in zip(sizes, pad, strict=True)])
         inner = (*kernel, channels // groups) if last else (channels // groups, *kernel)
         return [None, (filters, *inner), (filters,)]
 
@@ -77,6 +81,12 @@ def convolution(options: Options) -> Operation:
         expected=expected,
         terms=lambda inputs: inputs[1].numel() // filters,
     )
+
+
+def _check_positions(options: Options, sizes: Sequence[int]) -> None:
+    """Stop at sizes that an operator goes through inside, however small its output is."""
+    if math.prod(sizes) > MAX_POSITIONS:
+        raise options.error(f"works on {' x '.join(map(str, sizes))} positions, more than {MAX_POSITIONS}")
 
 
 def _channels(options: Options, shape: Shape, rank: int, last: bool, groups: int) -> int:
@@ -101,6 +111,8 @@ def deconvolution(options: Options) -> Operation:
     names = _with_bias(options, True)
     if filters % groups:
         raise options.error(f"{filters} filters do not divide into {groups} groups")
+    if any(extra >= step for extra, step in zip(adjust, stride, strict=True)):
+        raise options.error(f"adj {adjust} is not below stride {stride}")
 
     def compute(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         padding, extra = list(pad), list(adjust)
@@ -114,6 +126,9 @@ def deconvolution(options: Options) -> Operation:
 
     def expected(shapes: Sequence[Shape]) -> list[Shape | None]:
         channels = _channels(options, shapes[0], rank, last, groups)
+        sizes = shapes[0][1:-1] if last else shapes[0][2:]
+        reach = [step * (size - 1) for step, size in zip(stride, sizes, strict=True)]
+        _check_positions(options, [r + d * (k - 1) + 1 for r, d, k in zip(reach, dilate, kernel, strict=True)])
         inner = (*kernel, filters // groups) if last else (filters // groups, *kernel)
         return [None, (channels, *inner), (filters,)]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from common.mxnet_operators.layers import channels_last, moved
 from common.mxnet_operators.operation import Operation, operator
-from common.mxnet_options import Options
+from common.mxnet_options import MAX_SIZE, Options
 
 MAX_POOLS: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE_POOLS: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -157,7 +157,7 @@ def pooling_v1(options: Options) -> Operation:
 def _windows(options: Options, conventions: tuple[str, ...]) -> Windows | None:
     """The windows that the options describe; None for one over everything."""
     whole = options.flag("global_pool", False)
-    kernel = options.integers("kernel", (), low=0 if whole else 1)
+    kernel = options.integers("kernel", (), low=0 if whole else 1, high=MAX_SIZE)
     convention = options.choice("pooling_convention", conventions, "valid")
     if whole:  # MXNet takes any kernel, stride and padding here and uses none
         options.ignore("stride", "pad")

@@ -12,6 +12,7 @@ from torch import Tensor
 from common.mxnet_operators.operation import Operation, Shape, numbered, operator
 from common.mxnet_options import Options
 
+MAX_PARTS = 4096  # of a tensor that is split
 DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
@@ -144,7 +145,7 @@ def stack(options: Options) -> Operation:
 @operator("SliceChannel", "split")
 def slice_channel(options: Options) -> Operation:
     """Equal parts along an axis, which goes away where ``squeeze_axis`` says so."""
-    parts, axis = options.integer("num_outputs", low=1), options.integer("axis", 1)
+    parts, axis = options.integer("num_outputs", low=1, high=MAX_PARTS), options.integer("axis", 1)
     squeezed = options.flag("squeeze_axis", False)
 
     def compute(x: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -230,7 +230,7 @@ def test_a_convolution_in_float64_may_not_lay_out_gigabytes(arrays):
 
 
 def test_what_an_operator_needs_inside_is_limited(arrays):
-    options = {"kernel": "(3, 3)", "stride": "(100000, 100000)", "pool_type": "sum", "pooling_convention": "full"}
+    options = {"kernel": "(3, 3)", "stride": "(60000, 60000)", "pool_type": "sum", "pooling_convention": "full"}
     graph = symbol(CONV, ("Pooling", "x", options, ["conv"]), ("Flatten", "flat", {}, ["x"]))  # of 4 x 2 x 2 numbers
     with pytest.raises(UserError, match="Pooling 'x': up to here the network needs more than 256 MiB"):
         MxnetNetwork(graph, arrays)
@@ -357,7 +357,7 @@ def changed(op, name, attrs, inputs):
         (changed("Pooling", "x", {"kernel": "(99, 99)"}, ["conv"]), "the kernel of 99 exceeds the input of 14"),
         (
             changed("Pooling", "x", {"kernel": "(0, 2)"}, ["conv"]),
-            "kernel is '\\(0, 2\\)', expected numbers of at least 1",
+            "kernel is '\\(0, 2\\)', expected numbers of at least 1 and",
         ),
         (changed("Reshape", "x", {"shape": "(1, -1)"}, ["conv"]), "'flat' has shape .* expected \\(N, D\\), one row"),
         (changed("elemwise_add", "x", {}, ["conv", "data"]), "input rhs has shape \\(1, 3, 112, 112\\), expected"),
