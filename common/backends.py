@@ -23,9 +23,11 @@ BACKENDS = (AUTO, EAGER, COMPILED, ONNXRUNTIME, OPENVINO)
 
 # What setting r100 up takes on two cores; tried in this order.
 SETUP_SECONDS = {OPENVINO: 4.0, ONNXRUNTIME: 4.0, COMPILED: 50.0}
-SHARE = 0.1  # of the time that the run would take otherwise: what trying a backend may cost, and what measuring may
-FEW_BATCHES = 20  # of a shorter run, timing a single batch would already be a noticeable part
-TRIAL_BATCHES = 3  # that trying a backend takes beside setting it up: to see that it is right, and to time it
+# What choosing may cost, in parts of the time that the run would take with the best known so far. Eager is seldom the
+# best, by far; a second alternative seldom beats the first by much.
+SHARE_OF_EAGER, SHARE_OF_OTHERS = 0.25, 0.05
+FEW_BATCHES = 10  # of a shorter run, timing a single batch would already be a noticeable part
+TRIAL_BATCHES = 2  # that trying a backend takes beside setting it up: to see that it is right, and to time it
 SAMPLE_SECONDS = 0.1  # shorter samples are mostly the noise of the machine
 ROUNDS = 5
 HOPELESS = 1.5  # after a few rounds, backends this many times slower than the best are no longer measured
@@ -73,13 +75,13 @@ def choose(original: Original, images: int | None = None, clock: Clock = time.pe
     if batches < FEW_BATCHES:
         _say(f"backend: {runners[EAGER].label}; {images} images are too few to try others")
         return runners[EAGER]
+    start = clock()
     seconds = {EAGER: _seconds_a_batch(original, runners[EAGER], 1, clock)}
     not_tried = []
     for name, setup in SETUP_SECONDS.items():
         if name == runners[EAGER].backend:  # an ONNX model has no eager
             continue
-        a_batch = min(seconds.values())
-        if setup + TRIAL_BATCHES * a_batch > SHARE * batches * a_batch:
+        if clock() - start + setup + TRIAL_BATCHES * min(seconds.values()) > _budget(batches, seconds):
             not_tried.append(name)
             continue
         try:
@@ -91,10 +93,16 @@ def choose(original: Original, images: int | None = None, clock: Clock = time.pe
             continue
         seconds[name] = _seconds_a_batch(original, runners[name], 1, clock)
     if len(runners) > 1:
-        seconds = _measure(original, runners, seconds, SHARE * batches * min(seconds.values()), clock)
+        seconds = _measure(original, runners, seconds, SHARE_OF_OTHERS * batches * min(seconds.values()), clock)
     best = min(seconds, key=seconds.__getitem__)
     _say(_verdict(original, runners, seconds, best, not_tried))
     return runners[best]
+
+
+def _budget(batches: float, seconds: Mapping[str, float]) -> float:
+    """Seconds that choosing may have taken when the next backend has been tried."""
+    best = min(seconds, key=seconds.__getitem__)
+    return (SHARE_OF_EAGER if best == EAGER else SHARE_OF_OTHERS) * batches * seconds[best]
 
 
 def _measure(
