@@ -122,7 +122,13 @@ def deconvolution(options: Options) -> Operation:
                 padding[i], extra[i] = (surplus + 1) // 2, surplus % 2
                 if surplus < 0:
                     raise options.error(f"target_shape {target} is larger than what the input of {size} can give")
-        return DECONVOLUTIONS[rank](x, weight, bias, stride, padding, extra, groups, dilate)
+        natural = all(p <= d * (k - 1) for p, d, k in zip(padding, dilate, kernel, strict=True))
+        if natural and all(e < step for e, step in zip(extra, stride, strict=True)):
+            return DECONVOLUTIONS[rank](x, weight, bias, stride, padding, extra, groups, dilate)
+        y = DECONVOLUTIONS[rank](x, weight, bias, stride, 0, 0, groups, dilate)  # more padding crashes PyTorch
+        for axis, (margin, more) in enumerate(zip(padding, extra, strict=True), 2):
+            y = y.narrow(axis, margin, y.shape[axis] - 2 * margin + more)
+        return y
 
     def expected(shapes: Sequence[Shape]) -> list[Shape | None]:
         channels = _channels(options, shapes[0], rank, last, groups)

@@ -313,16 +313,21 @@ class Search:
         )
 
     def _say(self, what: str, row: Row) -> None:
+        words = [
+            f"{what}: {row.family}, {flops_text(row.flops)} FLOPs ({row.flops / self.options.track.flops:.0%})",
+            f"TAR {row.tar:.4f} after {row.scores[-1][0]} steps",
+            *(["pruned"] if row.state == PRUNED else []),
+            *(["diverged"] if row.diverged else []),
+        ]
         rows = self.rows()
         best = winner_of(rows)
-        left = (self.options.trials - len(rows)) * sum(r.seconds for r in rows) / max(len(rows), 1)
-        print(
-            f"{what}: {row.family}, {flops_text(row.flops)} FLOPs ({row.flops / self.options.track.flops:.0%}), "
-            f"TAR {row.tar:.4f} after {row.scores[-1][0]} steps{', pruned' if row.state == PRUNED else ''}"
-            f"{', diverged' if row.diverged else ''}; best {best.tar if best else 0:.4f}; "
-            f"{row.seconds:.0f} s, about {left / 60:.0f} min left",
-            flush=True,
-        )
+        if best:
+            words.append(f"best {best.tar:.4f}")
+        words.append(f"{row.seconds:.0f} s")
+        if rows:
+            left = (self.options.trials - len(rows)) * sum(r.seconds for r in rows) / len(rows)
+            words.append(f"about {left / 60:.0f} min left")
+        print(", ".join(words), flush=True)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -163,7 +163,7 @@ def test_pruned_trials_are_recorded_and_cannot_win(fast, tmp_path, capsys):
     assert found["7"]["scores"] == [[2, 1e-6]]
     assert results(tmp_path)["winner"] == "1"
     assert states(tmp_path)[6] == "PRUNED"
-    assert re.search(r"trial 7 of 9: .* after 2 steps, pruned; best 0.3000", capsys.readouterr().out)
+    assert re.search(r"trial 7 of 9: .* after 2 steps, pruned, best 0.3000", capsys.readouterr().out)
 
 
 def test_one_report_prunes_nothing(fast, tmp_path):
