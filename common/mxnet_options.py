@@ -13,7 +13,7 @@ from common.mxnet_symbol import Node
 T = TypeVar("T")
 
 MAX_INTEGER = 2**31 - 1
-MAX_SIZE = 2**16 - 1  # of a kernel, stride, padding or dilation
+MAX_SIZE = 1024  # of a kernel, stride, padding or dilation; images have 112 pixels
 MAX_ITEMS = 64  # of a tuple; tensors have fewer dimensions
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 TUNING = ("workspace", "cudnn_tune", "cudnn_off", "cudnn_algo_verbose")  # how fast, never what
@@ -76,9 +76,9 @@ class Options:
         """Whole numbers, each of which may be None; none where the option is absent."""
         return self._read(name, (), lambda text: tuple(map(_optional, _items(text))), "numbers or None")
 
-    def sizes(self, name: str, rank: int, default: int, *, low: int) -> tuple[int, ...]:
+    def sizes(self, name: str, rank: int, default: int, *, low: int, high: int = MAX_SIZE) -> tuple[int, ...]:
         """``rank`` whole numbers, one a spatial dimension; absent or empty: ``default`` for each."""
-        values = self.integers(name, (), low=low, high=MAX_SIZE) or (default,) * rank
+        values = self.integers(name, (), low=low, high=high) or (default,) * rank
         if len(values) != rank:
             raise self.error(f"{name} has {len(values)} numbers, expected {rank}")
         return values

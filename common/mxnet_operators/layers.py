@@ -23,7 +23,8 @@ DECONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
 CHANNELS_FIRST = ("None", "NCW", "NCHW", "NCDHW")
 CHANNELS_LAST = ("NWC", "NHWC", "NDHWC")
 EPS_GLUON = 1e-5
-MAX_POSITIONS = 2**24  # 4096 x 4096
+MAX_POSITIONS = 2**22  # 2048 x 2048
+MAX_ENLARGEMENT = 64  # stride of a deconvolution; PyTorch's time grows with its square
 
 
 def channels_last(options: Options) -> bool:
@@ -105,7 +106,8 @@ def deconvolution(options: Options) -> Operation:
     kernel = _kernel(options)
     rank, last = len(kernel), channels_last(options)
     filters, groups = options.integer("num_filter", low=1), options.integer("num_group", 1, low=1)
-    stride, dilate = options.sizes("stride", rank, 1, low=1), options.sizes("dilate", rank, 1, low=1)
+    stride = options.sizes("stride", rank, 1, low=1, high=MAX_ENLARGEMENT)
+    dilate = options.sizes("dilate", rank, 1, low=1)
     pad, adjust = options.sizes("pad", rank, 0, low=0), options.sizes("adj", rank, 0, low=0)
     target = options.sizes("target_shape", rank, 0, low=0)
     names = _with_bias(options, True)

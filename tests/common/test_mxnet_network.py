@@ -230,10 +230,42 @@ def test_a_convolution_in_float64_may_not_lay_out_gigabytes(arrays):
 
 
 def test_what_an_operator_needs_inside_is_limited(arrays):
-    options = {"kernel": "(3, 3)", "stride": "(60000, 60000)", "pool_type": "sum", "pooling_convention": "full"}
-    graph = symbol(CONV, ("Pooling", "x", options, ["conv"]), ("Flatten", "flat", {}, ["x"]))  # of 4 x 2 x 2 numbers
+    size = "(1024, 1024)"
+    options = {"kernel": size, "stride": size, "pad": size, "pool_type": "sum", "pooling_convention": "full"}
+    wide = ("tile", "wide", {"reps": "(1, 32, 1, 1)"}, ["data"])
+    graph = symbol(wide, ("Pooling", "x", options, ["wide"]), ("Flatten", "flat", {}, ["x"]))  # 96 x 3 x 3 numbers
     with pytest.raises(UserError, match="Pooling 'x': up to here the network needs more than 256 MiB"):
         MxnetNetwork(graph, arrays)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": "(65, 1)"}, "stride is '\\(65, 1\\)', expected numbers of at least 1 and at most 64"),
+        ({"kernel": "(5000, 1)"}, "kernel is '\\(5000, 1\\)', expected numbers of at least 1 and at most 1024"),
+        ({"stride": "(64, 64)"}, "works on 7108 x 7108 positions, more than 4194304"),
+        ({"adj": "(1, 0)"}, "adj \\(1, 0\\) is not below stride \\(1, 1\\)"),
+        ({"target_shape": "(200, 200)"}, "target_shape \\(200, 200\\) is larger than"),
+    ],
+)
+def test_deconvolutions_that_pytorch_would_crash_at_or_take_ages_for(options, message, arrays):
+    arrays["arg:big"] = np.zeros((3, 2, 4, 4), np.float32)
+    whole = {"kernel": "(4, 4)", "num_filter": "2", **options}
+    graph = symbol(("Deconvolution", "x", whole, ["data", "big"]), ("Flatten", "flat", {}, ["x"]))
+    with pytest.raises(UserError, match=f"Deconvolution 'x': {message}"):
+        MxnetNetwork(graph, arrays)
+
+
+def test_a_deconvolution_that_cuts_more_than_its_kernel(arrays):
+    arrays["arg:big"] = np.random.default_rng(1).normal(size=(3, 2, 4, 4)).astype(np.float32)
+    shared = {"kernel": "(4, 4)", "num_filter": "2", "stride": "(3, 2)"}
+    images = torch.rand(2, 3, 112, 112)
+    found = {}
+    for name, options in {"whole": {}, "cut": {"target_shape": "(20, 30)"}}.items():
+        nodes = [("Deconvolution", "x", {**shared, **options}, ["data", "big"]), ("Flatten", "flat", {}, ["x"])]
+        found[name] = MxnetNetwork(symbol(*nodes), arrays)(images)
+    whole = found["whole"].reshape(2, 2, 337, 226)  # 337 - 20 = 2 * 159 - 1, 226 - 30 = 2 * 98
+    torch.testing.assert_close(found["cut"].reshape(2, 2, 20, 30), whole[:, :, 159:179, 98:128])
 
 
 def test_fixed_gamma_is_one_and_stays(arrays, images):
