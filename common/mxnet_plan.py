@@ -18,8 +18,8 @@ from common.mxnet_options import Options, node_error
 from common.mxnet_symbol import VARIABLE, Symbol
 
 INPUT = "data"  # what MXNet's examples and InsightFace call the images
-MAX_LIVE_BYTES = 256 * 2**20  # of the tensors that one image needs at a time; r100 needs 13 MiB
-MAX_PRODUCTS = 2**40  # multiplications for one image; r200 needs 2**35
+MAX_LIVE_BYTES = 256 * 2**20  # of the tensors that one image needs at a time; r100 needs 9 MiB
+MAX_PRODUCTS = 2**40  # multiplications for one image; r100 needs 2**34
 BATCHES = (1, 2)  # numbers of images that are tried out
 TOO_LARGE = f"up to here the network needs more than {MAX_LIVE_BYTES >> 20} MiB or {MAX_PRODUCTS:.1e} products an image"
 MAX_LISTED = 5

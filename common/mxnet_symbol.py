@@ -25,7 +25,7 @@ from common.mxnet_params import name_problem
 VARIABLE = "null"
 MXNET_VERSION = 10901
 MAX_BYTES = 8 * 2**20  # d201 has 0.5 MiB
-MAX_NODES = 10_000  # d201 has 2 200
+MAX_NODES = 10_000  # hrnet_w18 has 2 800
 MAX_INPUTS = 1024  # of a node
 MAX_TEXT = 65_536  # characters of an option
 MAX_OUTPUTS = 4096  # of a node
