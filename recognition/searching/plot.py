@@ -137,9 +137,9 @@ def _text(axes: Any, row: Row, text: str, *, bold: bool = False, below: bool = F
     axes.annotate(
         text,
         (row.flops, row.tar),
-        xytext=(0, -9 if below else 11),
+        xytext=(6, -5) if below else (0, 11),  # beside the front, which goes up and to the right
         textcoords="offset points",
-        ha="center",
+        ha="left" if below else "center",
         va="top" if below else "bottom",
         fontsize=10,
         fontweight="bold" if bold else "normal",
