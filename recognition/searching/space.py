@@ -33,6 +33,7 @@ WIDTH_STEP = 4  # channels
 # Channels of a stage at least. PyTorch 2.13 on a CPU dies in the gradient of a strided 1x1 convolution (the shortcut of
 # a residual unit) with fewer than 16 channels that lie last in memory.
 LEAST_WIDTHS = {"fmobilefacenet": 8, "fresnet": 16}
+FILE_MARGIN = 2**17  # bytes: a model's file holds names and a configuration beside the tensors, and counts whole
 START = 32.0  # channels of the first stage that are tried first
 GRAIN = 0.25  # channels of the first stage: finer scales make no other network worth having
 
@@ -259,7 +260,9 @@ def fit(shape: Shape, track: Track, share: float) -> Candidate | None:
         shapes = list(shape.lowered())
         fitting = bisect.bisect_left(shapes, True, key=lambda smaller: _load(_count(smaller, 0), track, share) <= 1)
         found = _widest(shapes[fitting], track, share) if fitting < len(shapes) else None
-    return None if found is None or budget_violations(found.report, track) else found
+    if found is None or budget_violations(found.report, track, found.report.model_bytes + FILE_MARGIN):
+        return None
+    return found
 
 
 def _widest(shape: Shape, track: Track, share: float) -> Candidate | None:
@@ -296,7 +299,7 @@ def _count(shape: Shape, scale: float) -> FlopsReport:
 
 def _load(report: FlopsReport, track: Track, share: float) -> float:
     """How much of the allowed FLOPs, or of the allowed bytes, is spent: whichever is nearer its limit; 1: all of it."""
-    size = report.model_bytes / track.model_bytes if track.model_bytes else 0.0
+    size = (report.model_bytes + FILE_MARGIN) / track.model_bytes if track.model_bytes else 0.0
     return max(report.flops / (share * track.flops), size)
 
 

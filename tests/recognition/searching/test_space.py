@@ -10,6 +10,8 @@ from torch import nn
 from common.budgets import get_track
 from common.flops import budget_violations, count_flops
 from recognition.configuration import SETTINGS, resolve
+from recognition.model_store import save_model
+from recognition.networks import create_network
 from recognition.searching import space
 from recognition.searching.space import RANGES, Choice, draw_parameters, fit, on_meta, ranges, shape_of
 
@@ -75,9 +77,22 @@ def test_no_network_exceeds_the_budget(samples):
         size = sum(4 * tensor.numel() for tensor in network.state_dict().values())
         assert flops == candidate.report.flops
         assert flops <= parameters["share"] * 1024**3
-        assert size <= 20 * 1024**2
+        assert size + space.FILE_MARGIN <= 20 * 1024**2
         assert network.embedding_size <= 512
         assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_file_of_the_deepest_network_is_within_the_margin(family, tmp_path):
+    parameters = draw_parameters(RandomTrial(0), family, LIGHT, SHARES) | {"attention": "cbam"}
+    parameters |= {
+        name: values.high for name, values in ranges(family, LIGHT).items() if name.startswith(("blocks_", "units_"))
+    }
+    settings = shape_of(parameters, "prelu").settings(0)
+    network = create_network(settings)
+    config = resolve(settings["net_name"], "synthetic", "softmax", **settings)
+    path = save_model(str(tmp_path / "model"), 1, network, config)
+    assert path.stat().st_size - 4 * sum(tensor.numel() for tensor in network.state_dict().values()) < space.FILE_MARGIN
 
 
 def test_no_much_wider_network_would_fit(samples):
