@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,13 @@ from eval.comparisons import Comparisons
 from eval.selection import Acceptance, Bracket, Histogram, TopPairs
 
 CAPACITY = 2**22  # pairs held at a time while a threshold is looked for: about 200 MB at most
+
+
+class Interval(NamedTuple):
+    """Where a figure lies with 95 % confidence."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class OperatingPoint:
     threshold: float | None = None
     false_accepts: int | None = None
     true_accepts: int | None = None
+    interval: Interval | None = None  # of the TAR
 
     @property
     def resolvable(self) -> bool:
