@@ -13,7 +13,7 @@ from eval.operating_points import Interval, OperatingPoint
 
 
 class HardPair(NamedTuple):
-    """Two file rows and their exact score. With probe and gallery, ``left`` is a row of the one, ``right`` of the other."""
+    """Two file rows and their exact score; with probe and gallery, ``left`` is a probe row, ``right`` a gallery row."""
 
     left: int
     right: int
