@@ -47,14 +47,11 @@ def pair_counts(
         raise ValueError("groups are needed for both sets or for neither")
     left = _Side(persons, groups)
     right = None if others is None else _Side(others, other_groups)
-    rows, distractors = len(persons), len(left.distractors)
-    if right is None:
-        total, apart = rows * (rows - 1) // 2, distractors * (distractors - 1) // 2
-    else:
-        total, apart = rows * len(right.persons), distractors * len(right.distractors)
-    total -= _same(left.groups, right and right.groups)
+    total = _pairs(len(persons), None if others is None else len(others))
+    total -= _same(left.groups, None if right is None else right.groups)
     if not distractor_pairs:  # those of one group were taken away before
-        total -= apart - _same(left.distractors, right and right.distractors)
+        total -= _pairs(len(left.distractors), None if right is None else len(right.distractors))
+        total += _same(left.distractors, None if right is None else right.distractors)
     genuine = _same(persons, others) - _same_in_group(left, right)
     return PairCounts(genuine, total - genuine)
 
@@ -67,6 +64,10 @@ class _Side:
         self.persons = persons
         self.groups = groups
         self.distractors = groups[persons >= LABEL_LIMIT]
+
+
+def _pairs(rows: int, others: int | None) -> int:
+    return rows * (rows - 1) // 2 if others is None else rows * others
 
 
 def _same(keys: NDArray[np.int64], others: NDArray[np.int64] | None) -> int:
