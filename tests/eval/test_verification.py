@@ -1,16 +1,24 @@
-"""The ten-fold accuracy against a naive loop with scikit-learn's folds and normalisation."""
+"""Accuracy and validation rate against naive loops with scikit-learn's folds and SciPy's interpolation; the command."""
 
 from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import interp1d
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import normalize
 
+import eval.verification as script
 from common.errors import UserError
-from eval.verification import evaluate, verify
+from common.verification_pack import write_pack
+from eval.verification import evaluate, validation_rate, verify
 
 
 def naive_evaluate(embeddings, issame, folds=10):
@@ -28,6 +36,24 @@ def naive_evaluate(embeddings, issame, folds=10):
         accuracies.append(np.sum((distances[test] < best) == issame[test]) / len(test))
         chosen.append(best)
     return np.mean(accuracies), np.std(accuracies), accuracies, chosen
+
+
+def naive_validation_rate(embeddings, issame, far, folds=10):
+    """Every fold and threshold in turn. SciPy refuses repeated rates, so it is given the two that count."""
+    distances = np.sum(np.square(np.subtract(embeddings[0::2], embeddings[1::2])), 1)
+    thresholds = np.arange(0, 4, 0.001)
+    rates, false_rates = [], []
+    for train, test in KFold(n_splits=folds, shuffle=False).split(np.arange(len(issame))):
+        impostors = distances[train][~issame[train]]
+        far_train = np.array([np.sum(impostors < threshold) / len(impostors) for threshold in thresholds])
+        threshold = 0.0
+        if far_train.max() >= far:
+            last, first = np.flatnonzero(far_train <= far)[-1], np.flatnonzero(far_train > far)[0]
+            threshold = float(interp1d(far_train[[last, first]], thresholds[[last, first]], kind="slinear")(far))
+        accepted = distances[test] < threshold
+        rates.append(np.sum(accepted & issame[test]) / np.sum(issame[test]))
+        false_rates.append(np.sum(accepted & ~issame[test]) / np.sum(~issame[test]))
+    return np.mean(rates), np.std(rates), np.mean(false_rates)
 
 
 def naive_verify(plain, mirrored, issame):
@@ -94,6 +120,118 @@ def test_a_row_of_zeros_stays_zero():
     rows, same = make_pack(4, 30, 6, 0.5)
     rows[5] = 0
     assert tuple(verify(rows, rows, same)) == naive_verify(rows, rows, same)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(60, 150),
+    st.sampled_from([1, 2, 40]),
+    st.sampled_from([0.0, 0.3, 1.0, 3.0]),
+    st.sampled_from([1e-3, 0.02, 0.1, 0.5]),
+)
+def test_the_validation_rate_equals_the_naive_loop_bit_for_bit(seed, pairs, width, noise, far):
+    rows, same = make_pack(seed, pairs, width, noise)
+    same[: 2 * (pairs // 2)] = np.arange(2 * (pairs // 2)) % 2 == 0  # both kinds in every fold
+    embeddings = normalize(rows.astype(np.float64))
+    assert tuple(validation_rate(embeddings, same, far)) == naive_validation_rate(embeddings, same, far)
+
+
+def test_the_line_of_the_validation_rate():
+    """Rates made by hand: of equal ones the last on the left and the first on the right, and what SciPy 1.7 gave."""
+    rates = np.full(len(script.FINE_THRESHOLDS), 1.0)
+    rates[:9] = [0, 0, 0, 0.0005, 0.0005, 0.002, 0.002, 0.5, 1.0]
+    thresholds = script.FINE_THRESHOLDS
+    assert script._threshold_at(0.001, rates) == pytest.approx(thresholds[4] + 0.001 / 3, abs=1e-15)
+    assert script._threshold_at(0.0005, rates) == thresholds[4]
+    assert script._threshold_at(0.002, rates) == thresholds[6]
+    assert script._threshold_at(1.0, rates) == 0.0
+    assert script._threshold_at(0.6, np.minimum(rates, 0.5)) == 0.0
+    rising = np.linspace(0, 1, len(thresholds))
+    assert script._threshold_at(1.0, rising) == pytest.approx(thresholds[-1])
+
+
+def test_a_fold_of_one_kind_has_no_validation_rate():
+    rows, same = make_pack(5, 40, 6, 0.5)
+    same[:] = np.arange(40) % 2 == 0
+    same[8:12] = True
+    with pytest.raises(UserError, match="fold 3 of 10 has no pair of two persons"):
+        validation_rate(normalize(rows.astype(np.float64)), same)
+
+
+@pytest.fixture
+def pack(tmp_path):
+    rows, same = make_pack(6, 80, 12, 1.0)
+    same[:] = np.arange(80) % 3 > 0
+    mirrored = (rows + np.random.default_rng(7).normal(size=rows.shape)).astype(np.float32)
+    for name, features in (("lfw.bin", rows), ("mirrored.bin", mirrored)):
+        (tmp_path / name).write_bytes(struct.pack("<4i", 160, 12, 48, 5) + features.tobytes())
+    write_pack(tmp_path / "pack.bin", [b"never decoded"] * 160, same)
+    (tmp_path / "same.txt").write_text("".join(f"{int(value)}\n" for value in same))
+    return tmp_path, rows, mirrored, same
+
+
+def run(*arguments):
+    script.main([str(argument) for argument in arguments])
+
+
+def test_the_command_with_mirrored_features(pack, capsys):
+    folder, rows, mirrored, same = pack
+    run("--features", folder / "lfw.bin", "--mirrored", folder / "mirrored.bin", "--pack", folder / "pack.bin")
+    accuracy, std, xnorm = naive_verify(rows, mirrored, same)
+    embeddings = normalize(rows.astype(np.float64) + mirrored)
+    rate, deviation, far = naive_validation_rate(embeddings, same, 1e-3)
+    assert capsys.readouterr().out.splitlines() == [
+        f"[lfw]XNorm: {xnorm:f}",
+        f"[lfw]Accuracy-Flip: {accuracy:1.5f}+-{std:1.5f}",
+        f"[lfw]Validation rate: {rate:2.5f}+-{deviation:2.5f} @ FAR={far:2.5f}",
+    ]
+
+
+def test_the_command_with_labels_as_text(pack, capsys):
+    folder, rows, _, same = pack
+    run("--features", folder / "lfw.bin", "--issame", folder / "same.txt", "--far", "0.1", "--json", folder / "o.json")
+    found = json.loads((folder / "o.json").read_text())
+    embeddings = normalize(rows.astype(np.float64))
+    accuracy, std = naive_evaluate(embeddings, same)[:2]
+    rate, deviation, far = naive_validation_rate(embeddings, same, 0.1)
+    assert (found["accuracy"], found["std"]) == (accuracy, std)
+    assert found["validation"] == {"target_far": 0.1, "rate": rate, "std": deviation, "far": far}
+    assert "XNorm" in capsys.readouterr().out
+
+
+def test_the_command_says_no_norm_of_unit_rows_and_keeps_the_accuracy_without_a_validation_rate(pack, capsys):
+    folder, rows, _, _ = pack
+    units = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    (folder / "units.bin").write_bytes(struct.pack("<4i", 160, 12, 48, 5) + units.tobytes())
+    (folder / "ones.txt").write_text("1\n" * 80)
+    run("--features", folder / "units.bin", "--issame", folder / "ones.txt", "--json", folder / "o.json")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("[units]Accuracy: 0.9")
+    assert second == "[units]Validation rate: none, verification: fold 1 of 10 has no pair of two persons"
+    assert json.loads((folder / "o.json").read_text())["validation"] is None
+
+
+def test_what_the_command_refuses(pack, capsys):
+    folder, _, _, _ = pack
+    (folder / "few.txt").write_text("1\n" * 79)
+    with pytest.raises(
+        UserError, match=r"lfw.bin: 160 rows for the 79 pairs of .*few.txt; pair i is rows 2i and 2i\+1"
+    ):
+        run("--features", folder / "lfw.bin", "--issame", folder / "few.txt")
+    (folder / "bad.txt").write_text("1\n0\nyes\n")
+    with pytest.raises(UserError, match=r"bad.txt, line 3: 'yes' is not 1"):
+        run("--features", folder / "lfw.bin", "--issame", folder / "bad.txt")
+    with pytest.raises(SystemExit):
+        run("--features", folder / "lfw.bin", "--issame", folder / "same.txt", "--far", "1")
+    assert "--far 1 is not above 0 and below 1" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_file_from_anywhere(pack):
+    folder = pack[0]
+    command = [sys.executable, script.__file__, "--features", "lfw.bin", "--pack", "pack.bin"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert "[lfw]Accuracy: " in done.stdout
 
 
 @pytest.mark.parametrize(
