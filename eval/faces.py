@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+
 from common.errors import UserError
 from common.file_list import frames_of, read_image_list
 from common.files import PathLike
 from common.image import encode_jpeg, read_rgb
+
+SHOWN = 160  # pixels: the longest side of an image in the report, twice what a phone shows
+QUALITY = 85  # of its JPEG
 
 
 class Faces:
@@ -33,7 +38,11 @@ class Faces:
         return self._names[row].encode("utf-8", "replace").decode()
 
     def jpeg(self, row: int) -> bytes:
-        """The row's image, or the middle frame of its video, as a JPEG; :class:`UserError` when it does not decode."""
+        """The row's image, or the middle frame of its video, as a JPEG of at most :data:`SHOWN` pixels a side.
+
+        Raises:
+            UserError, OSError: it is missing or does not decode.
+        """
         path = self.folder / self._names[row]
         video = self.folder / self._names[row].split()[0]
         if not path.is_file() and video.is_dir():
@@ -41,4 +50,9 @@ class Faces:
             if not frames:
                 raise UserError(f"{video}: holds no frames")
             path = Path(frames[len(frames) // 2])
-        return encode_jpeg(read_rgb(path))
+        image = read_rgb(path)
+        scale = SHOWN / max(image.shape[:2])
+        if scale < 1:
+            height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        return encode_jpeg(image, QUALITY)

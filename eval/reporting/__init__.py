@@ -1,0 +1,1 @@
+"""The parts of the report that ``eval/report.py`` puts on one page."""
