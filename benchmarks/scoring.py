@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from common.commands import run_command
-from eval.comparisons import Grid
 from eval.feature_set import FeatureSet
+from eval.grid import Grid
 from eval.operating_points import operating_points, parse_fars
 
 

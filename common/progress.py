@@ -29,9 +29,18 @@ class _Lines:
 
 
 def progress(
-    iterable: Iterable[Any] | None = None, *, total: int | None = None, label: str, unit: str, initial: int = 0
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    label: str,
+    unit: str,
+    initial: int = 0,
+    scaled: bool = False,
 ) -> Any:
-    """Wrap ``iterable`` (or count by ``.update``) and show label, count, rate and time left on stderr."""
+    """Wrap ``iterable`` (or count by ``.update``) and show label, count, rate and time left on stderr.
+
+    With ``scaled``, numbers are written as 1.2M, 3.4G or 5.6T.
+    """
     interactive = sys.stderr.isatty()
     return tqdm(
         iterable,
@@ -39,6 +48,7 @@ def progress(
         initial=initial,
         desc=label,
         unit=unit,
+        unit_scale=scaled,
         delay=QUIET_S,
         dynamic_ncols=interactive,
         ncols=None if interactive else 0,  # 0: figures without a bar

@@ -1,27 +1,62 @@
-"""Which pairs a protocol compares, handed out as blocks of screened scores.
+"""Which pairs a protocol compares, and their scores: screened block by block, or exact for those that matter.
 
-Three protocols, one interface (:class:`Comparisons`): all pairs of one set, every probe with every gallery row, a list
-of pairs. Whoever consumes blocks sees no difference.
+Three protocols, one interface (:class:`Comparisons`): all pairs of one set and every probe with every gallery row
+(:class:`eval.grid.Grid`), a list of pairs (:class:`PairList`). Whoever consumes them sees no difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from common.progress import progress
 from eval.feature_set import FeatureSet
 from eval.labels import DISTRACTOR
 from eval.scores import score, screening_error
 
 NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
-ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns are normalised that much less often
-EXACT_BYTES = 2**24  # float64 work space while exact scores are computed
+EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it stays in the cache
+
+
+class Pairs(NamedTuple):
+    """Pairs as the protocol that made them numbers them."""
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+
+    def take(self, indices: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Pairs:
+        """Some of them."""
+        return Pairs(self.left[indices], self.right[indices])
+
+
+class ScoredPairs(NamedTuple):
+    """Pairs and their exact scores."""
+
+    pairs: Pairs
+    scores: NDArray[np.float64]
+
+
+class Tile(NamedTuple):
+    """A rectangle of positions; with ``above``, only what lies above the diagonal of the whole square."""
+
+    first: int
+    first_end: int
+    second: int
+    second_end: int
+    above: bool = False
+
+    @property
+    def area(self) -> int:
+        """Cells, those on and below the diagonal left out with ``above``."""
+        columns = self.second_end - self.second
+        if not self.above:
+            return (self.first_end - self.first) * columns
+        cut = min(max(self.first, self.second), self.first_end)  # rows before this one lie above it entirely
+        longest, beyond = (max(self.second_end - 1 - row, 0) for row in (cut, self.first_end))  # cells of a row
+        return (cut - self.first) * columns + (longest * (longest + 1) - beyond * (beyond + 1)) // 2
 
 
 @dataclass(frozen=True)
@@ -44,13 +79,6 @@ class Block:
         return Pairs(rows + self.first, columns + self.second)
 
 
-class Pairs(NamedTuple):
-    """Pairs as the protocol that made them numbers them."""
-
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-
-
 class Comparisons(Protocol):
     """The pairs of a protocol, and their scores."""
 
@@ -58,8 +86,16 @@ class Comparisons(Protocol):
     impostor_pairs: int
     error: float  # the most by which a screened score differs from the exact one
 
-    def blocks(self, *, genuine: bool, label: str) -> Iterator[Block]:
-        """Every genuine (or every impostor) pair once, with progress called ``label``."""
+    def tiles(self, *, genuine: bool) -> list[Tile]:
+        """Parts that hold every genuine (or every impostor) pair once: what is shared out among processes."""
+        ...
+
+    def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
+        """The genuine (or impostor) pairs of a tile."""
+        ...
+
+    def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
+        """The impostor pairs of a tile with a score of at least ``floor()``, which may rise meanwhile."""
         ...
 
     def exact(self, pairs: Pairs) -> NDArray[np.float64]:
@@ -70,123 +106,23 @@ class Comparisons(Protocol):
         """``pairs`` as row numbers of the feature files."""
         ...
 
+    def persons(self, pairs: Pairs) -> Pairs:
+        """Who is on either side of ``pairs``: equal numbers are one person, each distractor has its own."""
+        ...
 
-class _Tile(NamedTuple):
-    """A rectangle of positions; with ``above``, only what lies above the diagonal of the whole square."""
-
-    first: int
-    first_end: int
-    second: int
-    second_end: int
-    above: bool
+    def sample(self, count: int, seed: int) -> Pairs:
+        """``count`` impostor pairs drawn with replacement, each as likely as any other; fewer when they are rare."""
+        ...
 
 
-class Grid:
-    """All pairs of a set (``right`` is None: each unordered pair once, no row with itself) or left x right.
-
-    Args:
-        left, right: the sets.
-        block_size: columns of a block. It changes memory and speed, never a result.
-        distractor_pairs: whether pairs of two distractors count as impostor pairs.
-    """
-
-    def __init__(
-        self, left: FeatureSet, right: FeatureSet | None, *, block_size: int = 512, distractor_pairs: bool = True
-    ) -> None:
-        if right is not None and left.width != right.width:
-            raise UserError(f"probe features have width {left.width}, gallery features {right.width}")
-        if block_size < 1:
-            raise UserError(f"block size {block_size} is not a positive number of rows")
-        self.left = left
-        self.right = left if right is None else right
-        self.block_size = block_size
-        self.error = screening_error(left.width)
-        # Rectangles (left range, right range, above the diagonal) that hold every pair once.
-        known, rows, columns = left.known, len(left), len(self.right)
-        if right is None and distractor_pairs:
-            self.regions = [_Tile(0, rows, 0, rows, True)]
-        elif right is None:
-            self.regions = [_Tile(0, known, 0, known, True), _Tile(0, known, known, rows, False)]
-        elif distractor_pairs:
-            self.regions = [_Tile(0, rows, 0, columns, False)]
-        else:
-            self.regions = [_Tile(0, known, 0, columns, False), _Tile(known, rows, 0, right.known, False)]
-        self.genuine_pairs = self._count_genuine()
-        self.impostor_pairs = sum(map(_area, self.regions)) - self.genuine_pairs
-        self._space = np.empty(0, dtype=np.float32)
-
-    def _count_genuine(self) -> int:
-        persons, counts = np.unique(self.left.persons[: self.left.known], return_counts=True)
-        if self.right is self.left:
-            return sum(count * (count - 1) // 2 for count in counts.tolist())
-        others = self.right.persons
-        matches = np.searchsorted(others, persons, "right") - np.searchsorted(others, persons, "left")
-        return sum(a * b for a, b in zip(counts.tolist(), matches.tolist(), strict=True))
-
-    def blocks(self, *, genuine: bool, label: str) -> Iterator[Block]:
-        """See :class:`Comparisons`."""
-        tiles = [tile for region in self.regions for tile in self._tiles(region, genuine)]
-        largest = max(((t.first_end - t.first) * (t.second_end - t.second) for t in tiles), default=0)
-        self._space = np.empty(largest, dtype=np.float32)
-        units, units_of = np.empty((0, self.left.width), dtype=np.float32), (-1, -1)
-        for tile in progress(tiles, label=label, unit="block"):
-            if units_of != (tile.first, tile.first_end):
-                units_of = (tile.first, tile.first_end)
-                units = self.left.units(slice(*units_of)).astype(np.float32)
-            first, first_end = self._rows_that_matter(tile, genuine)
-            if first < first_end:
-                others = self.right.units(slice(tile.second, tile.second_end)).astype(np.float32)
-                yield self._block(tile, units[first - tile.first : first_end - tile.first], others, first, genuine)
-
-    def exact(self, pairs: Pairs) -> NDArray[np.float64]:
-        """See :class:`Comparisons`."""
-        scores = np.empty(len(pairs.left))
-        step = max(1, EXACT_BYTES // (8 * self.left.width))
-        for start in range(0, len(scores), step):
-            part = slice(start, start + step)
-            scores[part] = score(self.left.units(pairs.left[part]), self.right.units(pairs.right[part]))
-        return scores
-
-    def rows(self, pairs: Pairs) -> Pairs:
-        """See :class:`Comparisons`."""
-        return Pairs(self.left.rows[pairs.left], self.right.rows[pairs.right])
-
-    def _tiles(self, region: _Tile, genuine: bool) -> Iterator[_Tile]:
-        tall, wide = self.block_size * ROWS_PER_COLUMN, self.block_size
-        for first in range(region.first, region.first_end, tall):
-            first_end = min(first + tall, region.first_end)
-            for second in range(first if region.above else region.second, region.second_end, wide):
-                if genuine and self.right.persons[second] > self.left.persons[first_end - 1]:
-                    break  # sorted by person: no later column matches either
-                yield _Tile(first, first_end, second, min(second + wide, region.second_end), region.above)
-
-    def _same_person(self, tile: _Tile) -> tuple[int, int]:
-        """The rows of a tile whose person may occur among its columns."""
-        persons, others = self.left.persons, self.right.persons
-        start = int(np.searchsorted(persons, others[tile.second], "left"))
-        end = int(np.searchsorted(persons, others[tile.second_end - 1], "right"))
-        return max(start, tile.first), min(end, tile.first_end)
-
-    def _rows_that_matter(self, tile: _Tile, genuine: bool) -> tuple[int, int]:
-        first, first_end = self._same_person(tile) if genuine else (tile.first, tile.first_end)
-        return first, min(first_end, tile.second_end - 1) if tile.above else first_end
-
-    def _block(
-        self, tile: _Tile, units: NDArray[np.float32], others: NDArray[np.float32], first: int, genuine: bool
-    ) -> Block:
-        shape = (len(units), len(others))
-        values = np.matmul(units, others.T, out=self._space[: shape[0] * shape[1]].reshape(shape))
-        columns = np.arange(tile.second, tile.second_end)
-        start, end = self._same_person(tile)
-        start, end = max(start, first), min(end, first + len(units))
-        if start < end:
-            same = self.left.persons[start:end, np.newaxis] == self.right.persons[columns]
-            values[start - first : end - first][~same if genuine else same] = NO_PAIR
-        if tile.above and first + len(units) > tile.second:
-            below = max(first, tile.second)  # rows above this one lie above the diagonal in every column
-            rows = np.arange(below, first + len(units))
-            values[below - first :][columns <= rows[:, np.newaxis]] = NO_PAIR
-        return Block(values, first, tile.second)
+def exact_scores(left: FeatureSet, right: FeatureSet, pairs: Pairs) -> NDArray[np.float64]:
+    """Exact scores of the positions ``pairs`` of two sets."""
+    scores = np.empty(len(pairs.left))
+    step = max(1, EXACT_BYTES // (8 * left.width))
+    for start in range(0, len(scores), step):
+        part = slice(start, start + step)
+        scores[part] = score(left.units(pairs.left[part]), right.units(pairs.right[part]))
+    return scores
 
 
 class PairList:
@@ -198,6 +134,7 @@ class PairList:
         same: (P,), None: pairs of equal labels are genuine.
         block_size: pairs of a block.
         distractor_pairs: whether pairs of two distractors are kept.
+        ignored: (Q, 2) rows; these pairs are left out, and so are pairs of two rows of one group.
     """
 
     def __init__(
@@ -209,48 +146,78 @@ class PairList:
         *,
         block_size: int = 2**16,
         distractor_pairs: bool = True,
+        ignored: NDArray[np.int64] | None = None,
     ) -> None:
         labels = features.labels
         distractors = (labels[first] == DISTRACTOR) & (labels[second] == DISTRACTOR)
         if same is None:
             same = (labels[first] == labels[second]) & ~distractors
-        keep = np.full(len(first), True) if distractor_pairs else ~distractors
         self.features = features
         self.error = screening_error(features.width)
         self.block_size = block_size
         positions = np.empty(len(features), dtype=np.int64)  # of each row
         positions[features.rows] = np.arange(len(features))
+        lefts, rights = positions[first], positions[second]
+        keep = np.full(len(first), True) if distractor_pairs else ~distractors
+        if features.groups is not None:
+            keep &= (features.groups[lefts] < 0) | (features.groups[lefts] != features.groups[rights])
+        if ignored is not None and len(ignored):
+            keys, unwanted = (
+                np.sort(table, axis=1) @ [len(features), 1] for table in (np.stack([first, second], 1), ignored)
+            )
+            keep &= ~np.isin(keys, unwanted)
         # genuine pairs first: then either kind is a range of the list
         order = np.concatenate([np.flatnonzero(keep & same), np.flatnonzero(keep & ~same)])
-        self._first, self._second = positions[first[order]], positions[second[order]]
+        self.first, self.second = lefts[order], rights[order]
         self.genuine_pairs = int((keep & same).sum())
         self.impostor_pairs = len(order) - self.genuine_pairs
 
-    def blocks(self, *, genuine: bool, label: str) -> Iterator[Block]:
+    def tiles(self, *, genuine: bool) -> list[Tile]:
         """See :class:`Comparisons`."""
-        start, end = (0, self.genuine_pairs) if genuine else (self.genuine_pairs, len(self._first))
-        for begin in progress(range(start, end, self.block_size), label=label, unit="block"):
-            indices = np.arange(begin, min(begin + self.block_size, end))
-            scores = self.exact(Pairs(indices, np.zeros_like(indices)))
-            yield Block(scores.astype(np.float32)[:, np.newaxis], begin, 0)
+        start, end = (0, self.genuine_pairs) if genuine else (self.genuine_pairs, len(self.first))
+        return [Tile(at, min(at + self.block_size, end), 0, 1) for at in range(start, end, self.block_size)]
+
+    def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
+        """See :class:`Comparisons`."""
+        values = self.exact(self._pairs(tile)).astype(np.float32)
+        yield Block(values[:, np.newaxis], tile.first, 0)
+
+    def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
+        """See :class:`Comparisons`."""
+        pairs = self._pairs(tile)
+        scores = self.exact(pairs)
+        keep = np.flatnonzero(scores >= floor())
+        yield ScoredPairs(pairs.take(keep), scores[keep])
 
     def exact(self, pairs: Pairs) -> NDArray[np.float64]:
         """See :class:`Comparisons`."""
-        scores = np.empty(len(pairs.left))
-        step = max(1, EXACT_BYTES // (8 * self.features.width))
-        for start in range(0, len(scores), step):
-            part = pairs.left[start : start + step]
-            scores[start : start + step] = score(
-                self.features.units(self._first[part]), self.features.units(self._second[part])
-            )
-        return scores
+        return exact_scores(self.features, self.features, self._positions(pairs))
 
     def rows(self, pairs: Pairs) -> Pairs:
         """See :class:`Comparisons`."""
-        rows = self.features.rows
-        return Pairs(rows[self._first[pairs.left]], rows[self._second[pairs.left]])
+        left, right = self._positions(pairs)
+        return Pairs(self.features.rows[left], self.features.rows[right])
+
+    def persons(self, pairs: Pairs) -> Pairs:
+        """See :class:`Comparisons`."""
+        left, right = self._positions(pairs)
+        return Pairs(self.features.persons[left], self.features.persons[right])
+
+    def sample(self, count: int, seed: int) -> Pairs:
+        """See :class:`Comparisons`."""
+        if not self.impostor_pairs:
+            return Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+        chosen = np.random.default_rng(seed).integers(self.genuine_pairs, len(self.first), count)
+        return Pairs(chosen, np.zeros_like(chosen))
+
+    def _pairs(self, tile: Tile) -> Pairs:
+        indices = np.arange(tile.first, tile.first_end)
+        return Pairs(indices, np.zeros_like(indices))
+
+    def _positions(self, pairs: Pairs) -> Pairs:
+        return Pairs(self.first[pairs.left], self.second[pairs.left])
 
 
-def _area(tile: _Tile) -> int:
-    rows, columns = tile.first_end - tile.first, tile.second_end - tile.second
-    return rows * (rows - 1) // 2 if tile.above else rows * columns
+def total_area(tiles: Sequence[Tile]) -> int:
+    """Cells of all tiles."""
+    return sum(tile.area for tile in tiles)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
 from eval.labels import DISTRACTOR, LABEL_LIMIT
+from eval.quantised import coded_width, encode, extra_numbers
 from eval.scores import WIDTH_LIMIT, row_norms
 
 ROWS_AT_ONCE = 4096  # while norms are taken
+ROUNDED_BYTES = 2**29  # float32 unit rows are kept in memory up to this size
 
 
 class FeatureSet:
@@ -23,19 +26,26 @@ class FeatureSet:
         rows: (N,) file row at each position.
         persons: (N,) int64 ascending; a distractor has a number of its own.
         known: how many positions are no distractors.
+        groups: (N,) int64 group at each position, or None.
 
     Args:
         features: (N, D) float32, an array or a memory map; it is read block by block and never copied whole.
         labels: (N,) int64, -1 for a distractor.
         name: what errors call the features.
         side: 0 or 1; distractors of sets with different sides are different persons.
+        groups: (N,) int64, rows of one group are not compared with each other; -1: in no group.
 
     Raises:
         UserError: no rows, or a row that is not finite or is zero and so has no direction.
     """
 
     def __init__(
-        self, features: NDArray[np.float32], labels: NDArray[np.int64], name: str | os.PathLike[str], side: int = 0
+        self,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        name: str | os.PathLike[str],
+        side: int = 0,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         if features.ndim != 2 or not len(features) or not 0 < features.shape[1] < WIDTH_LIMIT:
             raise UserError(f"{name}: features of shape {features.shape} cannot be scored, rows of numbers are needed")
@@ -48,6 +58,7 @@ class FeatureSet:
         self.rows = np.argsort(persons, kind="stable")
         self.persons = persons[self.rows]
         self.known = int(np.searchsorted(self.persons, LABEL_LIMIT))
+        self.groups = None if groups is None else groups[self.rows]
         self._norms = _checked_norms(features, name)  # (N,) by row
 
     def __len__(self) -> int:
@@ -61,7 +72,35 @@ class FeatureSet:
     def units(self, positions: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Unit rows (n, D) at ``positions``, as the score defines them."""
         rows = self.rows[positions]
-        return self.features[rows].astype(np.float64) / self._norms[rows, np.newaxis]
+        units = self.features[rows].astype(np.float64)
+        units /= self._norms[rows, np.newaxis]
+        return units
+
+    @cached_property
+    def rounded(self) -> NDArray[np.float32] | None:
+        """Unit rows (N, D) by position in float32, None when they would fill the memory."""
+        if 4 * len(self) * self.width > ROUNDED_BYTES:
+            return None
+        rows = np.empty((len(self), self.width), dtype=np.float32)
+        for part in self._parts():
+            rows[part] = self.units(part)
+        return rows
+
+    @cached_property
+    def codes(self) -> NDArray[np.int8] | None:
+        """Codes (N, P + E) by position, see :mod:`eval.quantised`; None when some row has no useful one."""
+        coded = coded_width(self.width)
+        if coded is None:
+            return None
+        codes = np.empty((len(self), coded + extra_numbers(coded)), dtype=np.int8)
+        for part in self._parts():
+            codes[part], errors = encode(self.units(part))
+            if np.isinf(errors).any():
+                return None
+        return codes
+
+    def _parts(self) -> list[slice]:
+        return [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(self), ROWS_AT_ONCE)]
 
 
 def _checked_norms(features: NDArray[np.float32], name: str | os.PathLike[str]) -> NDArray[np.float64]:

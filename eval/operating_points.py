@@ -13,18 +13,26 @@ impostor score has no false accept, and how far above is a matter of luck. It is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from common.errors import UserError
-from eval.comparisons import Comparisons
-from eval.selection import Acceptance, Bracket, Histogram, TopPairs
+from eval.comparisons import Comparisons, Tile
+from eval.impostors import CAPACITY, Ranked, find_impostors
+from eval.selection import Acceptance, Batch
+from eval.sharding import Consumer, Session
 
-CAPACITY = 2**22  # pairs held at a time while a threshold is looked for: about 200 MB at most
+
+class GenuineConsumer(Consumer, Protocol):
+    """Adds up what it sees of the genuine pairs."""
+
+    def add(self, batch: Batch) -> None:
+        """See some of them."""
+        ...
 
 
 class Interval(NamedTuple):
@@ -100,7 +108,7 @@ def operating_points(
     comparisons: Comparisons,
     fars: Sequence[Fraction],
     *,
-    impostors: Histogram | None = None,
+    session: Session | None = None,
     capacity: int = CAPACITY,
 ) -> list[OperatingPoint]:
     """The operating point of each FAR, in the order given.
@@ -108,55 +116,71 @@ def operating_points(
     Args:
         comparisons: the pairs.
         fars: each above 0 and below 1.
-        impostors: the histogram of the impostor scores, when there is one: it saves finding it.
+        session: who computes; None: this process, and nothing is kept on disk.
         capacity: pairs held at a time; it changes memory and speed, never a result.
 
     Raises:
         UserError: there are no genuine or no impostor pairs.
     """
-    genuine_pairs, impostor_pairs = comparisons.genuine_pairs, comparisons.impostor_pairs
-    if not genuine_pairs:
-        raise UserError("there are no genuine pairs: no person has two rows to compare, so there is no TAR to report")
-    if not impostor_pairs:
-        raise UserError("there are no impostor pairs: every pair is of one person, so there is no FAR to report")
-    allowed = {far: far.numerator * impostor_pairs // far.denominator for far in fars}
-    ranks = sorted({count + 1 for count in allowed.values() if count >= 1})
-    found = _largest_impostors(comparisons, ranks, impostors, capacity) if ranks else {}
-    thresholds = {rank: float(np.nextafter(score, np.inf)) for rank, (score, _) in found.items()}
-    acceptance = Acceptance(comparisons, [thresholds[rank] for rank in ranks])
+    check_pairs(comparisons)
+    session = session or Session()
+    ranks = ranks_of(comparisons, fars)
+    found = find_impostors(comparisons, sorted(set(ranks.values())), session, capacity=capacity).ranks if ranks else {}
+    thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.items()}
+    acceptance = Acceptance(comparisons, list(thresholds.values()))
     if ranks:
-        for block in comparisons.blocks(genuine=True, label="genuine pairs"):
-            acceptance.add(block)
-    accepted = dict(zip(ranks, acceptance.accepted, strict=True))
+        sweep_genuine(comparisons, [acceptance], session)
+    accepted = dict(zip(thresholds, acceptance.accepted, strict=True))
+    return points_from(comparisons, fars, found, accepted)
+
+
+def check_pairs(comparisons: Comparisons) -> None:
+    """Raise :class:`UserError` where there are no genuine or no impostor pairs."""
+    if not comparisons.genuine_pairs:
+        raise UserError("there are no genuine pairs: no person has two rows to compare, so there is no TAR to report")
+    if not comparisons.impostor_pairs:
+        raise UserError("there are no impostor pairs: every pair is of one person, so there is no FAR to report")
+
+
+def ranks_of(comparisons: Comparisons, fars: Sequence[Fraction]) -> dict[Fraction, int]:
+    """Which impostor score decides at each FAR that can be resolved: one more than it allows."""
+    allowed = {far: far.numerator * comparisons.impostor_pairs // far.denominator for far in fars}
+    return {far: count + 1 for far, count in allowed.items() if count >= 1}
+
+
+def threshold_above(score: float) -> float:
+    """The smallest threshold that refuses ``score``."""
+    return float(np.nextafter(score, np.inf))
+
+
+def points_from(
+    comparisons: Comparisons, fars: Sequence[Fraction], found: Mapping[int, Ranked], accepted: Mapping[int, int]
+) -> list[OperatingPoint]:
+    """The operating points from the deciding impostors and the genuine pairs accepted, both by rank."""
+    ranks = ranks_of(comparisons, fars)
     points = []
     for far in fars:
-        rank = allowed[far] + 1
-        figures = (thresholds[rank], found[rank][1], accepted[rank]) if rank in found else (None, None, None)
-        points.append(OperatingPoint(far, impostor_pairs, genuine_pairs, *figures))
+        point = OperatingPoint(far, comparisons.impostor_pairs, comparisons.genuine_pairs)
+        if far in ranks:
+            rank = ranks[far]
+            point = replace(
+                point,
+                threshold=threshold_above(found[rank].score),
+                false_accepts=found[rank].above,
+                true_accepts=accepted[rank],
+            )
+        points.append(point)
     return points
 
 
-def _largest_impostors(
-    comparisons: Comparisons, ranks: list[int], histogram: Histogram | None, capacity: int
-) -> dict[int, tuple[float, int]]:
-    """For each rank: the rank-th largest impostor score, and how many impostor scores are larger."""
-    if histogram is None and ranks[-1] <= capacity // 2:
-        top = TopPairs(comparisons, ranks[-1], capacity)
-        for block in comparisons.blocks(genuine=False, label="impostor pairs"):
-            top.add(block)
-            if top.overflowed:
-                break
-        if not top.overflowed:
-            return {rank: top.nth(rank) for rank in ranks}
-    if histogram is None:
-        histogram = Histogram(comparisons.error)
-        for block in comparisons.blocks(genuine=False, label="impostor histogram"):
-            histogram.add(block)
-    brackets = [Bracket(comparisons, rank, *histogram.bracket(rank, comparisons.error), capacity) for rank in ranks]
-    pending = brackets
-    while pending:
-        for block in comparisons.blocks(genuine=False, label="impostor thresholds"):
-            for bracket in pending:
-                bracket.add(block)
-        pending = [bracket for bracket in pending if not bracket.finish()]
-    return {bracket.rank: (bracket.score, bracket.above) for bracket in brackets if bracket.score is not None}
+def sweep_genuine(comparisons: Comparisons, consumers: Sequence[GenuineConsumer], session: Session) -> None:
+    """Show every genuine pair to each of ``consumers``, in batches."""
+
+    def take(tile: Tile) -> None:
+        for block in comparisons.blocks(tile, genuine=True):
+            batch = Batch.of(comparisons, block)
+            for consumer in consumers:
+                consumer.add(batch)
+
+    tiles = comparisons.tiles(genuine=True)
+    session.sweep("genuine", tiles, lambda tile: tile, take, consumers, label="genuine pairs")

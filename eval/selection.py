@@ -1,170 +1,246 @@
-"""The r-th largest exact score among very many, found from screened scores in bounded memory.
+"""The r-th largest exact score among very many, in bounded memory.
 
-Consumers of blocks (:class:`eval.comparisons.Block`), each with ``add(block)``:
+* :class:`Tail`: all of the r highest; one pass; memory r.
+* :class:`RankSearch`: the r-th highest for an r too large to keep all; one pass if a sample of the pairs told where it
+  lies and few are near, else some more.
+* :class:`Acceptance`: how many exact scores reach each of some thresholds.
 
-* :class:`TopPairs`: the pairs that can be among the r largest (or smallest); one pass; memory r.
-* :class:`Histogram`: how many screened scores fall in each bin; one pass, fixed memory; for curves, and for ranks too
-  large to keep.
-* :class:`Bracket`: the r-th largest score when it is known to lie in an interval; passes until one score is left, fixed
-  memory.
-* :class:`Acceptance`: how many exact scores reach each of some thresholds; one pass.
-
-All of them use only that a screened score differs from the exact one by at most ``error``.
+They see screened scores that differ from the exact ones by at most the protocol's error, and use no more than that.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.comparisons import Block, Comparisons, Pairs
+from eval.comparisons import NO_PAIR, Block, Comparisons, Pairs, ScoredPairs
 from eval.scores import float32_above, float32_below
 
-BINS_PER_UNIT = 2**15  # a histogram bin is 2**-15 wide: a power of two, so that scaling a float32 is exact
 SUB_BIN_BITS = 16
 SUB_BINS = 2**SUB_BIN_BITS
-ROWS_AT_ONCE = 64  # of a block, so that work space stays in the cache
+CELLS_AT_ONCE = 2**18  # of a block, so that work space stays in the cache
+LOWEST, HIGHEST = -1.5, 1.5  # no score is beyond
+
+States = Sequence[Mapping[str, NDArray[Any]]]
 
 
-class TopPairs:
-    """Keeps every pair that can be among the ``rank`` highest exact scores, or the lowest with ``lowest``.
+class Tail:
+    """Keeps every impostor pair whose exact score is at least the ``rank``-th highest.
 
-    The pairs kept are those whose screened score is at least the ``rank``-th largest screened score so far less
-    ``2 * error``. For ``rank`` pairs have an exact score of at least that one less ``error``, so the exact ``rank``-th
-    largest is no lower, and a pair that reaches it has a screened score at most another ``error`` lower.
+    Args:
+        rank: how many pairs are asked for.
+        floor: pairs below it need not be offered. It may be a guess: see :attr:`missed`.
+        capacity: how many pairs may tie at the ``rank``-th highest score.
 
     Attributes:
-        overflowed: more pairs than ``capacity`` stood within the error of each other; what is kept is not all.
+        floor: scores below it no longer matter; it rises.
+        overflowed: more pairs than ``capacity`` tied; what is kept is not all.
     """
 
-    def __init__(self, comparisons: Comparisons, rank: int, capacity: int, *, lowest: bool = False) -> None:
-        self.comparisons = comparisons
+    def __init__(self, rank: int, *, floor: float = -math.inf, capacity: int = 2**22) -> None:
         self.rank = rank
-        self.capacity = capacity
+        self.floor = floor
         self.overflowed = False
-        self._sign = np.float32(-1 if lowest else 1)
-        self._floor = np.float32(-3)  # below any score
-        self._values: list[NDArray[np.float32]] = []
-        self._pairs: list[Pairs] = []
-        self._kept = 0
-        self._compact_at = max(2 * rank, 2**16)
+        self.capacity = capacity
+        self._found: list[ScoredPairs] = []
+        self._count = 0
+        self._compact_at = 2 * rank + 2**16
 
-    def add(self, block: Block) -> None:
-        """Take the pairs of ``block`` that matter."""
-        step = max(1, 2**20 // block.values.shape[1])  # so that a first block cannot fill the memory
-        for start in range(0, len(block.values), step):
-            values = block.values[start : start + step]
-            reached = values >= self._floor if self._sign > 0 else (values <= -self._floor) & np.isfinite(values)
-            cells = np.flatnonzero(reached)
-            if len(cells):
-                self._values.append(values.ravel()[cells] * self._sign)
-                self._pairs.append(block.pairs(cells + start * values.shape[1]))
-                self._kept += len(cells)
-            if self._kept > self._compact_at:
-                self._compact()
+    @property
+    def missed(self) -> bool:
+        """Whether fewer pairs than asked for reached the floor: with a guessed one, it was too high."""
+        return self._count < self.rank and not self.overflowed
 
-    def nth(self, rank: int) -> tuple[float, int]:
-        """The ``rank``-th best exact score, and how many are better; ``rank`` at most the one asked to keep.
+    def add(self, found: ScoredPairs) -> None:
+        """Take pairs; those below the floor are dropped."""
+        self._found.append(found)
+        self._count += len(found.scores)
+        if self._count > self._compact_at:
+            self._compact()
 
-        It is within the error of the ``rank``-th best screened score, so that only the pairs within twice the error of
-        that need exact scores: those beyond are better, those below are worse.
-        """
+    def join(self, other: Tail) -> None:
+        """Take what another one kept."""
+        found = other.result()
+        self.overflowed |= other.overflowed
+        self.add(found)
+
+    def result(self) -> ScoredPairs:
+        """The pairs kept, highest first; pairs that tie are in ascending order of position."""
         self._compact()
-        values, pairs, error = self._values[0], self._pairs[0], self.comparisons.error
-        middle = float(np.partition(values, len(values) - rank)[len(values) - rank])
-        better = int(np.count_nonzero(values > float32_above(middle + 2 * error)))
-        near = np.flatnonzero(
-            (values >= float32_below(middle - 2 * error)) & (values <= float32_above(middle + 2 * error))
-        )
-        scores = np.sort(float(self._sign) * self.comparisons.exact(Pairs(pairs.left[near], pairs.right[near])))
-        found = float(scores[len(scores) - (rank - better)])
-        return float(self._sign) * found, better + int(np.count_nonzero(scores > found))
+        (left, right), scores = self._joined()
+        order = np.lexsort((right, left, -scores))
+        return ScoredPairs(Pairs(left[order], right[order]), scores[order])
 
-    def result(self) -> tuple[Pairs, NDArray[np.float64]]:
-        """The pairs kept and their exact scores, best first (equal scores: by file row)."""
-        if not self._kept:
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`eval.sharding.Consumer`."""
+        (left, right), scores = self._joined()
+        return {
+            "left": left,
+            "right": right,
+            "scores": scores,
+            "floor": np.array([self.floor]),
+            "overflowed": np.array([int(self.overflowed)]),
+        }
+
+    def merge(self, states: States) -> None:
+        """See :class:`eval.sharding.Consumer`."""
+        self._found = [ScoredPairs(Pairs(s["left"], s["right"]), s["scores"]) for s in states]
+        self._count = sum(len(found.scores) for found in self._found)
+        self.floor = max(float(s["floor"][0]) for s in states)
+        self.overflowed = any(bool(s["overflowed"][0]) for s in states)
+        self._compact()
+
+    def _joined(self) -> ScoredPairs:
+        if not self._found:
             empty = np.empty(0, dtype=np.int64)
-            return Pairs(empty, empty), np.empty(0)
-        self._compact()
-        pairs = self._pairs[0]
-        scores = self.comparisons.exact(pairs)
-        rows = self.comparisons.rows(pairs)
-        low, high = np.minimum(rows.left, rows.right), np.maximum(rows.left, rows.right)
-        order = np.lexsort((high, low, -float(self._sign) * scores))
-        return Pairs(pairs.left[order], pairs.right[order]), scores[order]
+            return ScoredPairs(Pairs(empty, empty), np.empty(0))
+        pairs = Pairs(*(np.concatenate(side) for side in zip(*(f.pairs for f in self._found), strict=True)))
+        return ScoredPairs(pairs, np.concatenate([f.scores for f in self._found]))
 
     def _compact(self) -> None:
-        values = np.concatenate(self._values)
-        pairs = Pairs(np.concatenate([p.left for p in self._pairs]), np.concatenate([p.right for p in self._pairs]))
-        if len(values) > self.rank:
-            last = float(np.partition(values, len(values) - self.rank)[len(values) - self.rank])
-            self._floor = max(self._floor, float32_below(last - 2 * self.comparisons.error))
-            keep = np.flatnonzero(values >= self._floor)
-            if len(keep) > self.capacity:
-                self.overflowed = True
-                keep = keep[np.argpartition(-values[keep], self.capacity)[: self.capacity]]
-            values, pairs = values[keep], Pairs(pairs.left[keep], pairs.right[keep])
-        self._values, self._pairs, self._kept = [values], [pairs], len(values)
-        self._compact_at = max(2 * self._kept, 2**16)
+        pairs, scores = self._joined()
+        if len(scores) > self.rank:
+            self.floor = max(self.floor, float(np.partition(scores, len(scores) - self.rank)[len(scores) - self.rank]))
+        keep = np.flatnonzero(scores >= self.floor)
+        if len(keep) > self.rank + self.capacity:
+            self.overflowed = True
+            keep = keep[: self.rank]
+        self._found = [ScoredPairs(pairs.take(keep), scores[keep])]
+        self._count = len(keep)
 
 
-class Histogram:
-    """Counts screened scores in bins of ``1 / BINS_PER_UNIT``; bin ``b`` holds ``b <= score * BINS_PER_UNIT < b + 1``.
+class RankSearch:
+    """The ``rank``-th highest exact score, known to lie in ``[low, high]``.
 
-    Attributes:
-        counts: (B,) int64.
-        lowest: the number ``b`` of the first bin.
-    """
-
-    def __init__(self, error: float) -> None:
-        margin = 2 + int(
-            np.ceil(error * BINS_PER_UNIT)
-        )  # scores reach 1 + error; cells that are no pair fall in the first bin
-        self.lowest = -BINS_PER_UNIT - margin
-        self._counts = np.zeros(2 * (BINS_PER_UNIT + margin) + 1, dtype=np.int64)
-
-    def add(self, block: Block) -> None:
-        """Count the pairs of ``block``."""
-        for start in range(0, len(block.values), ROWS_AT_ONCE):
-            scaled = block.values[start : start + ROWS_AT_ONCE].ravel() * np.float32(BINS_PER_UNIT)
-            np.maximum(scaled, np.float32(self.lowest), out=scaled)  # NO_PAIR is minus infinity
-            bins = np.floor(scaled, out=scaled).astype(np.int64)
-            bins -= self.lowest
-            self._counts += np.bincount(bins, minlength=len(self._counts))
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """Pairs in each bin; the first holds none."""
-        counts = self._counts.copy()
-        counts[0] = 0
-        return counts
-
-    @property
-    def edges(self) -> NDArray[np.float64]:
-        """Lower edge of each bin, and the upper edge of the last."""
-        return (np.arange(len(self._counts) + 1) + self.lowest) / BINS_PER_UNIT
-
-    def bracket(self, rank: int, error: float) -> tuple[float, float]:
-        """An interval that holds the ``rank``-th largest exact score.
-
-        The ``rank``-th largest screened score lies in one bin, and sorting moves no score by more than ``error``.
-        """
-        at_least = np.cumsum(self.counts[::-1])[::-1]  # pairs in this bin or above
-        found = int(np.flatnonzero(at_least >= rank)[-1])
-        edges = self.edges
-        return float(edges[found]) - error, float(edges[found + 1]) + error
-
-
-class Bracket:
-    """The ``rank``-th largest exact score, known to lie in ``[low, high]``.
-
-    Each pass counts exactly what lies above and sorts what lies inside into ``SUB_BINS`` equal parts of the float64
-    numbers there are; while at most ``capacity`` lie inside they are kept, and then one pass is enough. Call ``add``
-    for every block, then ``finish``; repeat until that returns true.
+    Each pass counts the screened scores that are above for certain and sorts those that may lie inside into equal
+    bins. While at most ``capacity`` may lie inside, their pairs are kept, and their exact scores give the result. Else
+    the bin with the ``rank``-th screened score, widened by the error, is the next interval: sorting moves no score by
+    more than that. Where it would not get smaller, :class:`_ExactSearch` takes over. Call ``add`` for every block, then
+    ``finish``; repeat until that returns true. Should the interval turn out wrong, it moves.
 
     Attributes:
         score: the result, None until it is known.
         above: how many scores are larger than ``score``.
+    """
+
+    def __init__(self, comparisons: Comparisons, rank: int, low: float, high: float, capacity: int) -> None:
+        self.comparisons = comparisons
+        self.rank = rank
+        self.capacity = capacity
+        self.score: float | None = None
+        self.above = 0
+        self._exact: _ExactSearch | None = None
+        self._begin(max(low, LOWEST), min(high, HIGHEST))
+
+    def _begin(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+        error = self.comparisons.error
+        self._from, self._to = float32_below(low - error), float32_above(high + error)  # of what may lie inside
+        self._bins = SUB_BINS / (float(self._to) - float(self._from))
+        self._sure = 0
+        self._counts = np.zeros(SUB_BINS, dtype=np.int64)
+        self._kept: list[Pairs] | None = []
+        self._inside = 0
+
+    def add(self, block: Block) -> None:
+        """Count the pairs of ``block``."""
+        if self._exact is not None:
+            self._exact.add(block)
+            return
+        step = max(1, CELLS_AT_ONCE // block.values.shape[1])
+        for start in range(0, len(block.values), step):
+            values = block.values[start : start + step]
+            reached = values >= self._from
+            cells = np.flatnonzero(reached)
+            found = values.ravel()[cells]
+            inside = found <= self._to
+            self._sure += len(found) - int(np.count_nonzero(inside))
+            if not inside.any():
+                continue
+            self._counts += np.bincount(self._bin_of(found[inside]), minlength=SUB_BINS)
+            self._inside += int(np.count_nonzero(inside))
+            if self._inside > self.capacity:
+                self._kept = None
+            elif self._kept is not None:
+                self._kept.append(block.pairs(cells[inside] + start * values.shape[1]))
+
+    def finish(self) -> bool:
+        """End a pass; true when the score is known."""
+        if self._exact is not None:
+            if self._exact.finish():
+                self.score, self.above = self._exact.score, self._exact.above
+            return self.score is not None
+        wanted = self.rank - self._sure  # among those inside, from the top
+        if wanted < 1:
+            self._begin(self._high, HIGHEST)
+        elif wanted > self._inside:
+            self._begin(LOWEST, self._low)
+        elif self._kept is not None:
+            self._choose(wanted)
+        else:
+            self._narrow(wanted)
+        return self.score is not None
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`eval.sharding.Consumer`."""
+        if self._exact is not None:
+            return self._exact.state()
+        kept = self._kept or []
+        sides = [np.concatenate([np.empty(0, dtype=np.int64), *(pairs[side] for pairs in kept)]) for side in (0, 1)]
+        figures = np.array([self._sure, self._inside, int(self._kept is None)])
+        return {"figures": figures, "counts": self._counts, "left": sides[0], "right": sides[1]}
+
+    def merge(self, states: States) -> None:
+        """See :class:`eval.sharding.Consumer`."""
+        if self._exact is not None:
+            self._exact.merge(states)
+            return
+        self._sure, self._inside, dropped = (sum(int(s["figures"][place]) for s in states) for place in range(3))
+        self._counts = np.sum([s["counts"] for s in states], axis=0)
+        kept = [Pairs(s["left"], s["right"]) for s in states]
+        self._kept = None if dropped or self._inside > self.capacity else kept
+
+    def _bin_of(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
+        bins = ((values.astype(np.float64) - float(self._from)) * self._bins).astype(np.int64)
+        return np.minimum(bins, SUB_BINS - 1)
+
+    def _choose(self, wanted: int) -> None:
+        """The result from exact scores of all that may lie inside, unless it turns out to lie elsewhere."""
+        kept = self._kept or []
+        pairs = Pairs(*(np.concatenate(side) for side in zip(*kept, strict=True)))
+        scores = np.sort(self.comparisons.exact(pairs))
+        found = float(scores[len(scores) - wanted])
+        if found > self._high:  # there, it competes with scores that were counted as above
+            self._begin(self._high, HIGHEST)
+        elif found < self._low:
+            self._begin(LOWEST, self._low)
+        else:
+            self.score = found
+            self.above = self._sure + int(np.count_nonzero(scores > found))
+
+    def _narrow(self, wanted: int) -> None:
+        at_least = np.cumsum(self._counts[::-1])[::-1]
+        found = int(np.flatnonzero(at_least >= wanted)[-1])
+        error = self.comparisons.error + 2.0**-40  # the edges are rounded
+        low = float(self._from) + found / self._bins - error
+        high = float(self._from) + (found + 1) / self._bins + error
+        if high - low > (self._high - self._low) / 2:
+            self._exact = _ExactSearch(self.comparisons, self.rank, low, high, self.capacity)
+        else:
+            self._begin(low, high)
+
+
+class _ExactSearch:
+    """The ``rank``-th highest exact score, known for certain to lie in ``[low, high]``, which is as narrow as the error.
+
+    Each pass counts exactly what lies above and sorts what lies inside into ``SUB_BINS`` equal parts of the float64
+    numbers there are; while at most ``capacity`` lie inside they are kept, and then one pass is enough. All scores may
+    be equal: a part ends as one number.
     """
 
     def __init__(self, comparisons: Comparisons, rank: int, low: float, high: float, capacity: int) -> None:
@@ -186,9 +262,8 @@ class Bracket:
         self._surely_above = float32_above(float(high) + self.comparisons.error)
 
     def add(self, block: Block) -> None:
-        """Count the pairs of ``block``."""
         self.above += int(np.count_nonzero(block.values > self._surely_above))
-        step = max(1, 2**20 // block.values.shape[1])
+        step = max(1, CELLS_AT_ONCE // block.values.shape[1])
         for start in range(0, len(block.values), step):
             values = block.values[start : start + step]
             cells = np.flatnonzero((values >= self._surely_below) & (values <= self._surely_above))
@@ -207,7 +282,6 @@ class Bracket:
             self._kept.clear()
 
     def finish(self) -> bool:
-        """End a pass; true when the score is known."""
         wanted = self.rank - self.above  # among those inside, from the top
         if not 1 <= wanted <= self._inside:
             raise AssertionError(f"rank {self.rank} is not in its bracket: {self.above} above, {self._inside} inside")
@@ -228,29 +302,77 @@ class Bracket:
         self._begin()
         return False
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        kept = np.concatenate([np.empty(0, dtype=np.int64), *self._kept])
+        return {"figures": np.array([self.above, self._inside]), "counts": self._counts, "kept": kept}
+
+    def merge(self, states: States) -> None:
+        self.above, self._inside = (sum(int(s["figures"][place]) for s in states) for place in range(2))
+        self._counts = np.sum([s["counts"] for s in states], axis=0)
+        self._kept = [s["kept"] for s in states] if self._inside <= self.capacity else []
+
+
+class Batch:
+    """Some pairs with their screened scores.
+
+    Attributes:
+        pairs: n of them.
+        screened: (n,) float32.
+    """
+
+    def __init__(self, comparisons: Comparisons, pairs: Pairs, screened: NDArray[np.float32]) -> None:
+        self.comparisons = comparisons
+        self.pairs = pairs
+        self.screened = screened
+
+    @classmethod
+    def of(cls, comparisons: Comparisons, block: Block) -> Batch:
+        """The pairs of ``block``."""
+        cells = np.flatnonzero(block.values > NO_PAIR)
+        return cls(comparisons, block.pairs(cells), block.values.ravel()[cells])
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """(n,) exact scores, computed when they are first asked for."""
+        return self.comparisons.exact(self.pairs)
+
 
 class Acceptance:
-    """Counts the pairs whose exact score is at least each of ``thresholds``."""
+    """Counts the pairs whose exact score is at least each of ``thresholds``: ``accepted`` (T,) in their order."""
 
-    def __init__(self, comparisons: Comparisons, thresholds: list[float]) -> None:
-        self.comparisons = comparisons
-        self.thresholds = thresholds
-        self.accepted = [0] * len(thresholds)
+    def __init__(self, comparisons: Comparisons, thresholds: Sequence[float]) -> None:
+        self._order = np.argsort(thresholds, kind="stable")
+        self._thresholds = np.array(thresholds, dtype=np.float64)[self._order]
+        self._margin = comparisons.error
+        self._counts = np.zeros(len(thresholds) + 1, dtype=np.int64)  # by how many thresholds a pair reaches
 
-    def add(self, block: Block) -> None:
-        """Count the pairs of ``block``."""
-        for index, threshold in enumerate(self.thresholds):
-            sure = float32_above(threshold + self.comparisons.error)
-            unsure = float32_below(threshold - self.comparisons.error)
-            count = int(np.count_nonzero(block.values > sure))
-            step = max(1, 2**20 // block.values.shape[1])
-            for start in range(0, len(block.values), step):
-                values = block.values[start : start + step]
-                cells = np.flatnonzero((values >= unsure) & (values <= sure))
-                if len(cells):
-                    scores = self.comparisons.exact(block.pairs(cells + start * values.shape[1]))
-                    count += int(np.count_nonzero(scores >= threshold))
-            self.accepted[index] += count
+    def add(self, batch: Batch) -> None:
+        """Count the pairs of ``batch``; only those near a threshold are scored exactly."""
+        if "scores" in vars(batch):
+            reached = np.searchsorted(self._thresholds, batch.scores, "right")
+        else:
+            screened = batch.screened.astype(np.float64)
+            reached = np.searchsorted(self._thresholds, screened - self._margin, "right")
+            unsure = np.flatnonzero(reached != np.searchsorted(self._thresholds, screened + self._margin, "right"))
+            exact = batch.comparisons.exact(batch.pairs.take(unsure))
+            reached[unsure] = np.searchsorted(self._thresholds, exact, "right")
+        self._counts += np.bincount(reached, minlength=len(self._counts))
+
+    @property
+    def accepted(self) -> list[int]:
+        """Pairs at or above each threshold."""
+        at_least = np.cumsum(self._counts[::-1])[::-1][1:]
+        accepted = np.empty(len(at_least), dtype=np.int64)
+        accepted[self._order] = at_least
+        return accepted.tolist()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`eval.sharding.Consumer`."""
+        return {"counts": self._counts}
+
+    def merge(self, states: States) -> None:
+        """See :class:`eval.sharding.Consumer`."""
+        self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 
 def _keys(scores: NDArray[np.float64]) -> NDArray[np.int64]:

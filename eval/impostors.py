@@ -1,0 +1,151 @@
+"""The impostor scores that decide: the highest ones, all kept, and single ranks far below them.
+
+FAR times the number of impostor pairs bounds how many of their scores matter, so nothing is done with the others than
+to screen them out. Where the highest end is told by a sample of the pairs: it makes the work less and never decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from eval.comparisons import Comparisons, ScoredPairs, Tile
+from eval.selection import HIGHEST, LOWEST, RankSearch, Tail
+from eval.sharding import Session
+
+CAPACITY = 2**22  # pairs held at a time: some 200 MB
+KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
+KEPT_SHARE = 256  # of more, at most one in this many: beyond, screening hardly pays
+SAMPLE = 2**16
+SAMPLE_SEED = 1
+DEVIATIONS = 6  # of a count in the sample: what lies beyond is as good as never met
+
+
+class Ranked(NamedTuple):
+    """A score and how many impostor scores are larger."""
+
+    score: float
+    above: int
+
+
+class Impostors(NamedTuple):
+    """What was found.
+
+    Attributes:
+        ranks: each rank asked for.
+        tail: every impostor pair with a score of at least that of the last one, highest first; it holds the ranks asked
+            for that are small enough; None: none was, or too many pairs tie.
+    """
+
+    ranks: dict[int, Ranked]
+    tail: ScoredPairs | None
+
+
+def find_impostors(
+    comparisons: Comparisons,
+    ranks: Sequence[int],
+    session: Session,
+    *,
+    tail_rank: int = 0,
+    capacity: int = CAPACITY,
+) -> Impostors:
+    """The impostor scores of ``ranks`` (1: the highest), and the highest pairs.
+
+    Args:
+        comparisons: the pairs.
+        ranks: each from 1 to the number of impostor pairs.
+        session: who computes.
+        tail_rank: keep at least so many of the highest pairs, if they may be kept.
+        capacity: pairs held at a time; it changes memory and speed, never a result.
+    """
+    most = most_kept(comparisons, capacity)
+    wanted = max((rank for rank in [*ranks, min(tail_rank, most)] if rank <= most), default=0)
+    sample = _Sample(comparisons)
+    tail = _find_tail(comparisons, wanted, sample, session, capacity) if wanted else None
+    found: dict[int, Ranked] = {}
+    if tail is not None:
+        ascending = tail.scores[::-1]
+        for rank in ranks:
+            if rank <= len(ascending):
+                score = float(tail.scores[rank - 1])
+                found[rank] = Ranked(score, int(len(ascending) - np.searchsorted(ascending, score, "right")))
+    pending = [
+        RankSearch(comparisons, rank, *sample.interval(rank), capacity) for rank in sorted(set(ranks) - found.keys())
+    ]
+    for number in range(10**6):
+        if not pending:
+            break
+        _search(comparisons, pending, session, f"thresholds-{number}")
+        pending, searched = [s for s in pending if not s.finish()], pending
+        found.update({s.rank: Ranked(s.score, s.above) for s in searched if s.score is not None})
+    return Impostors(found, tail)
+
+
+def most_kept(comparisons: Comparisons, capacity: int = CAPACITY) -> int:
+    """The largest rank up to which all pairs are kept."""
+    total = comparisons.impostor_pairs
+    return min(capacity, total if total <= KEPT_IF_ALL else total // KEPT_SHARE)
+
+
+class _Sample:
+    """Scores of some impostor pairs drawn evenly: where the ``rank``-th highest of all is likely to be."""
+
+    def __init__(self, comparisons: Comparisons) -> None:
+        self._pairs = comparisons.impostor_pairs
+        enough = self._pairs > 4 * SAMPLE
+        self._scores = np.sort(comparisons.exact(comparisons.sample(SAMPLE, SAMPLE_SEED))) if enough else np.empty(0)
+
+    def floor(self, rank: int, attempt: int) -> float:
+        """A score that about ``rank`` pairs reach, with some to spare, more at each further attempt."""
+        expected = rank * len(self._scores) / self._pairs
+        return self._nth(math.ceil((expected + DEVIATIONS * math.sqrt(expected) + 12) * 8**attempt))
+
+    def interval(self, rank: int) -> tuple[float, float]:
+        """Where the ``rank``-th highest score is almost certain to lie."""
+        expected = rank * len(self._scores) / self._pairs
+        margin = DEVIATIONS * math.sqrt(expected * (1 - rank / self._pairs)) + 12
+        upper = math.floor(expected - margin)
+        return max(LOWEST, self._nth(math.ceil(expected + margin))), HIGHEST if upper < 1 else self._nth(upper)
+
+    def _nth(self, rank: int) -> float:
+        return -math.inf if rank > len(self._scores) else float(self._scores[len(self._scores) - rank])
+
+
+def _find_tail(
+    comparisons: Comparisons, rank: int, sample: _Sample, session: Session, capacity: int
+) -> ScoredPairs | None:
+    tiles = comparisons.tiles(genuine=False)
+    for attempt in range(10**6):
+        tail = Tail(rank, floor=sample.floor(rank, attempt), capacity=capacity)
+        _fill(tail, comparisons, tiles, session, f"impostors-{attempt}")
+        found = tail.result()
+        if tail.overflowed:
+            return None
+        if not tail.missed:
+            break
+    return found
+
+
+def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[Tile], session: Session, name: str) -> None:
+    def look(tile: Tile) -> Tail:
+        own = Tail(tail.rank, floor=tail.floor, capacity=tail.capacity)
+        for found in comparisons.above(tile, lambda: max(own.floor, tail.floor)):
+            own.add(found)
+            if own.overflowed or tail.overflowed:
+                break
+        return own
+
+    session.sweep(name, tiles, look, tail.join, [tail], label="impostor pairs")
+
+
+def _search(comparisons: Comparisons, searches: Sequence[RankSearch], session: Session, name: str) -> None:
+    def take(tile: Tile) -> None:
+        for block in comparisons.blocks(tile, genuine=False):
+            for search in searches:
+                search.add(block)
+
+    tiles = comparisons.tiles(genuine=False)
+    session.sweep(name, tiles, lambda tile: tile, take, searches, label="impostor thresholds")

@@ -1,0 +1,268 @@
+"""Work shared out among processes and kept on disk as it goes: what makes a sweep over trillions of pairs practical.
+
+A sweep visits tiles; consumers add up what they see and can merge with each other. So any number of processes, each
+with its share of the tiles, ends with the same sums, and a run that was killed goes on from the tiles that are in its
+files, with another number of processes if need be.
+
+Files of a sweep are ``NAME.GENERATION.RANK.npz`` in the state folder. One generation holds each tile at most once:
+whoever goes on merges the latest generation into the first file of the next before anything is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.files import replacing, sync_folder
+from common.progress import progress
+from eval.comparisons import Tile
+
+State = dict[str, NDArray[Any]]  # one-dimensional arrays of int64 or float64
+Found = TypeVar("Found")
+
+PATIENCE = timedelta(days=7)  # a process may have much more to do than another; torchrun notices a dead one
+
+
+class Consumer(Protocol):
+    """Adds up what it sees."""
+
+    def state(self) -> State:
+        """All of it, as arrays; the same names and types in every process."""
+        ...
+
+    def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Become the sum of ``states``."""
+        ...
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[None]:
+    """Join the processes that torchrun started; alone, do nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+class Session:
+    """The processes at work, their threads, and where what they found is kept.
+
+    Args:
+        state_folder: None: nothing is kept.
+        identity: tells the run's input and settings; a run with another one does not go on from its files.
+        resume: go on from what is there; else it is removed.
+        save_every: seconds between saves.
+        threads: of this process.
+
+    Raises:
+        UserError: ``resume``, and the files are damaged or belong to another run.
+    """
+
+    def __init__(
+        self,
+        state_folder: Path | None = None,
+        *,
+        identity: str = "",
+        resume: bool = False,
+        save_every: float = 30.0,
+        threads: int | None = None,
+    ) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.world = dist.get_world_size() if together else 1
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.threads = threads or max(1, len(os.sched_getaffinity(0)) // local)
+        self._folder = state_folder
+        self._identity = identity
+        self._save_every = save_every
+        if state_folder is not None and not resume and self.rank == 0:
+            shutil.rmtree(state_folder, ignore_errors=True)
+        if together:
+            dist.barrier()
+
+    def sweep(
+        self,
+        name: str,
+        tiles: Sequence[Tile],
+        look: Callable[[Tile], Found],
+        take: Callable[[Found], None],
+        consumers: Sequence[Consumer],
+        *,
+        label: str,
+    ) -> None:
+        """Visit every tile once; afterwards the consumers of each process hold the sum over all processes.
+
+        Args:
+            name: of the sweep's files, another one for each sweep of a run.
+            tiles: the same in every process.
+            look: computes what there is in a tile; called from several threads.
+            take: gives it to the consumers; called from one thread, a tile at a time.
+            consumers: what is saved and merged.
+            label: what progress calls it.
+        """
+        done, generation = self._begin(name, len(tiles), consumers)
+        by_size = sorted(np.flatnonzero(~done).tolist(), key=lambda index: -tiles[index].area)
+        mine = by_size[self.rank :: self.world]
+        saved = time.monotonic()
+        own = done.copy() if self.rank == 0 else np.zeros_like(done)
+        bar = progress(total=sum(tiles[index].area for index in mine), label=label, unit="pair", scaled=True)
+        with bar if self.rank == 0 else contextlib.nullcontext():
+            for index, found in self._looking(mine, lambda index: look(tiles[index])):
+                take(found)
+                own[index] = True
+                if self.rank == 0:
+                    bar.update(tiles[index].area)
+                if time.monotonic() - saved >= self._save_every:
+                    self._save(name, generation, own, consumers)
+                    saved = time.monotonic()
+        self._merge(consumers)
+        if self.rank == 0 and self._folder is not None and len(mine):
+            self._save(name, generation + 1, np.ones_like(done), consumers)
+            self._remove_before(name, generation + 1)
+
+    def finish(self) -> None:
+        """Remove what was kept: the results are written."""
+        if self._folder is not None and self.rank == 0:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- threads ------------------------------------------------------------------------------------------------------
+
+    def _looking(self, indices: Sequence[int], look: Callable[[int], Found]) -> Iterator[tuple[int, Found]]:
+        """Each index with what was found, in the order of completion; some are looked at ahead."""
+        pool = ThreadPoolExecutor(self.threads, "score", initializer=torch.set_num_threads, initargs=(1,))
+        running: dict[Future[Found], int] = {}
+        ahead = iter(indices)
+        try:
+            while True:
+                while len(running) < 2 * self.threads and (index := next(ahead, None)) is not None:
+                    running[pool.submit(look, index)] = index
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def _merge(self, consumers: Sequence[Consumer]) -> None:
+        """Give every process the sum of all."""
+        if self.world == 1:
+            return
+        for consumer in consumers:
+            states = [self._send_or_receive(source, consumer.state()) for source in range(1, self.world)]
+            if self.rank == 0:
+                consumer.merge([consumer.state(), *(state for state in states if state is not None)])
+            consumer.merge([self._share(consumer.state())])
+
+    def _send_or_receive(self, source: int, own: State) -> State | None:
+        """``source`` sends its state to process 0, which returns it."""
+        if self.rank not in (0, source):
+            return None
+        received = {}
+        for key, array in own.items():
+            length = torch.tensor([len(array)])
+            if self.rank == source:
+                dist.send(length, 0)
+                dist.send(torch.from_numpy(np.ascontiguousarray(array)), 0)
+                continue
+            dist.recv(length, source)
+            values = torch.from_numpy(np.empty(int(length), dtype=array.dtype))
+            dist.recv(values, source)
+            received[key] = values.numpy()
+        return received if self.rank == 0 else None
+
+    def _share(self, own: State) -> State:
+        """The state of process 0, in every process."""
+        shared = {}
+        for key, array in own.items():
+            length = torch.tensor([len(array)])
+            dist.broadcast(length, 0)
+            values = np.ascontiguousarray(array) if self.rank == 0 else np.empty(int(length), dtype=array.dtype)
+            dist.broadcast(torch.from_numpy(values), 0)
+            shared[key] = values
+        return shared
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _begin(self, name: str, count: int, consumers: Sequence[Consumer]) -> tuple[NDArray[np.bool_], int]:
+        """Which tiles are done, and the generation of files to write; their sum goes to the consumers of process 0."""
+        progress_made = np.zeros(count + 1, dtype=np.int64)  # done or not, and the generation
+        if self.rank == 0 and self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            files = self._files(name)
+            latest = max(files, default=0)
+            if files:
+                done, states = self._load(files[latest], count, consumers)
+                for consumer, parts in zip(consumers, states, strict=True):
+                    consumer.merge(parts)
+                progress_made[:-1] = done
+                self._save(name, latest + 1, done, consumers)
+                self._remove_before(name, latest + 1)
+            progress_made[-1] = latest + 1
+        if self.world > 1:
+            dist.broadcast(torch.from_numpy(progress_made), 0)
+        return progress_made[:-1].astype(bool), int(progress_made[-1])
+
+    def _files(self, name: str) -> dict[int, list[Path]]:
+        """The sweep's files by generation."""
+        found: dict[int, list[Path]] = {}
+        for path in sorted(self._folder.iterdir()) if self._folder else ():
+            if match := re.fullmatch(rf"{re.escape(name)}\.(\d+)\.(\d+)\.npz", path.name):
+                found.setdefault(int(match[1]), []).append(path)
+        return found
+
+    def _load(
+        self, paths: Sequence[Path], count: int, consumers: Sequence[Consumer]
+    ) -> tuple[NDArray[np.bool_], list[list[State]]]:
+        done = np.zeros(count, dtype=bool)
+        states: list[list[State]] = [[] for _ in consumers]
+        for path in paths:
+            remedy = "start without --resume"
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    arrays = dict(file)
+                identity, part = str(arrays["identity"]), arrays["done"].astype(bool)
+                for index, consumer in enumerate(consumers):
+                    states[index].append(
+                        {key: arrays[f"{index}.{key}"].astype(array.dtype) for key, array in consumer.state().items()}
+                    )
+            except (OSError, ValueError, KeyError, EOFError) as error:
+                raise UserError(f"{path}: is damaged ({error}): {remedy}") from None
+            if identity != self._identity or part.shape != done.shape:
+                raise UserError(f"{path}: was kept for other features, labels or settings: {remedy}")
+            done |= part
+        return done, states
+
+    def _save(self, name: str, generation: int, done: NDArray[np.bool_], consumers: Sequence[Consumer]) -> None:
+        if self._folder is None:
+            return
+        arrays = {f"{index}.{key}": array for index, c in enumerate(consumers) for key, array in c.state().items()}
+        with replacing(self._folder / f"{name}.{generation}.{self.rank}.npz") as file:
+            np.savez(file, identity=np.array(self._identity), done=done, **arrays)  # type: ignore[arg-type]
+
+    def _remove_before(self, name: str, generation: int) -> None:
+        for older, paths in self._files(name).items():
+            if older < generation:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+        if self._folder is not None:
+            sync_folder(self._folder)
