@@ -11,7 +11,7 @@ def main() -> None:
     write_feature_file(
         "video",
         description="Write the features of the videos of a list: each frame's feature L2-normalised, summed over the "
-        "video's *.jpg, L2-normalised.",
+        "video's *.jpg, L2-normalised; or what --aggregate makes of the frames.",
         flip=False,
     )
 

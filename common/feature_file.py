@@ -98,11 +98,14 @@ def read_features(path: PathLike) -> np.memmap:
     return np.memmap(path, FLOAT32, "r", HEADER.size, read_header(path))
 
 
-def validate(path: PathLike, rows: int | None = None, track: str | None = None) -> FeatureSummary:
+def validate(
+    path: PathLike, rows: int | None = None, track: str | None = None, *, unit_rows: bool = True
+) -> FeatureSummary:
     """Check a feature file for submission; memory stays bounded whatever its size.
 
-    Header, size, every number finite, every row's L2 norm within ``NORM_TOLERANCE`` of 1; with ``rows`` that number of
-    rows; with ``track`` the number of rows of that track's official list and its limit on the width.
+    Header, size, every number finite, with ``unit_rows`` every row's L2 norm within ``NORM_TOLERANCE`` of 1; with
+    ``rows`` that number of rows; with ``track`` the number of rows of that track's official list and its limit on the
+    width.
 
     Raises:
         FeatureFileError: all that is wrong, in ``problems`` one by one.
@@ -133,7 +136,7 @@ def validate(path: PathLike, rows: int | None = None, track: str | None = None) 
             smallest, largest = min(smallest, norms.min()), max(largest, norms.max())
     if not_finite.count:
         problems.append(str(not_finite))
-    if off_unit.count:
+    if unit_rows and off_unit.count:
         problems.append(f"{off_unit}, whose norm is {off_unit.first_norm:.6g}")
     if problems:
         raise FeatureFileError(path, *problems)
@@ -188,17 +191,25 @@ class FeatureWriter:
         identity: what the rows depend on (the model, the list, ...); a resumed run must have the same.
         resume: go on with the part that is there. Without it a part is overwritten; ``rows_discarded`` says how many
             rows it had.
+        unit_rows: rows of another norm than 1 are a fault.
 
     Raises:
         UserError: ``resume`` of a part with another identity, or another process is writing the same file.
     """
 
     def __init__(
-        self, path: PathLike, rows: int, cols: int, *, identity: Identity | None = None, resume: bool = False
+        self,
+        path: PathLike,
+        rows: int,
+        cols: int,
+        *,
+        identity: Identity | None = None,
+        resume: bool = False,
+        unit_rows: bool = True,
     ) -> None:
         if not (1 <= rows <= INT32_MAX and 1 <= cols <= INT32_MAX // FLOAT32.itemsize):
             raise UserError(f"{os.fspath(path)}: a feature file cannot hold {rows} rows of {cols} numbers")
-        self.path, self.rows, self.cols = Path(path), rows, cols
+        self.path, self.rows, self.cols, self._unit_rows = Path(path), rows, cols, unit_rows
         self.part = self.path.with_name(f".{self.path.name}.part")
         self._state_path = _state_path(self.path)
         self._identity = {**(identity or {}), "rows": rows, "cols": cols}
@@ -281,7 +292,7 @@ class FeatureWriter:
             raise ValueError(f"{self.path}: {self.rows_done} rows written, {self.rows} announced")
         self.sync()
         try:
-            summary = validate(self.part, rows=self.rows)
+            summary = validate(self.part, rows=self.rows, unit_rows=self._unit_rows)
         except FeatureFileError as error:
             self._close(remove=True)
             raise FeatureFileError(self.path, *error.problems) from None

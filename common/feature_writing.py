@@ -3,7 +3,7 @@
 The images of all rows (one an image, the frames of a video) form one stream that is cut into full batches, so videos of
 different lengths waste nothing. Threads decode the next batches while the network runs (OpenCV lets go of Python's
 lock) and rows go to the file as they are finished: memory holds a few batches, however long the list. (For videos also
-four bytes a row: its number of frames.)
+four bytes a row, its number of frames, and where the aggregation asks for it the features of one video's frames.)
 
 The grid of batches is fixed by the stream, not by where a run starts: a resumed run puts each image at the same place
 of a batch of the same size, and so writes the same bytes.
@@ -18,7 +18,7 @@ import os
 import sys
 from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from common.aggregation import MEAN, Aggregation, RowPools, normalise
 from common.embedding import Embedder
 from common.errors import UserError
 from common.feature_file import FeatureWriter, Identity
@@ -205,59 +206,26 @@ def decoded_batches(paths: Iterator[str], first: int, batch_size: int, work: Wor
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class RowSums:
-    """Adds up the images of each row, image by image in float64: where batches are cut makes no difference.
-
-    Args:
-        images_of_rows: how many images each row has.
-    """
-
-    def __init__(self, images_of_rows: Iterator[int]) -> None:
-        self._images_of_rows = images_of_rows
-        self._missing = 0
-        self._sum = np.zeros(0)
-
-    def add(self, features: np.ndarray) -> np.ndarray:
-        """Take the next images' features (n, D) float64; the sums (rows, D) of the rows that they complete."""
-        complete = []
-        for feature in features:
-            if self._missing == 0:
-                self._missing, self._sum = next(self._images_of_rows), np.zeros_like(feature)
-            self._sum += feature
-            self._missing -= 1
-            if self._missing == 0:
-                complete.append(self._sum)
-        return np.array(complete).reshape(-1, features.shape[1])
-
-
-def normalise(features: np.ndarray, name_of: Callable[[int], str]) -> np.ndarray:
-    """Rows of (n, D) divided by their L2 norm, in float64.
-
-    Raises:
-        UserError: a row is zero or not finite, so has no direction; ``name_of(row)`` says whose it is.
-    """
-    features = features.astype(np.float64)
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    without = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-    if len(without):
-        row = int(without[0])
-        raise UserError(
-            f"{name_of(row)}: its feature is zero or not finite (norm {norms[row, 0]}): is the model trained?"
-        )
-    return features / norms
-
-
 def write_features(
-    listing: Listing, output: PathLike, embedder: Embedder, work: Work, *, model_sha256: str, resume: bool
+    listing: Listing,
+    output: PathLike,
+    embedder: Embedder,
+    work: Work,
+    *,
+    model_sha256: str,
+    resume: bool,
+    aggregation: Aggregation = MEAN,
 ) -> None:
     """Write the feature file ``output`` of all rows of ``listing``.
 
-    Each image's feature f(x), with ``work.flip`` f(x) + f(mirrored x), is L2-normalised; a row is the L2-normalised sum
-    of its images. With one image a row that is the image track's definition, with a video's frames the video track's.
+    Each image's feature is f(x), with ``work.flip`` f(x) + f(mirrored x); a row is what ``aggregation`` makes of its
+    images, L2-normalised. The mean is the tracks' definition: with one image a row the image track's, with a video's
+    frames the video track's.
 
     Args:
         model_sha256: identifies the model, so that no run is resumed with another.
         resume: go on with what an earlier run left; without it that is discarded.
+        aggregation: from the images of a row to the row.
 
     Raises:
         UserError: one error about all images that cannot be used, or a resume with other settings. Rows that were
@@ -268,6 +236,7 @@ def write_features(
         "model": model_sha256,
         "list": listing.sha256,
         "flip": work.flip,
+        "aggregate": aggregation.label,
         "batch_size": embedder.batch_size,
         "image_size": f"3,{work.height},{work.width}",
         "device": _device_name(embedder.device),
@@ -279,7 +248,7 @@ def write_features(
     _announce(writer, resume)
     try:
         with naming(writer.path), writer:
-            _write_rows(writer, listing, embedder, work)
+            _write_rows(writer, listing, embedder, work, aggregation)
     except BaseException:
         if writer.part.exists():
             kept = f"{writer.rows_done} of {rows} rows are kept"
@@ -287,12 +256,14 @@ def write_features(
         raise
 
 
-def _write_rows(writer: FeatureWriter, listing: Listing, embedder: Embedder, work: Work) -> None:
-    """Decode, embed, add up and write from ``writer.rows_done`` on."""
+def _write_rows(
+    writer: FeatureWriter, listing: Listing, embedder: Embedder, work: Work, aggregation: Aggregation
+) -> None:
+    """Decode, embed, aggregate and write from ``writer.rows_done`` on."""
     done = listing.images_before(writer.rows_done)
     place = done % embedder.batch_size  # of the first image in its batch; what stands before it is of no account
     batches = decoded_batches(listing.paths(writer.rows_done), embedder.batch_size - place, embedder.batch_size, work)
-    sums = RowSums(listing.images_of_rows(writer.rows_done))
+    pools = RowPools(listing.images_of_rows(writer.rows_done), aggregation)
     faults = Faults()
     with (
         contextlib.closing(batches),
@@ -305,8 +276,9 @@ def _write_rows(writer: FeatureWriter, listing: Listing, embedder: Embedder, wor
                 faults.add(path, reason)
             if not faults.count:
                 images = np.pad(batch.images, ((place, 0), (0, 0), (0, 0), (0, 0)))
-                features = normalise(embedder.embed(images, work.flip)[place:], batch.paths.__getitem__)
-                complete = normalise(sums.add(features), lambda row: f"row {writer.rows_done + row}")
+                features = embedder.embed(images, work.flip)[place:].astype(np.float64)
+                units = normalise(features, batch.paths.__getitem__)
+                complete = normalise(pools.add(units, features), lambda row: f"row {writer.rows_done + row}")
                 writer.write(complete.astype(np.float32))
                 place = 0
             bar.update(len(batch.paths))

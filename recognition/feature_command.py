@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
+from common.aggregation import CLUSTER_THRESHOLD, MEAN, Aggregation, DominantCluster, NormWeighted
+from common.aggregation import NAMES as AGGREGATIONS
 from common.backends import AUTO, BACKENDS
 from common.budgets import TRACKS, BudgetError, Track
 from common.commands import HelpFormatter
@@ -21,7 +18,8 @@ from common.errors import UserError
 from common.feature_file import unfinished_identity
 from common.feature_writing import Work, look_through, write_features
 from common.flops import budget_violations, count_flops
-from recognition.model_store import load_model, model_file
+from recognition.model_store import load_model, model_file, model_sha256
+from recognition.quality import load_quality
 
 IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say: the challenge's
 
@@ -35,8 +33,11 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
     height, width = _image_size(args.image_size)
     if args.num_workers < 0:
         raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
+    _check_aggregation(args)
     device = select_device(args.device)
     network, config = load_model(args.model, layer=args.layer)
+    model = model_sha256(network, config, args.layer)
+    aggregation = _aggregation(args, model)
     trained_size = tuple(config.get("image_shape", IMAGE_SHAPE))
     if trained_size != (height, width, 3):
         trained = f"{trained_size[0]}x{trained_size[1]}, not {height}x{width}"
@@ -54,8 +55,9 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
         output,
         embedder,
         Work(args.flip, height, width, args.num_workers),
-        model_sha256=_model_sha256(network, {**config, "layer": args.layer}),
+        model_sha256=model,
         resume=args.resume,
+        aggregation=aggregation,
     )
     print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
 
@@ -94,6 +96,10 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
     )
     add("--num-workers", type=int, default=2, help="threads that decode images ahead of the network; 0: none")
     add("--flip", action=argparse.BooleanOptionalAction, default=flip, help="add the feature of the mirrored image")
+    if kind == "video":
+        _add_aggregation(parser)
+    else:
+        parser.set_defaults(aggregate="mean", quality_model=None, cluster_threshold=None)
     tracks = [track.name for track in TRACKS.values() if track.kind == kind]
     add(
         "--track",
@@ -108,6 +114,44 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
         "that was not interrupted. Without it the unfinished rows are discarded",
     )
     return parser
+
+
+def _add_aggregation(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--aggregate",
+        default="mean",
+        choices=AGGREGATIONS,
+        help="how frames become a row. mean: each counts the same, the challenge's definition; norm: by the norm of "
+        "its feature; quality: by a learned head; cluster: only those that resemble most others, for mixed tracks",
+    )
+    add("--quality-model", metavar="FILE", help="for quality: the head that recognition/train_quality.py wrote")
+    add(
+        "--cluster-threshold",
+        type=float,
+        help=f"for cluster: the cosine from which two frames show one person (default: {CLUSTER_THRESHOLD})",
+    )
+
+
+def _check_aggregation(args: argparse.Namespace) -> None:
+    """Before anything is loaded: the settings given are those of the aggregation asked for."""
+    if args.aggregate == "quality" and not args.quality_model:
+        raise UserError("--aggregate quality: give the head, --quality-model FILE (recognition/train_quality.py)")
+    for flag, value, of in (
+        ("--quality-model", args.quality_model, "quality"),
+        ("--cluster-threshold", args.cluster_threshold, "cluster"),
+    ):
+        if value is not None and args.aggregate != of:
+            raise UserError(f"{flag} is a setting of --aggregate {of}, not of {args.aggregate}")
+
+
+def _aggregation(args: argparse.Namespace, model: str) -> Aggregation:
+    """What the command line asks for; ``model`` is the model's sha256."""
+    if args.aggregate == "quality":
+        return load_quality(args.quality_model, model, args.model).weighting(views=1 + args.flip)
+    if args.aggregate == "cluster":
+        return DominantCluster(CLUSTER_THRESHOLD if args.cluster_threshold is None else args.cluster_threshold)
+    return NormWeighted() if args.aggregate == "norm" else MEAN
 
 
 def _image_size(text: str) -> tuple[int, int]:
@@ -136,12 +180,3 @@ def _warn_of_rows(track: Track | None, rows: int) -> None:
     if track and rows != track.rows:
         official = f"the official list has {track.rows}"
         print(f"note: {rows} rows, {official}: this file is no submission for {track.name}", file=sys.stderr)
-
-
-def _model_sha256(network: nn.Module, config: Mapping[str, Any]) -> str:
-    """Identifies a model by what it computes with, wherever its file lies."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -110,6 +110,15 @@ def load_model(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str
     return _load_ours(path)
 
 
+def model_sha256(network: nn.Module, config: Mapping[str, Any], layer: str | None) -> str:
+    """Identifies a model by what it computes with, wherever its file lies."""
+    digest = hashlib.sha256(json.dumps({**config, "layer": layer}, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _is_onnx(text: str) -> bool:
     return text.lower().endswith(".onnx")
 

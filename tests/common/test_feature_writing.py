@@ -10,14 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
+from common.aggregation import MEAN, DominantCluster, NormWeighted, QualityWeighted
 from common.embedding import Embedder
 from common.errors import UserError
 from common.feature_file import read_features
-from common.feature_writing import RowSums, Work, decode, decoded_batches, look_through, normalise, write_features
+from common.feature_writing import Work, decode, decoded_batches, look_through, write_features
 from common.image import encode_jpeg
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,28 +121,34 @@ def test_videos_fill_batches(tmp_path, monkeypatch):
     assert sizes == [4] * 6 + [2]  # 26 frames
 
 
-@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8), cut=st.integers(1, 10))
-@settings(max_examples=50, deadline=None)
-def test_row_sums_do_not_depend_on_the_cuts(lengths, cut):
-    values = np.random.default_rng(len(lengths)).normal(size=(sum(lengths), 3)) * 1e8 ** np.arange(3)
-    sums = RowSums(iter(lengths))
-    found = np.concatenate([sums.add(values[start : start + cut]) for start in range(0, len(values), cut)])
-    expected, start = [], 0
-    for length in lengths:
-        total = np.zeros(3)
-        for value in values[start : start + length]:
-            total = total + value
-        expected.append(total)
-        start += length
-    np.testing.assert_array_equal(found, expected)
+AGGREGATIONS = {
+    "mean": MEAN,
+    "norm": NormWeighted(),
+    "quality": QualityWeighted("head", np.linspace(-1, 1, 7), 0.5),
+    "cluster": DominantCluster(0.9),
+}
 
 
-def test_a_feature_without_direction_names_its_image():
-    for bad in (0.0, np.nan, np.inf):
-        features = np.ones((3, 2), np.float32)
-        features[1] = bad
-        with pytest.raises(UserError, match="second: its feature is zero or not finite"):
-            normalise(features, ["first", "second", "third"].__getitem__)
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_aggregations_do_not_depend_on_batches_and_threads(tmp_path, name):
+    folder, aggregation = make_videos(tmp_path / "in"), AGGREGATIONS[name]
+    expected = write(folder, tmp_path / "f.bin", videos=True, aggregation=aggregation)
+    threaded = write(folder, tmp_path / "t.bin", videos=True, aggregation=aggregation, workers=0)
+    np.testing.assert_array_equal(threaded, expected)
+    for batch_size in (1, 3, 64):
+        output = tmp_path / f"b{batch_size}.bin"
+        features = write(folder, output, videos=True, aggregation=aggregation, batch_size=batch_size)
+        np.testing.assert_allclose(features, expected, atol=1e-6)
+    if name != "mean":
+        assert np.abs(write(folder, tmp_path / "m.bin", videos=True) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_aggregations_interrupted_and_resumed_give_the_same_bytes(tmp_path, monkeypatch, name):
+    folder, options = make_videos(tmp_path / "in"), {"videos": True, "aggregation": AGGREGATIONS[name]}
+    expected = write(folder, tmp_path / "whole.bin", **options).tobytes()
+    interrupted(folder, tmp_path / "f.bin", monkeypatch, **options)  # in the middle of the third video
+    assert write(folder, tmp_path / "f.bin", resume=True, **options).tobytes() == expected
 
 
 def test_decoding_is_lazy_and_bounded():
@@ -252,6 +257,8 @@ def interrupted(folder: Path, output: Path, monkeypatch, **options) -> None:
         ({"flip": False}, r"flip True \(now False\)"),
         ({"batch_size": 5}, r"batch_size 4 \(now 5\)"),
         ({"model_sha256": "other"}, r"model m \(now other\)"),
+        ({"aggregation": NormWeighted()}, r"aggregate mean \(now norm\)"),
+        ({"aggregation": DominantCluster(0.25)}, r"aggregate mean \(now cluster 0.25\)"),
     ],
 )
 def test_resume_with_other_settings_is_refused(tmp_path, monkeypatch, change, named):
