@@ -47,7 +47,7 @@ class Launch:
 
 
 LAUNCHES = (  # the likeliest first. A program with 256 columns reads least; of two with 128, one works if one waits.
-    Launch(128, 256, 128, warps=8, stages=3, descriptors=True),
+    Launch(128, 256, 128, warps=8, stages=4, descriptors=True),
     Launch(128, 128, 128, warps=4, stages=3, descriptors=True),
     Launch(128, 256, 64, warps=8, stages=3, descriptors=False),
     Launch(128, 128, 64, warps=4, stages=3, descriptors=False),
