@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.bootstrap import Bootstrap, listed_totals
 from eval.feature_set import FeatureSet
 from eval.labels import DISTRACTOR
 from eval.scores import score, screening_error
@@ -110,6 +111,14 @@ class Comparisons(Protocol):
         """Who is on either side of ``pairs``: equal numbers are one person, each distractor has its own."""
         ...
 
+    def everyone(self) -> NDArray[np.int64]:
+        """Who is on each row, of both sets."""
+        ...
+
+    def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
+        """(B,) weight of all impostor pairs in each replicate."""
+        ...
+
     def sample(self, count: int, seed: int) -> Pairs:
         """``count`` impostor pairs drawn with replacement, each as likely as any other; fewer when they are rare."""
         ...
@@ -202,6 +211,16 @@ class PairList:
         """See :class:`Comparisons`."""
         left, right = self._positions(pairs)
         return Pairs(self.features.persons[left], self.features.persons[right])
+
+    def everyone(self) -> NDArray[np.int64]:
+        """See :class:`Comparisons`."""
+        return self.features.persons
+
+    def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
+        """See :class:`Comparisons`."""
+        left, right = self.first[self.genuine_pairs :], self.second[self.genuine_pairs :]
+        codes = bootstrap.codes(self.features.persons[np.stack([left, right], axis=1)])
+        return listed_totals(bootstrap, codes)
 
     def sample(self, count: int, seed: int) -> Pairs:
         """See :class:`Comparisons`."""

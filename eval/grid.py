@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from eval.bootstrap import Bootstrap, ImpostorMass
 from eval.comparisons import NO_PAIR, Block, Pairs, ScoredPairs, Tile, exact_scores
 from eval.feature_set import FeatureSet
 from eval.pair_counts import pair_counts
@@ -58,6 +59,7 @@ class Grid:
         self.right = left if right is None else right
         self.block_size = block_size
         self.error = screening_error(left.width)
+        self._distractor_pairs = distractor_pairs
         self.device = device or torch.device("cpu")
         known, rows, columns = left.known, len(left), len(self.right)
         # Rectangles that hold every pair once.
@@ -78,8 +80,8 @@ class Grid:
             distractor_pairs=distractor_pairs,
         )
         self._ignored = self._ignored_keys(ignored)
-        taken = self._taken_away()
-        self.genuine_pairs, self.impostor_pairs = genuine - taken[0], impostor - taken[1]
+        away, away_impostors = len(self._ignored_pairs().left), len(self._ignored_impostors().left)
+        self.genuine_pairs, self.impostor_pairs = genuine - away + away_impostors, impostor - away_impostors
         self._screen: Screen | None = None
         self._prepared = False
         self._preparing = threading.Lock()
@@ -122,6 +124,24 @@ class Grid:
     def persons(self, pairs: Pairs) -> Pairs:
         """See :class:`eval.comparisons.Comparisons`."""
         return Pairs(self.left.persons[pairs.left], self.right.persons[pairs.right])
+
+    def everyone(self) -> NDArray[np.int64]:
+        """See :class:`eval.comparisons.Comparisons`."""
+        return self.left.persons if self.right is self.left else np.append(self.left.persons, self.right.persons)
+
+    def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
+        """See :class:`eval.comparisons.Comparisons`."""
+        both = self.right is not self.left
+        mass = ImpostorMass(
+            bootstrap,
+            bootstrap.codes(self.left.persons),
+            bootstrap.codes(self.right.persons) if both else None,
+            groups=self.left.groups,
+            other_groups=self.right.groups if both else None,
+            distractor_pairs=self._distractor_pairs,
+            ignored=bootstrap.codes(np.stack(self._ignored_impostors(), axis=1)),
+        )
+        return mass.totals()
 
     # -- their scores ---------------------------------------------------------------------------------------------
 
@@ -273,15 +293,19 @@ class Grid:
             )
         return np.unique((left * len(self.right) + right)[inside])
 
-    def _taken_away(self) -> tuple[int, int]:
-        """Genuine and impostor pairs that being ignored takes away; those of one group are gone already."""
+    def _ignored_pairs(self) -> Pairs:
+        """The ignored pairs that would be compared otherwise."""
         left, right = np.divmod(self._ignored, max(1, len(self.right)))
         counted = left != right if self.right is self.left else np.full(len(left), True)
         if self.left.groups is not None and self.right.groups is not None:
             groups = self.left.groups[left]
             counted &= (groups < 0) | (groups != self.right.groups[right])
-        same = self.left.persons[left] == self.right.persons[right]
-        return int((counted & same).sum()), int((counted & ~same).sum())
+        return Pairs(left, right).take(counted)
+
+    def _ignored_impostors(self) -> Pairs:
+        """The persons of those that would be impostor pairs."""
+        persons = self.persons(self._ignored_pairs())
+        return persons.take(persons.left != persons.right)
 
 
 def _squares(region: Tile, side: int) -> Iterator[Tile]:

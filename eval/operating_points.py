@@ -76,6 +76,10 @@ class OperatingPoint:
             return None
         return f"needs at least {-(-1 // self.far)} impostor pairs, the set has {self.impostor_pairs}"
 
+    def with_interval(self, interval: Interval | None) -> OperatingPoint:
+        """The same with the interval of its TAR."""
+        return self if self.tar is None else replace(self, interval=interval)
+
     def as_json(self) -> dict[str, Any]:
         """The entry of ``results`` in the command's JSON."""
         return {
@@ -84,6 +88,7 @@ class OperatingPoint:
             "false_accepts": self.false_accepts,
             "true_accepts": self.true_accepts,
             "tar": self.tar,
+            "tar_interval": None if self.interval is None else list(self.interval),
             "achieved_far": self.achieved_far,
             "resolvable": self.resolvable,
             **({} if self.reason is None else {"reason": self.reason}),
