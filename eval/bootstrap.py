@@ -140,7 +140,7 @@ class ImpostorMass:
         for sign, product in self._products:
             total += sign * product.total(self.bootstrap, replicates)
         if self._ignored is not None:
-            total -= listed_total(self.bootstrap, self._ignored, replicates)
+            total -= _listed_total(self.bootstrap, self._ignored, replicates)
         return total
 
 
@@ -185,8 +185,12 @@ class _Product(NamedTuple):
         return total // 2 if len(self.counts) == 1 else total
 
 
-def listed_total(bootstrap: Bootstrap, pairs: NDArray[np.int64], replicates: slice) -> NDArray[np.int64]:
-    """(R,) weight of pairs (L, 2) of codes that are given one by one."""
+def listed_totals(bootstrap: Bootstrap, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(B,) weight in each replicate of impostor pairs (L, 2) of codes that are given one by one; 3 s a million."""
+    return np.concatenate([_listed_total(bootstrap, pairs, block) for block in bootstrap.blocks()])
+
+
+def _listed_total(bootstrap: Bootstrap, pairs: NDArray[np.int64], replicates: slice) -> NDArray[np.int64]:
     people, places = np.unique(pairs, return_inverse=True)
     weights = bootstrap.weights(people, replicates)
     total = np.zeros(replicates.stop - replicates.start, dtype=np.int64)

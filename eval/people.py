@@ -128,6 +128,23 @@ def united(first: People, second: People) -> tuple[People, People]:
     return People(*names, attributes[0]), People(*other_names, attributes[1])
 
 
+def people_of_pairs(rows: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The people (N,) that follow from genuine pairs (P,) alone: rows that a chain of pairs joins are one person.
+
+    For a list of pairs that says itself which are genuine. A person's number is its lowest row.
+    """
+    people = np.arange(rows)
+    while True:
+        lowest = np.minimum(people[first], people[second])
+        joined = people.copy()
+        np.minimum.at(joined, people[first], lowest)
+        np.minimum.at(joined, people[second], lowest)
+        joined = joined[joined]
+        if (joined == people).all():
+            return people
+        people = joined
+
+
 def in_bands(column: Codes, width: float, name: str) -> Codes:
     """A column of numbers by bands ``[low, low + width)`` that start at multiples of ``width``, in their order.
 

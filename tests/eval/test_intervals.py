@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval import intervals
-from eval.bootstrap import Bootstrap, ImpostorMass
+from eval.bootstrap import Bootstrap, ImpostorMass, listed_totals
 from eval.intervals import (
     GenuineTally,
     ScoredPairs,
@@ -112,6 +112,15 @@ def test_ignored_pairs_are_taken_away():
     weights = bootstrap.weights(slice(0, 3), slice(0, 6)).astype(int)
     expected = ImpostorMass(bootstrap, persons).totals() - 2 * weights[0] * weights[1] - weights[0] * weights[2]
     assert ImpostorMass(bootstrap, persons, ignored=ignored).totals().tolist() == expected.tolist()
+
+
+def test_the_weight_of_a_list():
+    bootstrap = Bootstrap(np.arange(30), replicates=70)
+    pairs = np.random.default_rng(2).integers(0, 30, (9000, 2))
+    weights = bootstrap.weights(slice(0, 30), slice(0, 70)).astype(int)
+    assert (
+        listed_totals(bootstrap, pairs).tolist() == (weights[pairs[:, 0]] * weights[pairs[:, 1]]).sum(axis=0).tolist()
+    )
 
 
 # thresholds and TARs

@@ -6,9 +6,11 @@ import csv
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.errors import UserError
-from eval.people import Codes, People, in_bands, read_columns, read_people, united
+from eval.people import Codes, People, in_bands, people_of_pairs, read_columns, read_people, united
 
 ROWS = [
     ("b.jpg", "Ann, the first", "left", "23"),
@@ -104,6 +106,23 @@ def test_numbers_and_texts_are_united():
     assert probe.labels[2] == gallery.labels[0]
     both = united(numbers, People(np.array([3, 9])))
     assert [people.labels.tolist() for people in both] == [[7, -1, 3], [3, 9]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=20))
+def test_people_of_pairs(pairs):
+    expected = [{row} for row in range(15)]
+    for a, b in pairs:
+        union = expected[a] | expected[b]
+        for row in union:
+            expected[row] = union
+    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    assert people_of_pairs(15, first, second).tolist() == [min(people) for people in expected]
+
+
+def test_a_long_chain_of_pairs_is_one_person():
+    order = np.random.default_rng(1).permutation(20000)
+    assert not people_of_pairs(20000, order[:-1], order[1:]).any()
 
 
 def test_bands_of_numbers(tmp_path):
