@@ -29,7 +29,7 @@ from common.errors import UserError
 from common.face_records import FaceRecords
 from common.feature_file import FeatureWriter, read_features
 from common.feature_writing import look_through
-from common.file_list import LIST_NAME
+from common.file_list import LIST_NAME, open_list
 from common.image import decode_rgb, read_rgb
 from common.progress import progress
 from eval.labels import DISTRACTOR, read_labels
@@ -53,7 +53,7 @@ class LabelledFrames:
 
     Attributes:
         people: (N,) int64.
-        read: the image (H, W, 3) RGB uint8 of a place from 0 to N - 1.
+        read: the image (H, W, 3) RGB uint8 of a place from 0 to N - 1; an error when it cannot be used.
         sha256: identifies them and their order.
     """
 
@@ -62,35 +62,45 @@ class LabelledFrames:
     sha256: str
 
 
-def open_frames(folder: Path) -> LabelledFrames:
+def open_frames(folder: Path, image_size: tuple[int, int]) -> LabelledFrames:
     """The frames of a record set (``train.rec``), or of images or videos with ``filelist.txt`` and ``labels.txt``.
+
+    Args:
+        folder: where they are.
+        image_size: (height, width) that each must have.
 
     Raises:
         UserError: neither is there, or labels and list do not fit.
     """
     if (folder / "train.rec").is_file():
-        return _from_records(FaceRecords(folder))
+        return _from_records(FaceRecords(folder), image_size)
     if not ((folder / LIST_NAME).is_file() and (folder / "labels.txt").is_file()):
         raise UserError(f"{folder}: expected train.rec, or {LIST_NAME} and labels.txt of images or videos")
-    with open(folder / LIST_NAME, encoding="utf-8", errors="surrogateescape") as file:
-        first = next((line.split()[0] for line in file if line.strip()), "")
+    first = next(iter(open_list(folder, videos=True)))
     listing = look_through(folder, videos=(folder / first).is_dir())
     labels = read_labels(folder / "labels.txt", len(listing.names))
     people, paths = np.repeat(labels, list(listing.images_of_rows(0))), list(listing.paths(0))
     digest = hashlib.sha256(listing.sha256.encode() + labels.tobytes()).hexdigest()
-    return LabelledFrames(people, lambda place: read_rgb(paths[place]), digest)
+    return LabelledFrames(people, lambda place: _sized(read_rgb(paths[place]), image_size, paths[place]), digest)
 
 
-def _from_records(records: FaceRecords) -> LabelledFrames:
+def _from_records(records: FaceRecords, image_size: tuple[int, int]) -> LabelledFrames:
     def read(place: int) -> np.ndarray:
         image = decode_rgb(records.read(place)[1])
         if image is None:
             raise records.reader.error(int(records.keys[place]), "not an image that can be decoded")
-        return image
+        return _sized(image, image_size, f"{records.path}: record {records.keys[place]}")
 
     people = records.labels()
     size = records.path.stat().st_size
     return LabelledFrames(people, read, hashlib.sha256(f"{size} ".encode() + people.tobytes()).hexdigest())
+
+
+def _sized(image: np.ndarray, image_size: tuple[int, int], name: str) -> np.ndarray:
+    if image.shape[:2] != image_size:
+        found, wanted = f"{image.shape[1]}x{image.shape[0]}", f"{image_size[1]}x{image_size[0]}"
+        raise UserError(f"{name}: {found} pixels, not {wanted}: align the faces first")
+    return image
 
 
 def choose_frames(people: np.ndarray, most_people: int, most_frames: int) -> np.ndarray:
@@ -139,15 +149,13 @@ def _moved(image: np.ndarray, length: int, angle: float) -> np.ndarray:
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
-def embed_frames(
-    frames: LabelledFrames, places: np.ndarray, embedder: Embedder, image_size: tuple[int, int], output: Path
-) -> np.ndarray:
+def embed_frames(frames: LabelledFrames, places: np.ndarray, embedder: Embedder, output: Path) -> np.ndarray:
     """The features (n, VERSIONS, D) float32 of the frames at ``places``, not normalised, as a memory map of ``output``.
 
     A file that is there is taken as it is; an interrupted one is gone on with: its name must tell it from others.
 
     Raises:
-        UserError: an image cannot be decoded or has another size.
+        UserError: an image cannot be used.
     """
     if not output.is_file():
         step = max(1, embedder.batch_size // VERSIONS)
@@ -158,22 +166,19 @@ def embed_frames(
         ):
             for start in range(writer.rows_done // VERSIONS, len(places), step):
                 part = places[start : start + step]
-                writer.write(embedder.embed(_versions(frames, part, image_size), flip=False))
+                writer.write(embedder.embed(np.stack(_versions(frames, part)), flip=False))
                 bar.update(len(part))
     features = read_features(output)
     return features.reshape(len(places), VERSIONS, features.shape[1])
 
 
-def _versions(frames: LabelledFrames, places: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """(n * VERSIONS, H, W, 3): each frame, and the frame degraded as its place says."""
+def _versions(frames: LabelledFrames, places: np.ndarray) -> list[np.ndarray]:
+    """Each frame, and after it the frame degraded as its place says."""
     images = []
     for place in places.tolist():
         image = frames.read(place)
-        if image.shape != (*image_size, 3):
-            found, wanted = f"{image.shape[1]}x{image.shape[0]}", f"{image_size[1]}x{image_size[0]}"
-            raise UserError(f"frame {place} has {found} pixels, not {wanted}: align the faces first")
         images += [image, degraded(image, np.random.default_rng(place))]
-    return np.stack(images)
+    return images
 
 
 @dataclass(frozen=True)

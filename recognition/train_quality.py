@@ -66,15 +66,15 @@ def main() -> None:
     device = select_device(arguments.device)
     network, config = load_model(arguments.model, layer=arguments.layer)
     model = model_sha256(network, config, arguments.layer)
-    frames = open_frames(arguments.input)
+    height, width, _ = config.get("image_shape", IMAGE_SHAPE)
+    frames = open_frames(arguments.input, (height, width))
     places = choose_frames(frames.people, arguments.people, arguments.frames)
     identity = frames_identity(model, frames, places)
     cache = arguments.output.with_name(f"{arguments.output.stem}-frames-{identity}.bin")
-    height, width, _ = config.get("image_shape", IMAGE_SHAPE)
     embedder = Embedder(network, device=device, batch_size=arguments.batch_size)
     if not cache.is_file():
         embedder.use_backend(arguments.backend, images=VERSIONS * len(places), image_size=(height, width))
-    features = embed_frames(frames, places, embedder, (height, width), cache)
+    features = embed_frames(frames, places, embedder, cache)
     trained = train_head(features, frames.people[places], steps=arguments.steps, seed=arguments.seed)
     facts = {
         "people": trained.people,

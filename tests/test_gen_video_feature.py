@@ -10,10 +10,13 @@ import torch
 from torch import nn
 
 import gen_video_feature
+from common.aggregation import MEAN, DominantCluster, NormWeighted, aggregate
 from common.commands import run_command
 from common.feature_file import read_features
 from common.image import encode_jpeg
 from recognition import feature_command
+from recognition.model_store import model_sha256
+from recognition.quality import QualityHead, save_quality
 
 LENGTHS = {"v2": 7, "v1": 1, "nested/v3": 3, "v4": 2}
 
@@ -117,3 +120,59 @@ def test_the_list_under_its_first_name(command, videos, capsys):
     (videos / "filelist.txt").rename(videos / "video_filelist.txt")
     assert command() == 2
     assert f"rename {videos}/video_filelist.txt to filelist.txt" in capsys.readouterr().err
+
+
+def naive_frames(folder: Path, flip: bool) -> np.ndarray:
+    """Features (13, 6) of all frames as the network gives them, float64."""
+    network, features = Tiny().double().eval(), []
+    for name, length in LENGTHS.items():
+        for frame in range(length):
+            rgb = cv2.imread(str(folder / name / f"frame{frame}.jpg"))[:, :, ::-1].astype(np.float64)
+            both = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2)
+            with torch.no_grad():
+                found = network(both).numpy()
+            features.append(found[0] + found[1] if flip else found[0])
+    return np.array(features)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_each_aggregation(command, videos, tmp_path, flip):
+    head = QualityHead(np.linspace(-2, 2, 7), 0.5)
+    save_quality(tmp_path / "q.safetensors", head, model_sha256(Tiny(), {"image_shape": [112, 112, 3]}, None), {})
+    frames, lengths = naive_frames(videos, flip), np.array(list(LENGTHS.values()))
+    rows = []
+    for expected, *flags in (
+        (MEAN, "--aggregate", "mean"),
+        (NormWeighted(), "--aggregate", "norm"),
+        (head.weighting(1 + flip), "--aggregate", "quality", "--quality-model", str(tmp_path / "q.safetensors")),
+        (DominantCluster(0.3), "--aggregate", "cluster"),
+        (DominantCluster(0.95), "--aggregate", "cluster", "--cluster-threshold", "0.95"),
+    ):
+        assert command("--batch_size", "4", *flags, *(["--flip"] if flip else [])) == 0
+        rows.append(np.array(read_features(tmp_path / "f.bin")))
+        np.testing.assert_allclose(rows[-1], aggregate(frames, lengths, expected), atol=1e-5)
+    for other in (1, 2, 4):
+        assert np.abs(rows[other] - rows[0]).max() > 1e-3
+
+
+def test_settings_that_do_not_fit_are_refused_before_anything_is_read(command, tmp_path, capsys):
+    for flags, message in (
+        (["--aggregate", "quality"], "--aggregate quality: give the head, --quality-model FILE"),
+        (["--quality-model", "q"], "--quality-model is a setting of --aggregate quality, not of mean"),
+        (["--cluster-threshold", "0"], "--cluster-threshold is a setting of --aggregate cluster, not of mean"),
+        (["--aggregate", "quality", "--quality-model", "none"], "none: no such quality head; train one: python"),
+        (["--aggregate", "cluster", "--cluster-threshold", "nan"], "cluster threshold nan: a cosine, from -1 to 1"),
+    ):
+        assert command(*flags) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "f.bin").exists()
+    save_quality(tmp_path / "q", QualityHead(np.zeros(7), 0.0), "0" * 64, {})
+    assert command("--aggregate", "quality", "--quality-model", str(tmp_path / "q")) == 2
+    assert f"{tmp_path}/q: trained for the model 000000000000, and m,1 is" in capsys.readouterr().err
+
+
+def test_an_image_track_has_no_aggregation(tmp_path, monkeypatch, capsys):
+    flags = ["--output", str(tmp_path / "f.bin"), "--model", "m,1", "--aggregate", "norm"]
+    with pytest.raises(SystemExit):
+        feature_command.write_feature_file("image", description="", flip=True, argv=flags)
+    assert "unrecognized arguments: --aggregate norm" in capsys.readouterr().err
