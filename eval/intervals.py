@@ -218,17 +218,17 @@ def interval(tars: NDArray[np.float64], people: int) -> Interval | None:
     Returns:
         None when there are fewer than ``FEWEST_PEOPLE``, or half of the replicates are NaN.
     """
-    found = percentiles(tars, people)
+    found = percentiles(tars) if people >= FEWEST_PEOPLE else None
     if found is None:
         return None
     rare = TAIL_SHARE ** (1 / people)
     return Interval(rare if found.low == 1 else found.low, 1 - rare if found.high == 0 else found.high)
 
 
-def percentiles(values: NDArray[np.float64], people: int) -> Interval | None:
-    """The middle 95 % of replicates (B,), as in :func:`interval` but for its ends at 0 and 1."""
+def percentiles(values: NDArray[np.float64]) -> Interval | None:
+    """The middle 95 % of replicates (B,) that are not NaN; None when half of them are."""
     known = values[~np.isnan(values)]
-    if people < FEWEST_PEOPLE or len(known) <= len(values) // 2:
+    if len(known) <= len(values) // 2:
         return None
     return Interval(*np.quantile(known, [TAIL_SHARE, 1 - TAIL_SHARE]).tolist())
 
@@ -253,6 +253,8 @@ def differences(
     for index, far in enumerate(fars):
         first, second = tars[0][index], tars[1][index]
         change = None if first is None or second is None else second - first
-        around = None if change is None else percentiles(replicates[1][index] - replicates[0][index], people)
+        around = None
+        if change is not None and people >= FEWEST_PEOPLE:
+            around = percentiles(replicates[1][index] - replicates[0][index])
         found.append(Difference(*names, far, change, around))
     return found
