@@ -1,0 +1,121 @@
+"""TAR at FAR of long pair lists: exact against a brute-force float64 oracle."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import UserError
+from eval import pair_points as module
+from eval.feature_set import FeatureSet
+from eval.pair_points import pair_points, screened_scores
+from eval.scores import screening_error
+
+FARS = [Fraction(text) for text in ("0.9", "0.31", "0.1", "0.01", "0.0001")]
+
+
+def tree(values):
+    """The definition of the score's sum, as a plain loop."""
+    values = list(values)
+    while len(values) > 1:
+        half = 1
+        while half * 2 < len(values):
+            half *= 2
+        values = [v + values[half + k] if half + k < len(values) else v for k, v in enumerate(values[:half])]
+    return values[0]
+
+
+def scores_of(features, first, second):
+    """The scores by the definition, independent of eval.scores."""
+    rows = features.astype(np.float64)
+    units = rows / np.sqrt(np.array([tree(row) for row in rows * rows]))[:, None]
+    return tree((units[first] * units[second]).T)
+
+
+def oracle(scores, same, fars):
+    """Try every threshold there is, and the float64 above it."""
+    impostors, genuine = np.sort(scores[~same]), scores[same]
+    candidates = np.sort(np.concatenate([impostors, np.nextafter(impostors, np.inf)]))
+    found = []
+    for far in fars:
+        if far * len(impostors) < 1:
+            found.append((None, None, None))
+            continue
+        threshold = next(t for t in candidates if np.sum(impostors >= t) <= far * len(impostors))
+        found.append((threshold, int(np.sum(impostors >= threshold)), int(np.sum(genuine >= threshold))))
+    return found
+
+
+def make_pairs(seed, rows, width, kind, pairs):
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(rows, width))
+    if kind == "tied":
+        features = np.where(features > 0, 1.0, -1.0)
+    elif kind == "duplicates":
+        features = features[generator.integers(0, max(1, rows // 3), rows)] * generator.choice([1, 4], size=(rows, 1))
+    elif kind == "near":
+        features = features[0] + 1e-5 * features
+    elif kind == "extreme":
+        features = features * generator.choice([1e-40, 1e-20, 1, 1e35], size=(rows, 1))
+    features = features.astype(np.float32)
+    features[~features.any(axis=1)] = 1
+    first, second = generator.integers(0, rows, (2, pairs)).astype(np.int32)
+    same = generator.random(pairs) < 0.3
+    same[:2] = [True, False]
+    return features, first, second, same
+
+
+def figures(points):
+    return [(point.threshold, point.false_accepts, point.true_accepts) for point in points]
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 40),
+    st.sampled_from([1, 2, 3, 16, 100]),
+    st.sampled_from(["random", "tied", "duplicates", "near", "extreme"]),
+    st.integers(2, 150),
+    st.sampled_from([1, 3, 256]),
+)
+def test_it_equals_the_oracle(seed, rows, width, kind, pairs, block_rows):
+    features, first, second, same = make_pairs(seed, rows, width, kind, pairs)
+    before, module.BLOCK_ROWS = module.BLOCK_ROWS, block_rows
+    try:
+        points = pair_points(FeatureSet(features, np.zeros(rows, dtype=np.int64), "f"), first, second, same, FARS)
+    finally:
+        module.BLOCK_ROWS = before
+    assert figures(points) == oracle(scores_of(features, first, second), same, FARS)
+    assert all(point.genuine_pairs == same.sum() for point in points)
+    assert all(point.impostor_pairs == (~same).sum() for point in points)
+
+
+def test_the_order_of_the_pairs_changes_nothing_and_little_is_scored_exactly(monkeypatch):
+    features, first, second, same = make_pairs(1, 300, 64, "random", 30000)
+    scored = []
+    exact = module.score
+    monkeypatch.setattr(module, "score", lambda left, right: scored.append(len(left)) or exact(left, right))
+    rows = FeatureSet(features, np.zeros(300, dtype=np.int64), "f")
+    expected = figures(pair_points(rows, first, second, same, FARS))
+    assert sum(scored) < 1000
+    order = np.random.default_rng(2).permutation(len(first))
+    assert figures(pair_points(rows, second[order], first[order], same[order], FARS)) == expected
+
+
+def test_screened_scores_are_within_the_error():
+    features, first, second, _ = make_pairs(3, 700, 128, "random", 5000)
+    screened = screened_scores(FeatureSet(features, np.zeros(700, dtype=np.int64), "f"), first, second)
+    assert np.abs(screened - scores_of(features, first, second)).max() <= screening_error(128)
+
+
+def test_both_kinds_of_pairs_are_needed():
+    features, first, second, same = make_pairs(4, 5, 3, "random", 6)
+    rows = FeatureSet(features, np.zeros(5, dtype=np.int64), "f")
+    with pytest.raises(UserError, match="of 6 pairs 6 are genuine"):
+        pair_points(rows, first, second, np.full(6, True), FARS)
+    with pytest.raises(UserError, match="of 6 pairs 0 are genuine"):
+        pair_points(rows, first, second, same & False, FARS)
