@@ -34,7 +34,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 class Theme(NamedTuple):
-    """Colours of a page. ``series`` are told apart by the colour-blind too (after Okabe and Ito)."""
+    """Colours of a page. ``series`` differ in lightness too, and so for the colour-blind."""
 
     background: str
     text: str
@@ -50,7 +50,7 @@ LIGHT = Theme(
     "#d9dde5",
     "#1769aa",
     "#c2452d",
-    ("#0b65ad", "#c4500a", "#00805d", "#a8408c", "#5f5a00", "#4b5563"),
+    ("#1878d8", "#b86a08", "#2f8a74", "#4b1486", "#4a4e00", "#37424d"),
 )
 DARK = Theme(
     "#171a21",
@@ -58,7 +58,7 @@ DARK = Theme(
     "#343a46",
     "#6cb6ff",
     "#ff8e72",
-    ("#62b0f5", "#f79a4b", "#3fcfa4", "#e48cca", "#d6cf4c", "#b6bfcc"),
+    ("#5c98ff", "#d68e38", "#a6f5b8", "#b18fc4", "#ffe65b", "#dde6f2"),
 )
 
 

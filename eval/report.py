@@ -211,9 +211,9 @@ def _breakdowns(folder: Path, evaluation: Evaluation, suffix: str) -> str:
     if not evaluation.breakdowns:
         return ""
     parts = [
-        f'<h2 id="breakdowns{suffix}">Breakdown</h2><p class="soft">Rows that share a value, compared among themselves at '
-        "the thresholds of the whole. Where the achieved FAR is above the one asked for, strangers are taken for each "
-        "other more often.</p>"
+        f'<h2 id="breakdowns{suffix}">Breakdown</h2><p class="soft">Rows that share a value, compared among themselves '
+        "at the thresholds of the whole. Where the achieved FAR is above the one asked for, strangers are taken for "
+        "each other more often.</p>"
     ]
     for number, breakdown in enumerate(evaluation.breakdowns, start=1):
         stem = f"breakdown{suffix}-{number}"

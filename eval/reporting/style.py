@@ -70,8 +70,8 @@ figcaption { font-size: .88rem; margin-top: .3rem; }
   border: 1px solid var(--line); }
 .pair b { font-variant-numeric: tabular-nums; }
 .pair span { display: block; font-size: .8rem; line-height: 1.35; color: var(--soft); }
-.flag { font-style: normal; font-size: .75rem; color: var(--text); border: 1px solid var(--warn); border-radius: .8rem; padding: 0 .5rem;
-  white-space: nowrap; }
+.flag { font-style: normal; font-size: .75rem; color: var(--text); border: 1px solid var(--warn); border-radius: .8rem;
+  padding: 0 .5rem; white-space: nowrap; }
 .key { width: 1.6em; height: .9em; vertical-align: -.08em; margin-right: .45em; }
 summary { cursor: pointer; padding: .4rem 0; } summary h2 { display: inline; font-size: 1.1rem; }
 details.model { border-top: 1px solid var(--line); } details.model > summary { padding: .8rem 0; }
