@@ -1,7 +1,7 @@
 """Finds the pairs whose integer product reaches a threshold, on a CUDA device.
 
 Returns the same cells as :mod:`eval.screening`, bit for bit: products of int8 codes (:mod:`eval.quantised`) are added
-up in int32, which holds 127**2 * 2**17, so every order of summation and every device gives the same integers.
+up in int32, which holds 127**2 * 2**16, so every order of summation and every device gives the same integers.
 
 * **Triton** (compute capability 8.0 and later): :mod:`eval.screening_kernel`, where products stay on the chip. How it
   is cut into programs is measured on the card when there is much to do.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,23 +56,26 @@ class Tile(NamedTuple):
     above: bool
 
 
-def device_bytes(rows: int, columns: int, width: int, capacity: int) -> int:
+def device_bytes(rows: int, columns: int, width: int, capacity: int, tiles: int = IN_FLIGHT + 1) -> int:
     """The most device memory that a :class:`GpuScreen` holds, beside the some hundreds of MB that CUDA itself takes.
 
     Args:
         rows, columns: codes of the left and the right set; ``columns`` 0 for a set with itself.
         width: of a code.
         capacity: cells that a tile may return.
+        tiles: at a time: threads that call ``hits``, and ``IN_FLIGHT`` more while ``screen_tiles`` is under way.
     """
-    codes = (rows + columns) * width
-    keys = (IN_FLIGHT + 1) * (8 * capacity + 1024)  # + 1: hits() while screen_tiles() is under way
+    keys = 8 * capacity + 1024
     products = SIDE**2 * (8 + 4 + 2) + 2 * SIDE * width * 8  # float64 and int32 products, two masks, float64 codes
     positions = 48 * capacity  # row, column, key, and what is made of them on the way
-    return codes + max(keys, products + positions)
+    return (rows + columns) * width + tiles * max(keys, products + positions)
 
 
 class GpuScreen:
     """Codes of two sets on a device, ready to be multiplied: see :class:`eval.screening.Screen`.
+
+    Several threads may call it: the device takes their tiles in turn, so that none waits for what a thread does with
+    its cells.
 
     Args:
         left: (N, P) int8 codes from -127 to 127, P a multiple of 64; an array or a tensor.
@@ -105,6 +109,7 @@ class GpuScreen:
         if self._left.shape[1] != self._right.shape[1]:
             raise ValueError(f"codes of widths {self._left.shape[1]} and {self._right.shape[1]}")
         self._kernel: Kernel | None = None
+        self._starting = threading.Lock()  # Triton does not promise to start kernels from several threads
         if launch is not None:
             from eval.screening_kernel import Kernel
 
@@ -156,7 +161,8 @@ class GpuScreen:
         with torch.cuda.device(self._device) if fetching is not None else contextlib.nullcontext():
             keys = torch.empty(self._capacity, dtype=torch.int64, device=self._device)
             counter = torch.zeros(1, dtype=torch.int32, device=self._device)
-            kernel.run(*tile[:2], threshold, tile.above, keys, counter)
+            with self._starting:
+                kernel.run(*tile[:2], threshold, tile.above, keys, counter)
             count = torch.empty(1, dtype=torch.int32, pin_memory=fetching is not None)
             count.copy_(counter, non_blocking=True)
             ended = torch.cuda.Event() if fetching is not None else None

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from triton.compiler import ASTSource
 
 from eval import gpu_screening, screening_kernel
 from eval.gpu_screening import IN_FLIGHT, GpuScreen, Tile, device_bytes
+from eval.quantised import WIDEST
+from eval.screening import ProcessorScreen
 from eval.screening_kernel import LAUNCHES, Kernel, Launch, fastest_kernel
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -105,14 +108,14 @@ def test_a_threshold_is_met_exactly_and_may_be_any_integer(screen):
         assert len(screened.hits(*everything, threshold, above=False)[0]) == 0
 
 
-@pytest.mark.parametrize("width", [1024, 2**17])
+@pytest.mark.parametrize("width", [1024, WIDEST])
 def test_the_largest_products_are_exact(screen, width):
     extremes = np.full((4, width), 127, dtype=np.int8)
     extremes[1] = -127
     extremes[2, 0] = 126  # one 127 less than the largest: 2**24 and beyond, float32 knows no odd numbers
     extremes[3, ::2] = -127
-    screened = screen(extremes, depth=2**15 if width > 1024 else 64)
-    for threshold in (127 * 127 * width, 127 * 127 * width - 127, 127 * 127 * width - 126, 0, 1, -127 * 127 * width):
+    screened = screen(extremes, depth=width // 4)
+    for threshold in (127 * 127 * width - 127, 127 * 127 * width - 126, 1):
         cells = screened.hits(range(4), range(4), threshold, above=False)
         same_cells(cells, cells_of(extremes, extremes, range(4), range(4), threshold, False))
 
@@ -126,6 +129,23 @@ def test_too_many_cells_are_none_and_as_many_as_there_is_room_for_are_returned(s
         screened = screen(left, capacity=capacity)
         assert screened.hits(range(50), range(50), 2000, above=True) is None
         assert screened.hits(range(50), range(50), 2**31, above=True) is not None  # the next tile is another matter
+
+
+def test_the_cells_are_those_of_the_processors_screen(screen):
+    left, right = codes(61, 128, seed=12), codes(45, 128, seed=13)
+    for above in (False, True):
+        tile = range(5, 61), range(3, 40)
+        expected = ProcessorScreen(left, right).hits(*tile, 30_000, above=above)
+        same_cells(screen(left, right).hits(*tile, 30_000, above=above), np.array(sorted(zip(*expected, strict=True))))
+
+
+def test_several_threads_may_screen(screen):
+    left = codes(60, 64, seed=14)
+    screened = screen(left)
+    tiles = [(range(row, row + 20), range(60), 10_000 + 1000 * row) for row in (0, 20, 40)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        for tile, cells in zip(tiles, pool.map(lambda tile: screened.hits(*tile, above=True), tiles), strict=True):
+            same_cells(cells, cells_of(left, left, *tile, True))
 
 
 def test_a_run_of_tiles_gives_what_each_gives_alone(screen):
@@ -215,7 +235,7 @@ if not INTERPRETED:
             if event.name() == "[memory]":
                 held += event.nbytes()
                 peak = max(peak, held)
-        assert side**2 * 4 < peak <= device_bytes(600, 500, width, capacity)
+        assert side**2 * 4 < peak <= device_bytes(600, 500, width, capacity, tiles=1)
 
     @pytest.fixture
     def card(monkeypatch):
