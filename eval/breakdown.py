@@ -10,8 +10,8 @@ that of the difference between those two parts: of the maximum less the minimum 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,15 @@ class BreakdownTally:
         reached = np.searchsorted(self._thresholds, scores[kept], side="right")
         np.add.at(counts, (values[kept], reached), 1)
         return kept, scores[kept]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What was counted of the genuine pairs, as :class:`eval.sharding.Consumer` has it."""
+        return {"genuine": self._genuine.ravel(), "tally": self._tally.state()}
+
+    def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Become the sum of ``states``."""
+        self._genuine = np.sum([s["genuine"] for s in states], axis=0).reshape(self._genuine.shape)
+        self._tally.merge([s["tally"] for s in states])
 
     def result(self, impostor_pairs: NDArray[np.int64], *, floor: float = -np.inf) -> Breakdown:
         """What was counted.

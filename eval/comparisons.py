@@ -19,6 +19,7 @@ from eval.labels import DISTRACTOR
 from eval.scores import score, screening_error
 
 NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
+BASE_BYTES = 2**29  # kept pairs, what merges them, blocks and the interpreter
 EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it stays in the cache
 
 
@@ -113,6 +114,18 @@ class Comparisons(Protocol):
 
     def everyone(self) -> NDArray[np.int64]:
         """Who is on each row, of both sets."""
+        ...
+
+    def people(self) -> NDArray[np.int64]:
+        """Who is on each row of the (left) feature file, in the file's order."""
+        ...
+
+    def impostor_pairs_within(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """(count,) impostor pairs of rows of one set that both have each of ``values`` (N,), negative for none."""
+        ...
+
+    def memory(self) -> int:
+        """Bytes that comparing takes at most, in each process, whatever the number of pairs."""
         ...
 
     def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
@@ -215,6 +228,19 @@ class PairList:
     def everyone(self) -> NDArray[np.int64]:
         """See :class:`Comparisons`."""
         return self.features.persons
+
+    def people(self) -> NDArray[np.int64]:
+        """See :class:`Comparisons`."""
+        return self.features.people()
+
+    def impostor_pairs_within(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """See :class:`Comparisons`."""
+        left, right = (values[self.features.rows[side[self.genuine_pairs :]]] for side in (self.first, self.second))
+        return np.bincount(left[(left == right) & (left >= 0)], minlength=count)
+
+    def memory(self) -> int:
+        """See :class:`Comparisons`."""
+        return BASE_BYTES + self.features.memory() + 3 * (self.first.nbytes + self.second.nbytes)
 
     def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
         """See :class:`Comparisons`."""

@@ -76,6 +76,19 @@ class FeatureSet:
         units /= self._norms[rows, np.newaxis]
         return units
 
+    def people(self) -> NDArray[np.int64]:
+        """(N,) person by row: :attr:`persons` in the order of the file."""
+        people = np.empty_like(self.persons)
+        people[self.rows] = self.persons
+        return people
+
+    def memory(self) -> int:
+        """Bytes that it takes once codes and rounded rows are made; the features themselves stay on disk."""
+        coded = coded_width(self.width)
+        codes = 0 if coded is None else coded + extra_numbers(coded)
+        rounded = 4 * self.width if 4 * len(self) * self.width <= ROUNDED_BYTES else 0
+        return len(self) * (codes + rounded + 8 * 6)  # norms, labels, persons, rows, groups and one of them sorted
+
     @cached_property
     def rounded(self) -> NDArray[np.float32] | None:
         """Unit rows (N, D) by position in float32, None when they would fill the memory."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from eval.bootstrap import Bootstrap, ImpostorMass
-from eval.comparisons import NO_PAIR, Block, Pairs, ScoredPairs, Tile, exact_scores
+from eval.comparisons import BASE_BYTES, NO_PAIR, Block, Pairs, ScoredPairs, Tile, exact_scores
 from eval.feature_set import FeatureSet
 from eval.pair_counts import pair_counts
 from eval.quantised import coded_width, least_product
@@ -128,6 +128,29 @@ class Grid:
     def everyone(self) -> NDArray[np.int64]:
         """See :class:`eval.comparisons.Comparisons`."""
         return self.left.persons if self.right is self.left else np.append(self.left.persons, self.right.persons)
+
+    def people(self) -> NDArray[np.int64]:
+        """See :class:`eval.comparisons.Comparisons`."""
+        return self.left.people()
+
+    def impostor_pairs_within(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """See :class:`eval.comparisons.Comparisons`."""
+        at_position = values[self.left.rows]
+        found = np.zeros(count, dtype=np.int64)
+        for value in range(count):
+            chosen = at_position == value
+            groups = None if self.left.groups is None else self.left.groups[chosen]
+            persons = self.left.persons[chosen]
+            found[value] = pair_counts(persons, groups=groups, distractor_pairs=self._distractor_pairs).impostor
+        away = self._ignored_pairs()
+        away = away.take(self.left.persons[away.left] != self.left.persons[away.right])
+        left, right = at_position[away.left], at_position[away.right]
+        return found - np.bincount(left[(left == right) & (left >= 0)], minlength=count)
+
+    def memory(self) -> int:
+        """See :class:`eval.comparisons.Comparisons`."""
+        sets = [self.left] if self.right is self.left else [self.left, self.right]
+        return BASE_BYTES + sum(features.memory() for features in sets)
 
     def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
         """See :class:`eval.comparisons.Comparisons`."""

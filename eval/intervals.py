@@ -30,6 +30,7 @@ from eval.operating_points import Interval
 TAIL_SHARE = 0.025  # of the replicates beyond either end of an interval
 CLIPPED_SHARE = 0.02  # of the replicates whose threshold may be unknown: fewer than lie beyond an end
 SAMPLING_ERROR = 0.05  # most by which a sample may misplace a FAR, relative, one standard deviation
+FULL = 2**16  # impostor pairs that are weighed one by one
 FEWEST_PEOPLE = 10  # with fewer, how they vary is not known well enough for an interval
 LEVELS = 4096  # most levels of a tally
 TALLY_CELLS = 2**26  # most counts of a tally, four bytes each
@@ -41,6 +42,9 @@ class ScoredPairs(NamedTuple):
 
     codes: NDArray[np.int64]  # (K, 2) people, as in Bootstrap.codes
     scores: NDArray[np.float64]  # (K,)
+
+
+NO_PAIRS = ScoredPairs(np.empty((0, 2), dtype=np.int64), np.empty(0))
 
 
 def replicate_thresholds(
@@ -55,43 +59,43 @@ def replicate_thresholds(
 ) -> NDArray[np.float64]:
     """The threshold (F, B) of each replicate: the smallest float64 that impostor pairs of weight FAR * total reach.
 
-    Below ``floor`` a sample stands for all pairs: in each replicate it is scaled so that its weight is that of all the
-    pairs below. Time: 4 ms a replicate for a million pairs of tail and sample.
+    The ``FULL`` highest pairs are weighed one by one, of the next as many every second one for two, of the next twice
+    as many every fourth for four, and so on, which misplaces a FAR by less than 1 %. Below ``floor`` a sample stands for
+    all pairs: in each replicate it is scaled so that its weight is that of all the pairs below.
 
     Args:
         bootstrap: the people.
         fars: F.
         totals: (B,) weight of all impostor pairs, of :meth:`eval.bootstrap.ImpostorMass.totals`.
         pairs: how many there are.
-        tail: every impostor pair that scores at least ``floor``; others in it are passed over.
-        floor: minus infinity when the tail has all pairs. The tail should reach well beyond the rank of a FAR: twice as
-            far and some hundred pairs.
+        tail: every impostor pair that scores at least ``floor``; others in it are passed over. It should reach well
+            beyond the rank of a FAR: twice as far and some hundred pairs.
+        floor: minus infinity when the tail has all pairs. Without any tail it does not count.
         sample: drawn evenly from all impostor pairs, for the FARs whose rank lies beyond the tail.
 
     Returns:
         NaN for a replicate without impostor pairs; and for every replicate of a FAR that is less than one pair, or
         whose thresholds lie beyond the tail with no sample large enough to tell them.
     """
-    tail = _highest_first(tail, tail.scores >= floor)
-    below = ScoredPairs(np.empty((0, 2), dtype=np.int64), np.empty(0))
-    if sample is not None:
-        below = _highest_first(sample, sample.scores < floor)
+    tail, drawn = _highest_first(tail), _highest_first(sample or NO_PAIRS)
+    floor = floor if len(tail.scores) else np.inf
+    above, below = _Ranked(bootstrap, tail, tail.scores >= floor), _Ranked(bootstrap, drawn, drawn.scores < floor)
     allowed = np.array([[far.numerator * total // far.denominator for total in totals.tolist()] for far in fars])
     reached = np.empty(allowed.shape)  # the highest score at which the weight is too much
-    cumulated = zip(_cumulated(bootstrap, tail), _cumulated(bootstrap, below), strict=True)
-    for replicate, (of_tail, of_below) in enumerate(cumulated):
+    for replicate, (of_tail, of_below) in enumerate(zip(above.weights(), below.weights(), strict=True)):
         weight = allowed[:, replicate]
-        reached[:, replicate] = _score_at(tail.scores, of_tail, weight)
+        reached[:, replicate] = above.score_at(of_tail, weight)
         more = weight >= of_tail[-1]
         if more.any() and of_below[-1]:
             scale = of_below[-1] / (totals[replicate] - of_tail[-1])
-            weight = np.floor((weight[more] - of_tail[-1]) * scale)
-            reached[more, replicate] = _score_at(below.scores, of_below, weight)
+            reached[more, replicate] = below.score_at(of_below, np.floor((weight[more] - of_tail[-1]) * scale))
     thresholds = np.nextafter(reached, np.inf)
     unknown = np.isneginf(reached) & (totals > 0)
+    if below.pairs or floor == -np.inf:
+        unknown[:] = False  # all pairs may be accepted
     thresholds[unknown] = floor  # the highest that it can be
     for far, row, missing in zip(fars, thresholds, unknown.mean(axis=1), strict=True):
-        if far * pairs < 1 or missing > CLIPPED_SHARE or _misplaced(far, pairs, len(tail.scores), len(below.scores)):
+        if far * pairs < 1 or missing > CLIPPED_SHARE or _misplaced(far, pairs, above.pairs, below.pairs):
             row[:] = np.nan
     thresholds[:, totals == 0] = np.nan
     return thresholds
@@ -105,30 +109,52 @@ def _misplaced(far: Fraction, pairs: int, tail: int, sample: int) -> bool:
     return bool(beyond * (pairs - tail) / sample > (SAMPLING_ERROR * (beyond + tail)) ** 2)
 
 
-def _highest_first(pairs: ScoredPairs, chosen: NDArray[np.bool_]) -> ScoredPairs:
-    places = np.flatnonzero(chosen)
-    places = places[np.argsort(-pairs.scores[places], kind="stable")]
-    return ScoredPairs(pairs.codes[places], pairs.scores[places])
+def _highest_first(pairs: ScoredPairs) -> ScoredPairs:
+    order = np.argsort(-pairs.scores, kind="stable")
+    return ScoredPairs(pairs.codes[order], pairs.scores[order])
 
 
-def _cumulated(bootstrap: Bootstrap, pairs: ScoredPairs) -> Iterator[NDArray[np.int64]]:
-    """For each replicate the weight (1 + K,) of the first 0, 1, 2, ... pairs."""
-    people, places = np.unique(pairs.codes, return_inverse=True)
-    left, right = np.ascontiguousarray(places.reshape(-1, 2).T)
-    sums = np.zeros(len(left) + 1, dtype=np.int64)
-    for block in bootstrap.blocks():
-        for weights in np.ascontiguousarray(bootstrap.weights(people, block).T):
-            np.cumsum(weights[left] * weights[right], dtype=np.int64, out=sums[1:])
-            yield sums
+class _Ranked:
+    """The weights of pairs, highest score first.
+
+    Attributes:
+        pairs: how many there are.
+    """
+
+    def __init__(self, bootstrap: Bootstrap, ordered: ScoredPairs, chosen: NDArray[np.bool_]) -> None:
+        places = np.flatnonzero(chosen)
+        self.pairs = len(places)
+        kept, self._stand_for = _thinned(len(places))
+        self._scores = np.append(ordered.scores[places[kept]], -np.inf)
+        self._bootstrap = bootstrap
+        self._people, inverse = np.unique(ordered.codes[places[kept]], return_inverse=True)
+        self._left, self._right = np.ascontiguousarray(inverse.reshape(-1, 2).T)
+
+    def weights(self) -> Iterator[NDArray[np.int64]]:
+        """For each replicate the weight (1 + K,) of the first 0, 1, 2, ... pairs, valid until the next one's."""
+        sums = np.zeros(len(self._left) + 1, dtype=np.int64)
+        for block in self._bootstrap.blocks():
+            for weights in np.ascontiguousarray(self._bootstrap.weights(self._people, block).T):
+                products = weights[self._left] * weights[self._right]
+                np.cumsum(products * self._stand_for, out=sums[1:])
+                yield sums
+
+    def score_at(self, sums: NDArray[np.int64], weights: NDArray[np.number]) -> NDArray[np.float64]:
+        """The score of the pair with which the weight exceeds each of ``weights``, minus infinity where none does."""
+        return self._scores[np.searchsorted(sums[1:], weights, side="right")]
 
 
-def _score_at(
-    scores: NDArray[np.float64], cumulated: NDArray[np.int64], weights: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The score of the pair with which the weight exceeds each of ``weights``, minus infinity where none does."""
-    places = np.searchsorted(cumulated[1:], weights, side="right")
-    found = places < len(scores)
-    return np.where(found, scores[np.minimum(places, len(scores) - 1)] if len(scores) else -np.inf, -np.inf)
+def _thinned(pairs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places among ``pairs`` in order, and how many each stands for: of each 2, 4, ... the one in the middle."""
+    places, stand_for = [np.arange(min(FULL, pairs))], [np.ones(min(FULL, pairs), dtype=np.int64)]
+    begin, step = FULL, 2
+    while begin < pairs:
+        end = min(2 * begin, pairs)
+        starts = np.arange(begin, end, step)
+        places.append(np.minimum(starts + step // 2, end - 1))
+        stand_for.append(np.minimum(step, end - starts))
+        begin, step = end, 2 * step
+    return np.concatenate(places), np.concatenate(stand_for)
 
 
 class GenuineTally:
@@ -157,6 +183,17 @@ class GenuineTally:
         places = np.searchsorted(self.levels, scores, side="right")
         places += cells * self.counts.shape[1]
         np.add.at(self.counts.reshape(-1), places, np.uint32(1))
+
+    def state(self) -> NDArray[np.int32]:
+        """The counts as one array; its bits are those of unsigned numbers, which are not sent between processes."""
+        return self.counts.ravel().view(np.int32)
+
+    def merge(self, states: Sequence[NDArray[np.int32]]) -> None:
+        """Become the sum of ``states``."""
+        total = np.zeros_like(self.counts)
+        for state in states:
+            total += state.view(np.uint32).reshape(total.shape)
+        self.counts = total
 
     def tars(
         self, bootstrap: Bootstrap, codes: NDArray[np.int64], cells: NDArray[np.int64] | None = None

@@ -18,20 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.bootstrap import REPLICATES, Bootstrap
+from eval.breakdown import BreakdownTally, Side
 from eval.comparisons import Comparisons, Pairs, ScoredPairs
-from eval.evaluation import Evaluation, HardPair, Roc, ScoreHistogram, Suspects
+from eval.evaluation import Breakdown, Evaluation, HardPair, Roc, ScoreHistogram, Suspects
 from eval.impostors import CAPACITY, find_impostors, most_kept
 from eval.intervals import GenuineTally, interval, replicate_thresholds
 from eval.intervals import ScoredPairs as CodedPairs
 from eval.operating_points import (
-    GenuineConsumer,
     Interval,
+    OperatingPoint,
     check_pairs,
     points_from,
     ranks_of,
     sweep_genuine,
     threshold_above,
 )
+from eval.people import Codes
 from eval.selection import Acceptance, Batch, States
 from eval.sharding import Session
 
@@ -59,12 +61,12 @@ class Measured(NamedTuple):
     """An evaluation, and what it takes to compare it with another one of the same rows.
 
     Attributes:
-        tars: (F, B) TAR of each replicate at each FAR, None without a bootstrap.
+        tars: (F, B) TAR of each replicate at each FAR.
         people: who have genuine pairs.
     """
 
     evaluation: Evaluation
-    tars: NDArray[np.float64] | None
+    tars: NDArray[np.float64]
     people: int
 
 
@@ -74,6 +76,7 @@ def measure(
     subject: Subject,
     *,
     session: Session | None = None,
+    columns: Sequence[tuple[str, Codes]] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
     capacity: int = CAPACITY,
@@ -85,6 +88,7 @@ def measure(
         fars: each above 0 and below 1.
         subject: of the tables.
         session: who computes; None: this process, and nothing is kept on disk.
+        columns: attributes of the file rows to break down by; not for probe and gallery.
         replicates: of the bootstrap over people, 0: no intervals.
         seed: of the bootstrap.
         capacity: pairs held at a time; it changes memory and speed, never a count.
@@ -109,18 +113,17 @@ def measure(
     sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
     ladder = _ladder(comparisons, tail, sample)
 
-    thresholds = [threshold_above(ranked.score) for ranked in found.ranks.values()]
-    acceptance = Acceptance(comparisons, [*thresholds, *ladder.threshold.tolist()])
+    thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
+    acceptance = Acceptance(comparisons, [*thresholds.values(), *ladder.threshold.tolist()])
     lowest, histogram = Lowest(comparisons), ScoreCounts()
-    consumers: list[GenuineConsumer] = [acceptance, lowest, histogram]
-    spread = _Spread(comparisons, [*fars, *ladder.far], tail, sample, replicates, seed) if replicates else None
-    if spread:
-        consumers.append(spread)
-    sweep_genuine(comparisons, consumers, session)
+    spread = _Spread(comparisons, [*fars, *ladder.far], tail, sample, replicates, seed)
+    decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
+    parts = [_Part(comparisons, name, codes, decided, spread) for name, codes in columns]
+    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], session)
 
     accepted = acceptance.accepted
-    points = points_from(comparisons, fars, found.ranks, dict(zip(found.ranks, accepted, strict=False)))
-    bands = spread.intervals() if spread else [None] * (len(fars) + len(ladder.far))
+    points = points_from(comparisons, fars, found.ranks, dict(zip(thresholds, accepted, strict=False)))
+    bands = spread.intervals()
     points = [point.with_interval(band) for point, band in zip(points, bands, strict=False)]
     tar = np.array(accepted[len(thresholds) :], dtype=np.int64) / comparisons.genuine_pairs
     evaluation = Evaluation(
@@ -139,8 +142,9 @@ def measure(
         hardest_genuine=lowest.pairs(HARDEST),
         hardest_impostors=_hard_pairs(comparisons, tail, HARDEST),
         suspects=_suspects(comparisons, tail, lowest),
+        breakdowns=[part.result(tail, complete) for part in parts],
     )
-    return Measured(evaluation, spread.tars[: len(fars)] if spread else None, spread.people if spread else 0)
+    return Measured(evaluation, spread.tars[: len(fars)], spread.people)
 
 
 # -- the curve --------------------------------------------------------------------------------------------------------
@@ -311,32 +315,32 @@ class _Spread:
         seed: int,
     ) -> None:
         self._comparisons = comparisons
-        self._bootstrap = Bootstrap(comparisons.everyone(), replicates=replicates, seed=seed)
-        thresholds = replicate_thresholds(
-            self._bootstrap,
-            fars,
-            comparisons.impostor_weights(self._bootstrap),
-            comparisons.impostor_pairs,
-            self._coded(tail),
-            floor=-np.inf
-            if len(tail.scores) == comparisons.impostor_pairs or not len(tail.scores)
-            else float(tail.scores[-1]),
-            sample=self._coded(sample) if len(sample.scores) else None,
-        )
-        self._tally = GenuineTally(thresholds, self._bootstrap.known)
+        self.bootstrap = Bootstrap(comparisons.everyone(), replicates=replicates, seed=seed)
+        complete = len(tail.scores) in (0, comparisons.impostor_pairs)
+        self.thresholds = np.empty((len(fars), 0))
+        if replicates:
+            self.thresholds = replicate_thresholds(
+                self.bootstrap,
+                fars,
+                comparisons.impostor_weights(self.bootstrap),
+                comparisons.impostor_pairs,
+                self._coded(tail),
+                floor=-np.inf if complete else float(tail.scores[-1]),
+                sample=self._coded(sample) if len(sample.scores) else None,
+            )
+        self._tally = GenuineTally(self.thresholds, self.bootstrap.known)
 
     def add(self, batch: Batch) -> None:
         """See some genuine pairs."""
-        self._tally.add(self._bootstrap.codes(self._comparisons.persons(batch.pairs).left), batch.scores)
+        self._tally.add(self.bootstrap.codes(self._comparisons.persons(batch.pairs).left), batch.scores)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """See :class:`eval.sharding.Consumer`."""
-        return {"counts": self._tally.counts.ravel().astype(np.int64)}
+        return {"counts": self._tally.state()}
 
     def merge(self, states: States) -> None:
         """See :class:`eval.sharding.Consumer`."""
-        counts = np.sum([s["counts"] for s in states], axis=0)
-        self._tally.counts = counts.astype(np.uint32).reshape(self._tally.counts.shape)
+        self._tally.merge([s["counts"] for s in states])
 
     @property
     def people(self) -> int:
@@ -346,7 +350,7 @@ class _Spread:
     @property
     def tars(self) -> NDArray[np.float64]:
         """(F, B) TAR of each replicate at each FAR."""
-        return self._tally.tars(self._bootstrap, np.arange(self._bootstrap.known))
+        return self._tally.tars(self.bootstrap, np.arange(self.bootstrap.known))
 
     def intervals(self) -> list[Interval | None]:
         """One a FAR."""
@@ -354,7 +358,39 @@ class _Spread:
 
     def _coded(self, found: ScoredPairs) -> CodedPairs:
         persons = self._comparisons.persons(found.pairs)
-        return CodedPairs(self._bootstrap.codes(np.stack(persons, axis=1)), found.scores)
+        return CodedPairs(self.bootstrap.codes(np.stack(persons, axis=1)), found.scores)
+
+
+class _Part:
+    """One column of attributes: the pairs of which both rows have the same value."""
+
+    def __init__(
+        self, comparisons: Comparisons, name: str, codes: Codes, points: Sequence[OperatingPoint], spread: _Spread
+    ) -> None:
+        self._comparisons = comparisons
+        people = spread.bootstrap.codes(comparisons.people())
+        self._side = Side(people, codes.codes)
+        thresholds = spread.thresholds[: len(points)]
+        self._tally = BreakdownTally(name, codes.values, self._side, points, spread.bootstrap, thresholds)
+
+    def add(self, batch: Batch) -> None:
+        """See some genuine pairs."""
+        self._tally.add_genuine(*self._comparisons.rows(batch.pairs), batch.scores)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`eval.sharding.Consumer`."""
+        return self._tally.state()
+
+    def merge(self, states: States) -> None:
+        """See :class:`eval.sharding.Consumer`."""
+        self._tally.merge(states)
+
+    def result(self, tail: ScoredPairs, complete: bool) -> Breakdown:
+        """What was counted, with the impostors of the tail."""
+        self._tally.add_impostors(*self._comparisons.rows(tail.pairs), tail.scores)
+        lowest = float(tail.scores[-1]) if len(tail.scores) else np.inf
+        counts = self._comparisons.impostor_pairs_within(self._side.values, len(self._tally.values))
+        return self._tally.result(counts, floor=-np.inf if complete else lowest)
 
 
 def _no_pairs() -> Pairs:

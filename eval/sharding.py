@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -31,7 +32,7 @@ from common.files import replacing, sync_folder
 from common.progress import progress
 from eval.comparisons import Tile
 
-State = dict[str, NDArray[Any]]  # one-dimensional arrays of int64 or float64
+State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
 Found = TypeVar("Found")
 
 PATIENCE = timedelta(days=7)  # a process may have much more to do than another; torchrun notices a dead one
@@ -67,7 +68,8 @@ class Session:
 
     Args:
         state_folder: None: nothing is kept.
-        identity: tells the run's input and settings; a run with another one does not go on from its files.
+        identity: gives a text that tells the run's input and settings: a run with another one does not go on from its
+            files. It is asked for once, when something is kept or found.
         resume: go on from what is there; else it is removed.
         save_every: seconds between saves.
         threads: of this process.
@@ -80,7 +82,7 @@ class Session:
         self,
         state_folder: Path | None = None,
         *,
-        identity: str = "",
+        identity: Callable[[], str] = str,
         resume: bool = False,
         save_every: float = 30.0,
         threads: int | None = None,
@@ -91,7 +93,8 @@ class Session:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.threads = threads or max(1, len(os.sched_getaffinity(0)) // local)
         self._folder = state_folder
-        self._identity = identity
+        self._identity_of = identity
+        self._started = time.monotonic()
         self._save_every = save_every
         if state_folder is not None and not resume and self.rank == 0:
             shutil.rmtree(state_folder, ignore_errors=True)
@@ -134,7 +137,8 @@ class Session:
                     self._save(name, generation, own, consumers)
                     saved = time.monotonic()
         self._merge(consumers)
-        if self.rank == 0 and self._folder is not None and len(mine):
+        lasting = time.monotonic() - self._started >= self._save_every  # a short run is sooner repeated than read
+        if self.rank == 0 and self._folder is not None and len(mine) and lasting:
             self._save(name, generation + 1, np.ones_like(done), consumers)
             self._remove_before(name, generation + 1)
 
@@ -142,6 +146,10 @@ class Session:
         """Remove what was kept: the results are written."""
         if self._folder is not None and self.rank == 0:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    @cached_property
+    def _identity(self) -> str:
+        return self._identity_of()
 
     # -- threads ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,222 @@
+"""Which pairs a command line asks for: features, people, groups and lists on disk -> comparisons.
+
+Everything but the features is read once, so that several feature files of the same rows are compared alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.feature_file import read_features
+from eval.comparisons import Comparisons, PairList
+from eval.feature_set import FeatureSet
+from eval.grid import BLOCK_SIZE, Grid
+from eval.labels import PairRows, read_ignored, read_pairs
+from eval.people import Codes, People, people_of_pairs, read_columns, read_people, united
+
+HASHED_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Pairs of the rows of any feature file that fits.
+
+    Attributes:
+        people: who is on each row; with a gallery, on each probe row.
+        gallery: features and people of the gallery, None: the rows are compared with each other.
+        pairs: the list, None: all pairs.
+        ignored: (P, 2) rows of pairs left out.
+        exclude_same: the attribute whose equal values are not compared.
+        distractor_pairs: whether pairs of two distractors count.
+        words: which pairs these are.
+    """
+
+    people: People
+    gallery: tuple[NDArray[np.float32], People, str] | None
+    pairs: PairRows | None
+    ignored: NDArray[np.int64] | None
+    exclude_same: str | None
+    distractor_pairs: bool
+    words: str
+
+    def comparisons(
+        self, path: str, *, block_size: int = BLOCK_SIZE, device: torch.device | None = None
+    ) -> tuple[Comparisons, int, int]:
+        """The pairs of a feature file, the rows (those of the gallery with them) and the width.
+
+        Raises:
+            UserError: the file has another number of rows than there are people.
+        """
+        features = read_features(path)
+        if len(features) != len(self.people.labels):
+            raise UserError(f"{path}: {len(features)} rows, but there are labels for {len(self.people.labels)}")
+        rows = FeatureSet(features, self.people.labels, path, groups=self._groups(self.people))
+        if self.pairs is not None:
+            listed = PairList(
+                rows,
+                *self.pairs,
+                block_size=block_size * 128,
+                distractor_pairs=self.distractor_pairs,
+                ignored=self.ignored,
+            )
+            return listed, len(rows), rows.width
+        gallery = None
+        if self.gallery is not None:
+            others, people, name = self.gallery
+            gallery = FeatureSet(others, people.labels, name, 1, groups=self._groups(people))
+        grid = Grid(
+            rows,
+            gallery,
+            block_size=block_size,
+            distractor_pairs=self.distractor_pairs,
+            ignored=self.ignored,
+            device=device,
+        )
+        return grid, len(rows) + (len(gallery) if gallery is not None else 0), rows.width
+
+    def identity(self, path: str, *settings: object) -> str:
+        """Tells these pairs of these features, scored with these settings, from any others."""
+        digest = hashlib.sha256(repr((self.exclude_same, self.distractor_pairs, settings)).encode())
+        digest.update(_file_sha256(path).encode())
+        arrays = [self.people.labels, self.ignored, *(self.pairs or ()), self._groups(self.people)]
+        if self.gallery is not None:
+            arrays += [self.gallery[1].labels, self._groups(self.gallery[1])]
+            digest.update(_file_sha256(self.gallery[2]).encode())
+        for array in arrays:
+            digest.update(b"|" if array is None else np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def _groups(self, people: People) -> NDArray[np.int64] | None:
+        return None if self.exclude_same is None else people.attributes[self.exclude_same].codes
+
+
+def read_protocol(args: argparse.Namespace) -> Protocol:
+    """The protocol that the flags of :func:`add_protocol_flags` ask for.
+
+    Raises:
+        UserError: a file is missing, malformed or does not fit.
+    """
+    include = args.distractor_pairs == "include"
+    words = "" if include else ", without pairs of two distractors"
+    words += f", rows of one {args.exclude_same} not compared" if args.exclude_same else ""
+    probe = args.probe or args.features
+    rows = len(read_features(probe))
+    wanted = [args.exclude_same] if args.exclude_same else []
+    gallery = None
+    if args.gallery:
+        others = read_features(args.gallery)
+        people, other_people = united(
+            _people(args, args.probe_labels, rows, wanted), _people(args, args.gallery_labels, len(others), wanted)
+        )
+        gallery = (others, other_people, args.gallery)
+        words = f"{rows} probe x {len(others)} gallery rows{words}"
+    ignored = (
+        read_ignored(args.ignore_pairs, rows, None if gallery is None else len(gallery[0]))
+        if args.ignore_pairs
+        else None
+    )
+    words += f", without the {len(ignored)} pairs of {Path(args.ignore_pairs).name}" if ignored is not None else ""
+    pairs = None
+    if args.pairs:
+        pairs = read_pairs(args.pairs, rows)
+        if pairs.same is None and not args.labels:
+            raise UserError(f"{args.pairs}: lines without SAME need --labels")
+        words = f"the pairs of {Path(args.pairs).name}{words}"
+    elif gallery is None:
+        words = f"all pairs{words}"
+    if gallery is None:
+        people = _people(args, args.labels, rows, wanted) if args.labels else _people_of(pairs, rows)
+    return Protocol(people, gallery, pairs, ignored, args.exclude_same, include, words)
+
+
+def read_attributes(args: argparse.Namespace, rows: int, columns: list[str]) -> dict[str, Codes]:
+    """Columns of ``--attributes``, or of the csv that holds the labels."""
+    source = args.attributes or args.labels
+    if not (source and Path(source).suffix.lower() == ".csv"):
+        raise UserError(f"column {columns[0]!r}: no csv with columns is given; name it with --attributes FILE.csv")
+    return read_columns(source, rows, columns)
+
+
+def add_protocol_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which rows and pairs are compared."""
+    add = parser.add_argument
+    add("--features", metavar="FILE", help="feature file whose rows are compared with each other")
+    add(
+        "--labels",
+        metavar="FILE",
+        help="who is on each row: one integer a line, -1 for a distractor; or a csv with --label-column; or a file "
+        "list (or its folder) with --label-folders",
+    )
+    add("--label-column", metavar="NAME", help="the column of the csv of labels that names the people")
+    add(
+        "--label-folders",
+        metavar="DEPTH",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        help="labels are a file list: the folder DEPTH above the last part of a line names the person (1 if not given: "
+        "PERSON/IMAGE or PERSON/VIDEO)",
+    )
+    add("--attributes", metavar="FILE", help="csv with a header and one line a row, if not that of --labels")
+    add("--exclude-same", metavar="COLUMN", help="do not compare rows with the same value in this column of the csv")
+    add("--ignore-pairs", metavar="FILE", help="leave these pairs out: ROW ROW a line, what follows # does not count")
+    add("--pairs", metavar="FILE", help="score these pairs only: ROW ROW [SAME] a line, rows from 0, SAME 0 or 1")
+    add("--probe", metavar="FILE", help="feature file whose rows are compared with those of --gallery")
+    add("--probe-labels", metavar="FILE", help="labels of the probe rows")
+    add("--gallery", metavar="FILE", help="feature file of the gallery")
+    add("--gallery-labels", metavar="FILE", help="labels of the gallery rows")
+    add("--distractor-pairs", choices=["include", "exclude"], default="include", help="count pairs of two distractors")
+
+
+def check_protocol_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with the parser's error where flags do not go together."""
+    cross = {"--probe", "--probe-labels", "--gallery", "--gallery-labels"}
+    given = {flag for flag in cross if getattr(args, flag[2:].replace("-", "_"))}
+    if given and (given != cross or args.features or args.labels or args.pairs or args.attributes):
+        parser.error(
+            f"a cross product takes {', '.join(sorted(cross))}, and no --features --labels --pairs --attributes"
+        )
+    if not given and not (args.features and (args.labels or args.pairs)):
+        parser.error("give --features with --labels or --pairs, or --probe and --gallery with their labels")
+    if args.label_column and args.label_folders:
+        parser.error("give --label-column or --label-folders, not both")
+    if args.label_folders < 0:
+        parser.error("--label-folders takes a depth of at least 1")
+
+
+def _people(args: argparse.Namespace, path: str, rows: int, columns: list[str]) -> People:
+    own = columns if not args.attributes else []
+    if own and not args.label_column:
+        raise UserError(
+            f"column {own[0]!r}: {path} is no csv with --label-column; name a csv with --attributes FILE.csv"
+        )
+    people = read_people(path, rows, column=args.label_column, depth=args.label_folders, attributes=own)
+    if columns and args.attributes:
+        people = People(people.labels, people.names, read_columns(args.attributes, rows, columns))
+    return people
+
+
+def _people_of(pairs: PairRows | None, rows: int) -> People:
+    """Without labels the list itself says who is one person."""
+    assert pairs is not None, "labels or pairs are given"
+    same = np.zeros(len(pairs.first), dtype=bool) if pairs.same is None else pairs.same
+    return People(people_of_pairs(rows, pairs.first[same], pairs.second[same]))
+
+
+@cache
+def _file_sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(HASHED_AT_ONCE):
+            digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""What ``eval/tar_far.py`` does: feature files on disk -> table, JSON and report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from common.embedding import select_device
+from common.errors import UserError
+from common.files import write_json
+from eval.breakdown import chosen_values, parse_columns
+from eval.comparisons import Comparisons
+from eval.evaluation import Difference
+from eval.faces import Faces
+from eval.intervals import differences
+from eval.measure import Measured, Subject, measure
+from eval.operating_points import parse_fars
+from eval.people import Codes
+from eval.protocol import read_attributes, read_protocol
+from eval.results import CAVEAT, as_json, breakdown_table, comparison_json, difference_table, table
+from eval.sharding import Session
+
+KEPT = ".partial"  # beside the JSON: what is done so far
+
+
+def score_files(args: argparse.Namespace) -> None:
+    """Score the feature files of a command line; process 0 prints and writes.
+
+    Raises:
+        UserError: something asked for does not exist or does not fit.
+    """
+    fars = parse_fars(args.far)
+    protocol = read_protocol(args)
+    paths = [args.probe or args.features, *args.compare]
+    names = model_names(paths)
+    rows = len(protocol.people.labels)
+    columns = _columns(args, rows)
+    faces = Faces(args.images, rows) if args.images else None
+    device = _device(args.device)
+    measured = []
+    sessions = []
+    for index, (path, name) in enumerate(zip(paths, names, strict=True)):
+        comparisons, count, width = protocol.comparisons(path, block_size=args.block_size, device=device)
+        session = Session(
+            Path(f"{args.json}{KEPT}") / str(index) if args.json else None,
+            identity=partial(protocol.identity, path, args.far, args.bootstrap, args.seed, args.block_size),
+            resume=args.resume,
+            save_every=args.save_every,
+        )
+        _announce(comparisons, session, device)
+        subject = Subject(name, count, width, protocol.words)
+        measured.append(
+            measure(
+                comparisons,
+                fars,
+                subject,
+                session=session,
+                columns=columns,
+                replicates=args.bootstrap,
+                seed=args.seed,
+            )
+        )
+        sessions.append(session)
+    if sessions[0].rank == 0:
+        _show(args, measured, _differences(measured), faces)
+    for session in sessions:
+        session.finish()
+    if args.json and sessions[0].rank == 0 and (kept := Path(f"{args.json}{KEPT}")).is_dir():
+        kept.rmdir()
+
+
+def model_names(paths: list[str]) -> list[str]:
+    """A short name of each file: its own, with as much of its folders as tells it from the others.
+
+    Raises:
+        UserError: a file is named twice.
+    """
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise UserError("a feature file is to be compared with itself; name each file once")
+    parts = [Path(path).resolve().with_suffix("").parts for path in paths]
+    depth = next(
+        n for n in range(1, 10**6) if len({part[-n:] for part in parts}) == len(parts) or n > max(map(len, parts))
+    )
+    short = ["/".join(part[-depth:]) for part in parts]
+    return short if len(set(short)) == len(short) else paths
+
+
+def _show(args: argparse.Namespace, measured: list[Measured], found: list[Difference], faces: Faces | None) -> None:
+    evaluations = [one.evaluation for one in measured]
+    for evaluation in evaluations:
+        print(f"{evaluation.name}: {table(evaluation)}" if len(evaluations) > 1 else table(evaluation))
+        for breakdown in evaluation.breakdowns:
+            print(breakdown_table(breakdown))
+    if found:
+        print(difference_table(found))
+    print(CAVEAT)
+    if args.json:
+        write_json(args.json, comparison_json(evaluations, found) if found else as_json(evaluations[0]))
+    if args.report:
+        from eval.report import write_report  # draws with Matplotlib, which takes a second to load
+
+        print(f"report: {write_report(args.report, evaluations, found, faces)}")
+
+
+def _differences(measured: list[Measured]) -> list[Difference]:
+    """Each further file against the first."""
+    first, found = measured[0], []
+    for other in measured[1:]:
+        found += differences(
+            (first.evaluation.name, other.evaluation.name),
+            [point.far for point in first.evaluation.points],
+            ([point.tar for point in first.evaluation.points], [point.tar for point in other.evaluation.points]),
+            (first.tars, other.tars),
+            first.people,
+        )
+    return found
+
+
+def _columns(args: argparse.Namespace, rows: int) -> list[tuple[str, Codes]]:
+    """The attributes to break down by."""
+    if not args.by:
+        return []
+    wanted = parse_columns(args.by)
+    found = read_attributes(args, rows, [name for name, _ in wanted])
+    return [(name, chosen_values(found[name], name, width)) for name, width in wanted]
+
+
+def _device(name: str) -> torch.device:
+    """The device of this process: of several on one machine, each takes another card."""
+    device = select_device(name)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return device
+
+
+def _announce(comparisons: Comparisons, session: Session, device: torch.device) -> None:
+    """How much is to be done and what it takes, before it begins."""
+    if session.rank == 0:
+        each = "" if session.world == 1 else f" in each of {session.world} processes"
+        print(
+            f"{comparisons.impostor_pairs} impostor and {comparisons.genuine_pairs} genuine pairs on {device}, "
+            f"{session.threads} threads and at most {comparisons.memory() / 2**20:.0f} MiB{each}",
+            file=sys.stderr,
+        )
