@@ -60,8 +60,8 @@ def replicate_thresholds(
     """The threshold (F, B) of each replicate: the smallest float64 that impostor pairs of weight FAR * total reach.
 
     The ``FULL`` highest pairs are weighed one by one, of the next as many every second one for two, of the next twice
-    as many every fourth for four, and so on, which misplaces a FAR by less than 1 %. Below ``floor`` a sample stands for
-    all pairs: in each replicate it is scaled so that its weight is that of all the pairs below.
+    as many every fourth for four, and so on, which misplaces a FAR by less than 1 %. Below ``floor`` a sample stands
+    for all pairs: in each replicate it is scaled so that its weight is that of all the pairs below.
 
     Args:
         bootstrap: the people.

@@ -187,7 +187,7 @@ def replicates_of(first, second, scores, same, fars, *, replicates=400, seed=0, 
     totals = ImpostorMass(bootstrap, np.repeat(np.arange(len(people)), rows)).totals()
     tail, floor, drawn = impostors, -np.inf, None
     if keep is not None:
-        floor = np.sort(impostors.scores)[-keep]
+        floor = np.sort(impostors.scores)[-keep] if keep else np.inf
         chosen = impostors.scores >= floor
         tail = ScoredPairs(impostors.codes[chosen], impostors.scores[chosen])
     if sample is not None:
@@ -248,6 +248,41 @@ def test_a_sample_stands_for_what_is_below_the_tail():
     few, _ = replicates_of(*pairs, LARGE, keep=20, sample=6000)  # 0.001 is six pairs of the sample
     assert np.isnan(few[3]).all()
     assert not np.isnan(few[0]).any()
+
+
+def test_a_sample_alone_and_a_far_of_all_pairs():
+    pairs = population(np.random.default_rng(3), 60, 4)
+    fars = [Fraction(1, 10), Fraction(1)]
+    whole, tars = replicates_of(*pairs, fars)
+    assert (tars[1] == 1).all()
+    assert (whole[1] < -1).all()
+    thresholds, found = replicates_of(*pairs, fars, keep=0, sample=9000)
+    assert (found[1] == 1).all()
+    exact, sampled = interval(tars[0], 60), interval(found[0], 60)
+    assert sampled == pytest.approx(exact, abs=0.15 * (exact.high - exact.low))
+    assert abs(thresholds[0] - whole[0]).max() < 0.05
+
+
+def test_of_many_pairs_some_stand_for_others(monkeypatch):
+    pairs = population(np.random.default_rng(3), 60, 4)
+    _, exact = replicates_of(*pairs, LARGE)
+    monkeypatch.setattr(intervals, "FULL", 1000)
+    _, near = replicates_of(*pairs, LARGE)
+    np.testing.assert_array_equal(near[2:], exact[2:])
+    assert (near[:2] != exact[:2]).any()
+    for index in range(2):
+        a, b = interval(exact[index], 60), interval(near[index], 60)
+        assert b == pytest.approx(a, abs=0.1 * (a.high - a.low))
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 99, 100, 101, 102, 199, 200, 201, 407, 5000])
+def test_thinned_pairs_stand_for_all(monkeypatch, pairs):
+    monkeypatch.setattr(intervals, "FULL", 100)
+    places, stand_for = intervals._thinned(pairs)
+    assert stand_for.sum() == pairs
+    assert (np.diff(places) > 0).all()
+    ends = np.cumsum(stand_for)
+    assert ((ends - stand_for <= places) & (places < ends)).all()
 
 
 def test_levels_between_which_is_interpolated(monkeypatch):
