@@ -126,7 +126,7 @@ def verify(folder: Path, protocol: str, templates: Templates, fars: list[Fractio
 
 def identify(folder: Path, protocol: str, templates: Templates, fpirs: list[Fraction]) -> list[Gallery]:
     """The 1:N protocol: the two galleries, and both as one."""
-    probe = _people(read_subjects(folder / f"{protocol}_1N_probe_mixed.csv", templates.ids), templates, 0)
+    probe = _people(read_subjects(folder / f"{protocol}_1N_probe_mixed.csv", templates.ids), templates)
     lists = {
         name: read_subjects(folder / f"{protocol}_1N_gallery_{name}.csv", templates.ids) for name in GALLERIES[protocol]
     }
@@ -134,7 +134,7 @@ def identify(folder: Path, protocol: str, templates: Templates, fpirs: list[Frac
     lists["+".join(lists)] = both
     galleries = []
     for name, subjects in lists.items():
-        searches = search(probe, _people(subjects, templates, 1))
+        searches = search(probe, _people(subjects, templates))
         points = search_points(searches, fpirs)
         galleries.append(Gallery(name, len(subjects.templates), len(np.unique(subjects.subjects)), searches, points))
     return galleries
@@ -194,9 +194,9 @@ def _columns(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _people(chosen: Subjects, templates: Templates, side: int) -> Side:
+def _people(chosen: Subjects, templates: Templates) -> Side:
     features: NDArray[np.float32] = templates.features[chosen.templates]
-    return Side(FeatureSet(features, chosen.subjects, "templates", side))
+    return Side(FeatureSet(features, chosen.subjects, "templates"))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
