@@ -3,9 +3,10 @@
     python eval/identification.py --probe p.bin --probe-labels p.txt --gallery g.bin --gallery-labels g.txt
     python eval/identification.py --features features.bin --labels labels.txt --gallery-per-person 1
 
-Labels are one integer a line in the order of the rows; -1 is a person of its own: in the probe somebody who is not in
-the gallery, in the gallery somebody who is not searched for. With ``--features`` the first rows of each person are
-enrolled and all other rows are searched for, those labelled -1 as strangers.
+Labels are one integer a line in the order of the rows, a column of a csv, or the folders of a file list. -1 (in a csv
+also nothing) is a person of its own: in the probe somebody who is not in the gallery, in the gallery somebody who is
+not searched for. With ``--features`` the first rows of each person are enrolled and all other rows are searched for,
+those labelled -1 as strangers.
 
 What is counted, how ties fall and why it is exact: ``eval/open_set.py``. In the JSON, ``cmc`` has an entry ``[rank,
 hits]`` for each rank that occurs: between two of them the curve stays as it is.
@@ -28,9 +29,9 @@ from common.errors import UserError
 from common.feature_file import read_features
 from common.files import write_json
 from eval.feature_set import FeatureSet
-from eval.labels import read_labels
 from eval.open_set import BLOCK_SIZE, Searches, SearchPoint, Side, search, search_points, split_gallery
 from eval.operating_points import parse_fars
+from eval.people import People, read_people, united
 
 
 class Identification(NamedTuple):
@@ -115,25 +116,46 @@ def table(found: Identification) -> str:
 
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
     if args.features:
-        return split_gallery(_features(args.features, args.labels, 0), args.gallery_per_person)
-    probe = _features(args.probe, args.probe_labels, 0)
-    return Side(probe), Side(_features(args.gallery, args.gallery_labels, 1))
+        features = read_features(args.features)
+        people = _people(args, args.labels, len(features))
+        return split_gallery(FeatureSet(features, people.labels, args.features), args.gallery_per_person)
+    probe, gallery = read_features(args.probe), read_features(args.gallery)
+    people, enrolled = united(
+        _people(args, args.probe_labels, len(probe)), _people(args, args.gallery_labels, len(gallery))
+    )
+    return (
+        Side(FeatureSet(probe, people.labels, args.probe, 0)),
+        Side(FeatureSet(gallery, enrolled.labels, args.gallery, 1)),
+    )
 
 
-def _features(path: str, labels: str, side: int) -> FeatureSet:
-    features = read_features(path)
-    return FeatureSet(features, read_labels(labels, len(features)), path, side)
+def _people(args: argparse.Namespace, path: str, rows: int) -> People:
+    return read_people(path, rows, column=args.label_column, depth=args.label_folders)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Open-set 1:N identification.", formatter_class=HelpFormatter)
     add = parser.add_argument
     add("--probe", metavar="FILE", help="feature file whose rows are searched for")
-    add("--probe-labels", metavar="FILE", help="one integer a line in the order of the rows; -1: not in the gallery")
+    add(
+        "--probe-labels",
+        metavar="FILE",
+        help="who is on each row: one integer a line, or as --label-column and --label-folders say; -1: not in the gallery",
+    )
     add("--gallery", metavar="FILE", help="feature file of the enrolled people")
-    add("--gallery-labels", metavar="FILE", help="labels of the gallery rows; -1: nobody who is searched for")
+    add("--gallery-labels", metavar="FILE", help="the same for the gallery; -1: nobody who is searched for")
     add("--features", metavar="FILE", help="in place of these: one feature file, cut into gallery and probe")
-    add("--labels", metavar="FILE", help="labels of its rows")
+    add("--labels", metavar="FILE", help="who is on each of its rows")
+    add("--label-column", metavar="NAME", help="labels are csv files: the column that names the people")
+    add(
+        "--label-folders",
+        metavar="DEPTH",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        help="labels are file lists: the folder DEPTH above the last part of a line names the person (1 if not given)",
+    )
     add("--gallery-per-person", type=int, metavar="N", default=1, help="rows of each person that are enrolled")
     add("--rank", default="1,5,10", help="ranks to print, comma-separated")
     add("--fpir", default="0.1,0.01,0.001", help="false positive identification rates, above 0 and below 1")
@@ -145,6 +167,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     given = [name for name in four if getattr(args, name)]
     if bool(args.features) != bool(args.labels) or len(given) not in (0, 4) or bool(args.features) == bool(given):
         parser.error("give --probe and --gallery with their labels, or --features with --labels")
+    if args.label_folders < 0 or (args.label_column and args.label_folders):
+        parser.error("give --label-column, or --label-folders with a depth of at least 1, not both")
     for name in ("gallery_per_person", "tpir_rank", "block_size"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")

@@ -106,6 +106,25 @@ def test_block_size_changes_nothing_and_the_rank_limit_does(files):
     assert first["true_positives"] < last["true_positives"]
 
 
+def test_people_from_csv_columns_and_from_folders(files):
+    folder, _, labels, gallery = files
+    run(*four(folder), "--json", folder / "numbers.json")
+    for name, part in (("gallery", gallery), ("probe", ~gallery)):
+        people = ["" if label < 0 else f"person {label}" for label in labels[part]]
+        (folder / f"{name}.csv").write_text("image,who\n" + "".join(f"x.jpg,{person}\n" for person in people))
+    csv = [str(part).replace(".txt", ".csv") for part in four(folder)]
+    run(*csv, "--label-column", "who", "--json", folder / "csv.json")
+    assert (folder / "csv.json").read_bytes() == (folder / "numbers.json").read_bytes()
+    known = labels >= 0
+    write_features(folder / "known.bin", files[1][known])
+    (folder / "known.txt").write_text("".join(f"{label}\n" for label in labels[known]))
+    (folder / "filelist.txt").write_text("".join(f"p{label}/{row}.jpg\n" for row, label in enumerate(labels[known])))
+    one = ["--features", folder / "known.bin", "--labels"]
+    run(*one, folder / "known.txt", "--json", folder / "known.json")
+    run(*one, folder / "filelist.txt", "--label-folders", "--json", folder / "folders.json")
+    assert (folder / "folders.json").read_bytes() == (folder / "known.json").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -131,6 +150,7 @@ def test_errors_name_the_place(files, monkeypatch, flags, message):
         (["--features", "f"], "or --features with --labels"),
         (["--features", "f", "--labels", "l", "--probe", "p"], "give --probe and --gallery"),
         (["--features", "f", "--labels", "l", "--gallery-per-person", "0"], "--gallery-per-person must be at least 1"),
+        (["--features", "f", "--labels", "l", "--label-folders", "--label-column", "c"], "at least 1, not both"),
         (["--features", "f", "--labels", "l", "--tpir-rank", "0"], "--tpir-rank must be at least 1"),
         (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
     ],
