@@ -76,6 +76,10 @@ class FeatureSet:
         units /= self._norms[rows, np.newaxis]
         return units
 
+    def float32_units(self, positions: slice) -> NDArray[np.float32]:
+        """Unit rows (n, D) at ``positions``, rounded to float32."""
+        return self.units(positions).astype(np.float32) if self.rounded is None else self.rounded[positions]
+
     def people(self) -> NDArray[np.int64]:
         """(N,) person by row: :attr:`persons` in the order of the file."""
         people = np.empty_like(self.persons)

@@ -222,11 +222,11 @@ class Grid:
             first_end = min(first + tall, tile.first_end)
             columns = self._band(first, first_end) if genuine else tile
             start = max(columns.second, first + 1) if tile.above else columns.second
-            units = self.left.units(slice(first, first_end)).astype(np.float32)
+            units = self.left.float32_units(slice(first, first_end))
             for second in range(start, columns.second_end, wide):
                 second_end = min(second + wide, columns.second_end)
                 rows = min(first_end, second_end - 1) if tile.above else first_end  # below: on or under the diagonal
-                others = self.right.units(slice(second, second_end)).astype(np.float32)
+                others = self.right.float32_units(slice(second, second_end))
                 values = space[: (rows - first) * len(others)].reshape(rows - first, len(others))
                 np.matmul(units[: rows - first], others.T, out=values)
                 self._mark(values, first, second, tile.above, genuine)

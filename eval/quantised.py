@@ -45,8 +45,7 @@ CODE_LIMIT = 127
 EXTRA_BASE = 64  # the smallest extra number; the largest is CODE_LIMIT
 NARROWEST, WIDEST = 64, 2**16  # 127**2 * (2**16 + 2**11) is an int32
 ROWS_AT_ONCE = 512  # a chunk stays in the cache
-
-_SIGN_SEED = 20191027
+SIGN_SEED = 20191027  # of the rotation: the same for every set, as probe and gallery are multiplied
 
 
 def coded_width(width: int) -> int | None:
@@ -70,7 +69,7 @@ def encode(units: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.flo
     if coded is None:
         raise ValueError(f"width {width} is too large for int8 codes")
     extra = extra_numbers(coded)
-    signs = np.random.default_rng(_SIGN_SEED).choice(np.array([-1, 1], dtype=np.float32), size=(width, 1))
+    signs = np.random.default_rng(SIGN_SEED).choice(np.array([-1, 1], dtype=np.float32), size=(width, 1))
     codes, errors = np.empty((rows, coded + extra), dtype=np.int8), np.empty(rows)
     stages = coded.bit_length() - 1
     for start in range(0, rows, ROWS_AT_ONCE):

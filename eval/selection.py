@@ -155,19 +155,16 @@ class RankSearch:
         step = max(1, CELLS_AT_ONCE // block.values.shape[1])
         for start in range(0, len(block.values), step):
             values = block.values[start : start + step]
-            reached = values >= self._from
-            cells = np.flatnonzero(reached)
-            found = values.ravel()[cells]
-            inside = found <= self._to
-            self._sure += len(found) - int(np.count_nonzero(inside))
-            if not inside.any():
+            self._sure += int(np.count_nonzero(values > self._to))
+            cells = np.flatnonzero((values >= self._from) & (values <= self._to))
+            if not len(cells):
                 continue
-            self._counts += np.bincount(self._bin_of(found[inside]), minlength=SUB_BINS)
-            self._inside += int(np.count_nonzero(inside))
+            self._counts += np.bincount(self._bin_of(values.ravel()[cells]), minlength=SUB_BINS)
+            self._inside += len(cells)
             if self._inside > self.capacity:
                 self._kept = None
             elif self._kept is not None:
-                self._kept.append(block.pairs(cells[inside] + start * values.shape[1]))
+                self._kept.append(block.pairs(cells + start * values.shape[1]))
 
     def finish(self) -> bool:
         """End a pass; true when the score is known."""

@@ -15,6 +15,8 @@ import os
 import re
 import shutil
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
@@ -35,6 +37,7 @@ from eval.comparisons import Tile
 State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
 Found = TypeVar("Found")
 
+REMEDY = "start without --resume"
 PATIENCE = timedelta(days=7)  # a process may have much more to do than another; torchrun notices a dead one
 
 
@@ -244,20 +247,19 @@ class Session:
         done = np.zeros(count, dtype=bool)
         states: list[list[State]] = [[] for _ in consumers]
         for path in paths:
-            remedy = "start without --resume"
             try:
                 with np.load(path, allow_pickle=False) as file:
                     arrays = dict(file)
-                identity, part = str(arrays["identity"]), arrays["done"].astype(bool)
-                for index, consumer in enumerate(consumers):
-                    states[index].append(
-                        {key: arrays[f"{index}.{key}"].astype(array.dtype) for key, array in consumer.state().items()}
-                    )
-            except (OSError, ValueError, KeyError, EOFError) as error:
-                raise UserError(f"{path}: is damaged ({error}): {remedy}") from None
-            if identity != self._identity or part.shape != done.shape:
-                raise UserError(f"{path}: was kept for other features, labels or settings: {remedy}")
-            done |= part
+                other = str(arrays["identity"]) != self._identity or arrays["done"].shape != done.shape
+                if not other:
+                    done |= arrays["done"].astype(bool)
+                    for index, (consumer, parts) in enumerate(zip(consumers, states, strict=True)):
+                        own = consumer.state().items()
+                        parts.append({key: arrays[f"{index}.{key}"].astype(array.dtype) for key, array in own})
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise UserError(f"{path}: is damaged ({error}): {REMEDY}") from None
+            if other:
+                raise UserError(f"{path}: was kept for other features, labels or settings: {REMEDY}")
         return done, states
 
     def _save(self, name: str, generation: int, done: NDArray[np.bool_], consumers: Sequence[Consumer]) -> None:

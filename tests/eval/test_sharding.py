@@ -1,0 +1,205 @@
+"""Work shared out and kept: the same sums from any number of processes, after a kill, with another number of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eval.tar_far as script
+from common.errors import UserError
+from eval.comparisons import Tile
+from eval.sharding import Session
+from tests.scoring_oracle import make_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+TILES = [Tile(at, at + 1 + at % 3, 0, 5) for at in range(20)]
+
+
+class Sum:
+    """Adds up numbers and remembers them."""
+
+    def __init__(self):
+        self.seen = np.empty(0, dtype=np.int64)
+
+    def state(self):
+        return {"seen": self.seen, "total": np.array([self.seen.sum()])}
+
+    def merge(self, states):
+        assert all(state["seen"].sum() == state["total"][0] for state in states)
+        self.seen = np.concatenate([state["seen"] for state in states])
+
+    def take(self, found):
+        self.seen = np.append(self.seen, found)
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL: nothing is written after it."""
+
+
+def sweep(folder, *, stop_after=None, identity="a", resume=True, name="sums", threads=2):
+    consumer, visited = Sum(), []
+
+    def take(found):
+        if stop_after is not None and len(visited) == stop_after:
+            raise Killed
+        visited.append(found)
+        consumer.take(found)
+
+    session = Session(folder, identity=lambda: identity, resume=resume, save_every=0, threads=threads)
+    session.sweep(name, TILES, lambda tile: tile.first, take, [consumer], label="test")
+    return sorted(consumer.seen.tolist()), visited
+
+
+def test_every_tile_is_seen_once(tmp_path):
+    assert sweep(None)[0] == list(range(20))
+    assert sweep(tmp_path / "state", threads=1)[0] == list(range(20))
+
+
+def test_a_killed_sweep_goes_on_from_its_files(tmp_path):
+    left = 20
+    for stop_after in (7, 0, 5, 1, 6):
+        with pytest.raises(Killed):
+            sweep(tmp_path, stop_after=stop_after)
+        left -= stop_after
+        assert len(list(tmp_path.glob("sums.*.0.npz"))) == 1  # older generations are gone
+    seen, visited = sweep(tmp_path)
+    assert seen == list(range(20))
+    assert len(visited) == left == 1
+    assert sweep(tmp_path) == (list(range(20)), [])  # finished: read, not repeated
+
+
+def test_files_of_several_processes_are_merged_once(tmp_path):
+    with pytest.raises(Killed):
+        sweep(tmp_path, stop_after=6)
+    with np.load(tmp_path / "sums.1.0.npz") as file:
+        mine = dict(file)
+    other = np.flatnonzero(~mine["done"])[:4]
+    done = np.zeros_like(mine["done"])
+    done[other] = True
+    np.savez(
+        tmp_path / "sums.1.1.npz",
+        identity=mine["identity"],
+        done=done,
+        **{"0.seen": other, "0.total": np.array([other.sum()])},
+    )
+    (tmp_path / "sums.0.0.npz").write_bytes(b"of an older generation, not removed in time")
+    seen, visited = sweep(tmp_path)
+    assert seen == list(range(20))
+    assert len(visited) == 10
+    assert not (tmp_path / "sums.0.0.npz").exists()
+
+
+def test_without_resume_nothing_is_taken_over(tmp_path):
+    with pytest.raises(Killed):
+        sweep(tmp_path, stop_after=7)
+    assert len(sweep(tmp_path, resume=False)[1]) == 20
+
+
+def test_files_of_another_run_and_damaged_files_are_refused(tmp_path):
+    with pytest.raises(Killed):
+        sweep(tmp_path, stop_after=7)
+    with pytest.raises(
+        UserError, match=r"sums\.1\.0\.npz: was kept for other features, labels or settings: start without"
+    ):
+        sweep(tmp_path, identity="b")
+    (path,) = tmp_path.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(UserError, match=r"npz: is damaged .*: start without --resume"):
+        sweep(tmp_path)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Features with ties, and the command that scores them in blocks so small that there are many."""
+    features, labels = make_rows(3, 420, 16, "tied")
+    header = np.array([*features.shape, 64, 5], dtype="<i4")
+    (tmp_path / "f.bin").write_bytes(header.tobytes() + features.tobytes())
+    (tmp_path / "l.txt").write_text("\n".join(map(str, labels)))
+    flags = [
+        "--features",
+        "f.bin",
+        "--labels",
+        "l.txt",
+        "--far",
+        "0.3,1e-2,1e-4",
+        "--bootstrap",
+        "40",
+        "--block-size",
+        "4",
+    ]
+    alone = subprocess.run(
+        [sys.executable, script.__file__, *flags, "--json", "alone.json"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert alone.returncode == 0, alone.stderr
+    return tmp_path, flags, (tmp_path / "alone.json").read_bytes()
+
+
+def launched(folder, processes, flags):
+    """Run the command in several processes, as torchrun does."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, *flags], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_two_and_four_processes_give_the_same_file_also_after_a_kill(scored):
+    folder, flags, alone = scored
+    # The second process kills itself in the middle of the first sweep; the rest die with it.
+    (folder / "dies.py").write_text(
+        textwrap.dedent(f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        import eval.sharding, eval.tar_far
+        save, saved = eval.sharding.Session._save, []
+        def dying(self, *arguments):
+            save(self, *arguments)
+            saved.append(arguments)
+            if self.rank == 1 and len(saved) == 9:
+                os.kill(os.getpid(), signal.SIGKILL)
+        eval.sharding.Session._save = dying
+        eval.tar_far.main(sys.argv[1:])
+        """)
+    )
+    flags = [*flags, "--json", "found.json", "--save-every", "0"]
+    killed = launched(folder, 2, ["dies.py", *flags])
+    assert killed.returncode != 0
+    assert not (folder / "found.json").exists()
+    assert list((folder / "found.json.partial" / "0").glob("impostors-0.*.1.npz"))
+    done = launched(folder, 4, [script.__file__, *flags, "--resume"])
+    assert done.returncode == 0, done.stderr
+    assert (folder / "found.json").read_bytes() == alone
+    assert not (folder / "found.json.partial").exists()
+    assert done.stdout.count("not an official result") == 1  # one process prints
+    fresh = launched(folder, 2, [script.__file__, *flags])
+    assert fresh.returncode == 0, fresh.stderr
+    assert (folder / "found.json").read_bytes() == alone
+
+
+def test_another_far_does_not_go_on_from_what_was_kept(scored):
+    folder, flags, _ = scored
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os, eval.sharding, eval.tar_far\n"
+        "save = eval.sharding.Session._save\n"
+        "def dying(self, *a):\n    save(self, *a); os.kill(os.getpid(), 9)\n"
+        "eval.sharding.Session._save = dying\n"
+        "eval.tar_far.main(sys.argv[1:])"
+    )
+    flags = [*flags, "--json", "found.json", "--save-every", "0"]
+    killed = subprocess.run([sys.executable, "-c", code, *flags], cwd=folder, env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    other = [sys.executable, script.__file__, *flags, "--far", "0.2", "--resume"]
+    refused = subprocess.run(other, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "was kept for other features, labels or settings" in refused.stderr.splitlines()[-1]
+    assert json.loads((folder / "alone.json").read_text())["rows"] == 420
