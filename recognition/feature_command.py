@@ -128,6 +128,7 @@ def _add_aggregation(parser: argparse.ArgumentParser) -> None:
     add("--quality-model", metavar="FILE", help="for quality: the head that recognition/train_quality.py wrote")
     add(
         "--cluster-threshold",
+        metavar="COSINE",
         type=float,
         help=f"for cluster: the cosine from which two frames show one person (default: {CLUSTER_THRESHOLD})",
     )
