@@ -245,6 +245,9 @@ def test_a_sample_stands_for_what_is_below_the_tail():
         exact, sampled = interval(tars[index], 60), interval(found[index], 60)
         assert sampled.low == pytest.approx(exact.low, abs=0.1 * (exact.high - exact.low))
         assert sampled.high == pytest.approx(exact.high, abs=0.1 * (exact.high - exact.low))
+    deep, _ = replicates_of(*pairs, [Fraction(1, 2)], keep=9000, sample=9000)  # 2/3 of the pairs are below the tail
+    whole, _ = replicates_of(*pairs, [Fraction(1, 2)])
+    assert np.mean(deep - whole) == pytest.approx(0, abs=0.01)
     few, _ = replicates_of(*pairs, LARGE, keep=20, sample=6000)  # 0.001 is six pairs of the sample
     assert np.isnan(few[3]).all()
     assert not np.isnan(few[0]).any()
@@ -300,6 +303,7 @@ def test_parts_of_the_genuine_pairs_add_up_and_their_order_does_not_matter():
     thresholds = np.array([[0.1, 0.4], [0.2, np.nan]])
     generator = np.random.default_rng(4)
     cells, scores = generator.integers(0, 5, 300), generator.random(300)
+    scores[:3] = [0.1, 0.2, 0.4]  # a score that equals the threshold reaches it
     whole, parts = GenuineTally(thresholds, 5), [GenuineTally(thresholds, 5) for _ in range(2)]
     whole.add(cells[::-1], scores[::-1])
     parts[0].add(cells[:70], scores[:70])

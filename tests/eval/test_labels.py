@@ -32,7 +32,7 @@ def plainly(text, rows):
 
 LINES = st.lists(
     st.sampled_from(
-        ["0 1", "3,2", "7 11", " 1\t0 ", "2 0\r", "9 1 1", "+1 2", "1_0 3", "01 0", "4 4", "1 12", "", "x"]
+        ["0 1", "3,2", "7 11", " 1\t0 ", "2 0\r", "9 1 1", "3 1 2", "+1 2", "1_0 3", "01 0", "4 4", "1 12", "", "x"]
     ),
     max_size=12,
 )
@@ -68,6 +68,14 @@ def test_a_long_list_is_read_all_at_once(tmp_path, monkeypatch):
     (tmp_path / "p").write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n\r\n")
     pairs = read_pairs(tmp_path / "p", 2 * 10**6)
     assert np.stack(pairs[:2], axis=1).tolist() == rows.tolist()
+
+
+def test_a_carriage_return_alone_ends_a_line(tmp_path):
+    (tmp_path / "p").write_bytes(b"0 1\r2 3\n")
+    assert read_pairs(tmp_path / "p", 5).second.tolist() == [1, 3]
+    (tmp_path / "p").write_bytes(b"0\r1\n")
+    with pytest.raises(UserError, match="p, line 1: '0' is not a pair"):
+        read_pairs(tmp_path / "p", 5)
 
 
 def test_a_number_beyond_int64_is_no_row(tmp_path):
