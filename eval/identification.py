@@ -140,7 +140,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--probe-labels",
         metavar="FILE",
-        help="who is on each row: one integer a line, or as --label-column and --label-folders say; -1: not in the gallery",
+        help="who is on each row, one integer a line unless a flag below says otherwise; -1: a stranger",
     )
     add("--gallery", metavar="FILE", help="feature file of the enrolled people")
     add("--gallery-labels", metavar="FILE", help="the same for the gallery; -1: nobody who is searched for")
