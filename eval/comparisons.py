@@ -105,7 +105,7 @@ class Comparisons(Protocol):
         ...
 
     def rows(self, pairs: Pairs) -> Pairs:
-        """``pairs`` as row numbers of the feature files."""
+        """``pairs`` as row numbers of the feature files; of one file, the lower one first."""
         ...
 
     def persons(self, pairs: Pairs) -> Pairs:
@@ -218,7 +218,8 @@ class PairList:
     def rows(self, pairs: Pairs) -> Pairs:
         """See :class:`Comparisons`."""
         left, right = self._positions(pairs)
-        return Pairs(self.features.rows[left], self.features.rows[right])
+        left, right = self.features.rows[left], self.features.rows[right]
+        return Pairs(np.minimum(left, right), np.maximum(left, right))
 
     def persons(self, pairs: Pairs) -> Pairs:
         """See :class:`Comparisons`."""

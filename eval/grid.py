@@ -119,7 +119,10 @@ class Grid:
 
     def rows(self, pairs: Pairs) -> Pairs:
         """See :class:`eval.comparisons.Comparisons`."""
-        return Pairs(self.left.rows[pairs.left], self.right.rows[pairs.right])
+        left, right = self.left.rows[pairs.left], self.right.rows[pairs.right]
+        return (
+            Pairs(np.minimum(left, right), np.maximum(left, right)) if self.right is self.left else Pairs(left, right)
+        )
 
     def persons(self, pairs: Pairs) -> Pairs:
         """See :class:`eval.comparisons.Comparisons`."""

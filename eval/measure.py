@@ -260,7 +260,7 @@ class Lowest:
     def _keep(self, rows: Sequence[Pairs], scores: Sequence[NDArray[np.float64]]) -> None:
         joined = Pairs(*(np.concatenate(side) for side in zip(*rows, strict=True)))
         values = np.concatenate(scores)
-        order = np.lexsort((np.maximum(*joined), np.minimum(*joined), values))[:LISTED]
+        order = np.lexsort((joined.right, joined.left, values))[:LISTED]
         self._rows, self._scores = joined.take(order), values[order]
 
 

@@ -16,6 +16,7 @@ from common.errors import UserError
 from eval.feature_set import FeatureSet
 from eval.grid import Grid
 from eval.operating_points import operating_points, parse_fars
+from tests.scoring_oracle import oracle, scores_of
 
 
 def make_rows():
@@ -62,7 +63,7 @@ def test_the_command_prints_a_table_and_writes_json(files, capsys):
     first, second = np.triu_indices(60, 1)
     same = (labels[first] == labels[second]) & (labels[first] >= 0)
     point, _ = operating_points(Grid(FeatureSet(features, labels, "f"), None), parse_fars("1e-2,1e-9"))
-    assert list(found) == ["rows", "dim", "genuine_pairs", "impostor_pairs", "results"]
+    assert list(found) == ["rows", "dim", "genuine_pairs", "impostor_pairs", "protocol", "results", "roc"]
     assert (found["rows"], found["dim"]) == (60, 16)
     assert (found["genuine_pairs"], found["impostor_pairs"]) == (same.sum(), (~same).sum())
     assert found["results"][0] == {
@@ -71,9 +72,12 @@ def test_the_command_prints_a_table_and_writes_json(files, capsys):
         "false_accepts": point.false_accepts,
         "true_accepts": point.true_accepts,
         "tar": point.true_accepts / same.sum(),
+        "tar_interval": found["results"][0]["tar_interval"],
         "achieved_far": point.false_accepts / (~same).sum(),
         "resolvable": True,
     }
+    low, high = found["results"][0]["tar_interval"]
+    assert low < point.true_accepts / same.sum() < high
     unresolved = found["results"][1]
     assert unresolved["resolvable"] is False
     assert {unresolved[key] for key in ("threshold", "tar", "false_accepts", "true_accepts", "achieved_far")} == {None}
@@ -97,10 +101,13 @@ def test_every_pair_in_a_list_equals_all_pairs(files):
     (folder / "two").write_text("".join(f"{a} {b}\n" for a, b in pairs))
     (folder / "three").write_text("".join(f"{b},{a},{int(labels[a] == labels[b] >= 0)}\n" for a, b in reversed(pairs)))
     features, people = ["--features", folder / "features.bin"], ["--labels", folder / "labels.txt"]
-    run(*features, *people, "--json", folder / "all")
-    run(*features, *people, "--pairs", folder / "two", "--json", folder / "a")
-    run(*features, "--pairs", folder / "three", "--json", folder / "b")
-    assert (folder / "all").read_bytes() == (folder / "a").read_bytes() == (folder / "b").read_bytes()
+    scores = ["--bootstrap", "0", "--json", folder / "o"]
+    found = []
+    for flags in (people, [*people, "--pairs", folder / "two"], ["--pairs", folder / "three"]):
+        run(*features, *flags, *scores)
+        found.append(json.loads((folder / "o").read_text()))
+        del found[-1]["protocol"]
+    assert found[0] == found[1] == found[2]
 
 
 def test_probe_and_gallery_from_files(files, capsys):
@@ -153,6 +160,99 @@ def test_excluding_pairs_of_distractors_takes_out_exactly_those(files):
     assert counts["include"]["genuine_pairs"] == counts["exclude"]["genuine_pairs"]
 
 
+@pytest.fixture
+def table(files):
+    """The same people as columns of a csv and as folders, with cameras and ages."""
+    folder, features, labels = files
+    generator = np.random.default_rng(11)
+    cameras, ages = generator.choice(["a", "b", ""], 60), generator.integers(15, 45, 60)
+    names = ["" if label < 0 else f"person {label}" for label in labels]
+    lines = [f'"{name}",{camera},{age}' for name, camera, age in zip(names, cameras, ages, strict=True)]
+    (folder / "t.csv").write_text("name,camera,age\n" + "\n".join(lines) + "\n")
+    people = [f"lonely {row}" if label < 0 else f"p{label}" for row, label in enumerate(labels)]
+    (folder / "filelist.txt").write_text("".join(f"{person}/{row}.jpg\n" for row, person in enumerate(people)))
+    return folder, features, labels, cameras, ages
+
+
+def results(folder, *flags):
+    run("--features", folder / "features.bin", "--far", "0.2,1e-2", "--json", folder / "o", *flags)
+    return json.loads((folder / "o").read_text())
+
+
+def test_people_from_a_csv_and_from_folders(table):
+    folder = table[0]
+    plain = ["--bootstrap", "0"]  # whom the bootstrap draws depends on the people's numbers
+    expected = results(folder, *plain, "--labels", folder / "labels.txt")
+    assert results(folder, *plain, "--labels", folder / "t.csv", "--label-column", "name") == expected
+    by_folder = results(folder, "--labels", folder, "--label-folders")  # a lonely person is as good as a distractor
+    assert [p["threshold"] for p in by_folder["results"]] == [p["threshold"] for p in expected["results"]]
+    assert by_folder["genuine_pairs"] == expected["genuine_pairs"]
+
+
+def test_rows_of_one_camera_are_not_compared_and_pairs_are_left_out(table):
+    folder, features, labels, cameras, _ = table
+    first, second = np.triu_indices(60, 1)
+    same = (labels[first] == labels[second]) & (labels[first] >= 0)
+    taken = {(0, 1), (2, 9), (5, 30)}
+    (folder / "ignored").write_text("1 0  # impostor 0.93\n# a comment\n2 9\n5,30\n")
+    keep = (cameras[first] != cameras[second]) | (cameras[first] == "")
+    keep &= np.array([pair not in taken for pair in zip(first.tolist(), second.tolist(), strict=True)])
+    plain = ["--bootstrap", "0", "--exclude-same", "camera"]
+    csv = [*plain, "--labels", folder / "t.csv", "--label-column", "name"]
+    found = results(folder, *csv, "--ignore-pairs", folder / "ignored")
+    assert found["genuine_pairs"] == (keep & same).sum()
+    assert found["impostor_pairs"] == (keep & ~same).sum()
+    expected = oracle(scores_of(features, features)[first, second][keep], same[keep], parse_fars("0.2,1e-2"))
+    assert [(p["threshold"], p["false_accepts"], p["true_accepts"]) for p in found["results"]] == expected
+    assert "rows of one camera not compared" in found["protocol"]
+    other = [*plain, "--labels", folder / "labels.txt", "--attributes", folder / "t.csv"]
+    assert results(folder, *other, "--ignore-pairs", folder / "ignored")["results"] == found["results"]
+
+
+def test_a_breakdown_counts_the_pairs_of_each_value(table, capsys):
+    folder, features, labels, cameras, ages = table
+    (folder / "ignored").write_text("2 9\n5 30\n")
+    csv = ["--labels", folder / "t.csv", "--label-column", "name", "--ignore-pairs", folder / "ignored"]
+    found = results(folder, *csv, "--by", "camera,age:10")
+    first, second = np.triu_indices(60, 1)
+    keep = np.array([pair not in {(2, 9), (5, 30)} for pair in zip(first.tolist(), second.tolist(), strict=True)])
+    first, second = first[keep], second[keep]
+    same = (labels[first] == labels[second]) & (labels[first] >= 0)
+    scores = scores_of(features, features)[first, second]
+    for number, values in enumerate(
+        (cameras, np.array([f"{a // 10 * 10} to below {a // 10 * 10 + 10}" for a in ages]))
+    ):
+        groups = found["breakdowns"][number]["groups"]
+        assert [group["value"] for group in groups] == sorted(set(values) - {""})
+        for group in groups:
+            inside = (values[first] == group["value"]) & (values[second] == group["value"])
+            assert group["genuine_pairs"] == (inside & same).sum()
+            assert group["impostor_pairs"] == (inside & ~same).sum()
+            for point, whole in zip(group["results"], found["results"], strict=True):
+                accepted = inside & (scores >= whole["threshold"])
+                assert point["tar"] == (accepted & same).sum() / (inside & same).sum()
+                assert point["achieved_far"] == (accepted & ~same).sum() / (inside & ~same).sum()
+    assert "camera" in capsys.readouterr().out
+
+
+def test_several_files_are_compared_with_the_first(files, capsys):
+    folder, features, _ = files
+    noise = np.random.default_rng(12).normal(size=features.shape)
+    write_features(folder / "worse.bin", (features + 2 * noise).astype(np.float32))
+    write_features(folder / "same.bin", 2 * features)
+    flags = ["--labels", folder / "labels.txt", "--report", folder / "report"]
+    found = results(folder, *flags, "--compare", folder / "worse.bin", folder / "same.bin")
+    assert list(found["models"]) == ["features", "worse", "same"]
+    assert found["models"]["features"]["results"] == found["results"]
+    worse, same = found["differences"][0], found["differences"][2]
+    assert worse["difference"] == found["models"]["worse"]["results"][0]["tar"] - found["results"][0]["tar"] < 0
+    assert worse["interval"][1] < 0
+    assert worse["better"] == "features"
+    assert (same["difference"], same["interval"], same["better"]) == (0, [0, 0], None)
+    assert "not shown" in capsys.readouterr().out
+    assert (folder / "report" / "report.html").exists()
+
+
 def broken(rows):
     def change(folder, features):
         write_features(folder / "features.bin", rows(features))
@@ -177,6 +277,13 @@ def with_value(row, value):
 
 
 ERRORS = [
+    (text("t.csv", "name\n" + "x\n" * 60), ["--labels", "t.csv"], "which column of the csv names the people"),
+    (text("t.csv", "name\nx\n"), ["--labels", "t.csv", "--label-column", "nam"], "unknown column 'nam'.*'name'"),
+    (None, ["--exclude-same", "camera"], "column 'camera': .*--attributes FILE.csv"),
+    (None, ["--by", "camera"], "column 'camera': .*--attributes FILE.csv"),
+    (text("i", "0 60\n"), ["--ignore-pairs", "i"], "i, line 1: row 60 does not exist"),
+    (None, ["--compare", "features.bin"], "compared with itself"),
+    (broken(lambda rows: rows[:9]), ["--compare", "features.bin"], "labels.txt: 60 labels for 9 feature rows"),
     (text("labels.txt", "1\n2\n"), [], r"labels.txt: 2 labels for 60 feature rows"),
     (text("labels.txt", "1\n2.5\n"), [], r"labels.txt, line 2: '2.5' is not a label"),
     (text("labels.txt", "1\n\n2"), [], r"labels.txt, line 2: '' is not a label"),
@@ -257,6 +364,9 @@ def test_probe_and_gallery_of_different_width(files):
         (["--probe", "p"], "a cross product takes --gallery, --gallery-labels, --probe, --probe-labels"),
         (["--features", "f", "--labels", "l", "--images", "i"], "give --report too"),
         (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
+        (["--features", "f", "--labels", "l", "--resume"], "--resume needs --json FILE"),
+        (["--features", "f", "--labels", "l", "--bootstrap", "-1"], "--bootstrap must be at least 0"),
+        (["--features", "f", "--labels", "l", "--label-column", "n", "--label-folders"], "not both"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, message, capsys):
