@@ -8,7 +8,7 @@ person is in the gallery is *mated*; all others, distractors among them, are *no
 * **FPIR** at a threshold: the share of non-mated probes whose best gallery score is at least the threshold, so that the
   search would name somebody. **TPIR**: the share of mated probes whose mate's score is at least the threshold and whose
   rank is within the limit (1 unless another is asked for). (NIST, "Face Recognition Vendor Test, Part 2:
-  Identification", NISTIR 8271, section 3; TPIR is 1 - FNIR.)
+  Identification", NISTIR 8271; TPIR is 1 - FNIR.)
 * The **threshold** of an FPIR is the smallest float64 that keeps to it, by the rule that ``eval/operating_points.py``
   has for a FAR: the float64 next above the (k+1)-th largest best score, k = floor(FPIR * non-mated probes). Of
   non-mated probes that tie there all are refused. An FPIR of less than one probe is not resolvable.

@@ -6,7 +6,7 @@ norm, and multiplied by the detector's score of the face. Everything is float64;
 float32, as features are stored.
 
 Source: Whitelam et al., "IARPA Janus Benchmark-B Face Dataset", 2017, for templates; Cao et al., "VGGFace2", 2018,
-section 5, for media; and the scripts by which the field's numbers are made.
+for media; and the scripts by which the field's numbers are made.
 """
 
 from __future__ import annotations
