@@ -8,7 +8,7 @@ The people come from one of three sources:
 * the file list that the features were made from, whose folders are the people: ``person/image.jpg`` or
   ``person/video``. The person is the name of the folder ``depth`` levels above the last part of the path (1: the folder
   that holds the image, or the video's folder; 2: the one above, as in ``person/video/frame.jpg``). Folders of the same
-  name are one person, wherever they lie.
+  name are one person, wherever they lie. It has one attribute, ``folder``: all of the path but its last part.
 
 Blanks around a name or value do not count. Names become integers in the order in which they first occur.
 """
@@ -30,6 +30,7 @@ from common.file_list import LIST_NAME
 from eval.labels import DISTRACTOR, PathLike, read_labels
 
 NO_VALUE = -1  # the code of an empty field
+FOLDER = "folder"  # the attribute of a file list
 
 
 class Codes(NamedTuple):
@@ -65,17 +66,14 @@ def read_people(
         rows: rows of the feature file.
         column: the column of the csv that names the people.
         depth: of the folder in the file list that names the people; 0: the file is no file list.
-        attributes: columns of the csv to read besides.
+        attributes: columns of the csv to read besides, or ``folder`` of a file list.
 
     Raises:
         UserError: the file does not fit the features, a line is malformed, or there is no such column; names file and
             line.
     """
     if depth:
-        known: dict[str, int] = {}
-        labels = np.array([known.setdefault(name, len(known)) for name in _folders(path, depth)], dtype=np.int64)
-        _check_rows(path, len(labels), rows)
-        return People(labels, list(known))
+        return _from_file_list(path, rows, depth, attributes)
     if column is None:
         if Path(path).suffix.lower() == ".csv":
             header = next(_csv_lines(path), (0, []))[1]
@@ -165,8 +163,23 @@ def _band(value: str, width: float, name: str) -> int:
         raise UserError(f"column {name!r}: {value!r} is not a number, so it lies in no band of {width:g}") from None
 
 
-def _folders(path: PathLike, depth: int) -> Iterator[str]:
-    """The name of the folder ``depth`` above each line of a file list."""
+def _from_file_list(path: PathLike, rows: int, depth: int, attributes: Sequence[str]) -> People:
+    if wrong := [name for name in attributes if name != FOLDER]:
+        raise UserError(f"{path}: {unknown_name('column', wrong[0], [FOLDER])} (it is a file list)")
+    names: dict[str, int] = {}
+    folders: dict[str, int] = {}
+    labels, of_folder = [], []
+    for parts in _paths(path, depth):
+        labels.append(names.setdefault(parts[-1 - depth], len(names)))
+        if attributes:
+            of_folder.append(folders.setdefault("/".join(parts[:-1]), len(folders)))
+    _check_rows(path, len(labels), rows)
+    codes = Codes(np.array(of_folder, dtype=np.int64), list(folders))
+    return People(np.array(labels, dtype=np.int64), list(names), {FOLDER: codes} if attributes else {})
+
+
+def _paths(path: PathLike, depth: int) -> Iterator[list[str]]:
+    """The parts of each line of a file list, which has a folder ``depth`` above the last."""
     if os.path.isdir(path):
         path = Path(path) / LIST_NAME
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:  # a file name is bytes
@@ -178,7 +191,7 @@ def _folders(path: PathLike, depth: int) -> Iterator[str]:
                 raise UserError(
                     f"{path}, line {number}: {line.strip()!r} has no folder {depth} above it to name a person"
                 )
-            yield parts[-1 - depth]
+            yield parts
 
 
 def _csv_lines(path: PathLike) -> Iterator[tuple[int, list[str]]]:

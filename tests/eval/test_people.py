@@ -75,6 +75,14 @@ def test_folders_of_a_file_list(tmp_path, depth, lines, expected):
         assert [people.names[label] for label in people.labels] == expected
 
 
+def test_the_folder_of_a_file_list_is_an_attribute(tmp_path):
+    (tmp_path / "filelist.txt").write_text("ann/v/1.jpg\nann/w/1.jpg\nbo/v/1.jpg\nann/v/2.jpg\n")
+    people = read_people(tmp_path, 4, depth=2, attributes=["folder"])
+    assert people.labels.tolist() == [0, 0, 1, 0]
+    assert people.attributes["folder"].codes.tolist() == [0, 1, 2, 0]
+    assert people.attributes["folder"].values == ["ann/v", "ann/w", "bo/v"]
+
+
 def test_folder_names_are_bytes(tmp_path):
     (tmp_path / "filelist.txt").write_bytes(b"\xff/1.jpg\n\xfe/2.jpg\n\xff/3.jpg\n")
     assert read_people(tmp_path, 3, depth=1).labels.tolist() == [0, 1, 0]
@@ -150,6 +158,7 @@ def test_bands_of_numbers(tmp_path):
         ("p/1.jpg\n2.jpg\n", {"depth": 1}, "f.csv, line 2: '2.jpg' has no folder"),
         ("p/1.jpg\n../2.jpg\n", {"depth": 1}, "f.csv, line 2: '../2.jpg' has no folder"),
         ("p/1.jpg\n", {"depth": 1}, "f.csv: 1 lines for 2 feature rows"),
+        ("p/1.jpg\n", {"depth": 1, "attributes": ["camera"]}, "f.csv: unknown column 'camera': choose from folder"),
     ],
 )
 def test_errors_name_the_place(tmp_path, content, keys, message):
