@@ -255,7 +255,7 @@ def _picture(folder: Path, stem: str, figure: Figure, alternative: str, caption:
     dark, light = (embed(data, "svg+xml") for data in (dark_svg(vector), vector))
     width, height = (round(96 * side) for side in figure.get_size_inches())
     return (
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}"><img src="{light}" '
+        f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}"><img src="{light}" '
         f'alt="{escape(alternative)}" width="{width}" height="{height}"></picture>'
         f"<figcaption>{caption}</figcaption></figure>"
     )

@@ -55,7 +55,7 @@ PUBLISHED = (
 HEADLINE = ("TAR", "threshold", "achieved FAR", "false accepts", "true accepts")
 HEADLINE_CLASSES = ("", "main")
 DEPLOY = ("FAR", "cosine, at least", "squared L2 distance, at most", "FRR", "impostors accepted")
-DIFFERENCES = ("compared", "difference of TAR", "which is better")
+DIFFERENCES = ("compared", "TAR difference", "better")
 
 
 def model_name(evaluation: Evaluation, index: int) -> str:
@@ -163,7 +163,7 @@ def thresholds_section(evaluation: Evaluation, suffix: str) -> str:
     return (
         f'<h2 id="thresholds{suffix}">Thresholds to deploy</h2><p class="soft">Accept a pair whose cosine is at least, '
         "or whose squared L2 distance of normalised features (2 − 2 cosine) is at most, the number given. Expect these "
-        "rates from people and cameras like those of this set, and others from others.</p>"
+        "rates with people and cameras like those of this set; elsewhere, measure again.</p>"
         + table(f"deploy{suffix}", "Thresholds to deploy", DEPLOY, rows)
     )
 

@@ -56,7 +56,7 @@ tfoot th, tfoot td { border-top: 2px solid var(--line); border-bottom: 0; }
   padding: .2rem 1.1rem .6rem; margin: 1.8rem 0; }
 .apart h2 { margin-top: .8rem; font-size: 1.05rem; } .apart th:first-child { background: var(--box); }
 .apart table { font-size: .92rem; } .apart th, .apart td { padding-top: .2rem; padding-bottom: .2rem; }
-.apart th:first-child { white-space: normal; font-weight: 400; min-width: 9rem; }
+.apart th:first-child { white-space: normal; font-weight: 400; width: 100%; min-width: 9rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.5rem; }
 figure { margin: 0; max-width: 34rem; } figure img { display: block; width: 100%; height: auto; }
 figcaption { font-size: .88rem; margin-top: .3rem; }
@@ -83,12 +83,13 @@ footer { margin-top: 3rem; }
   th, td { padding-left: .5rem; padding-right: .5rem; }
   tbody th bdi, td.text bdi { display: inline-block; vertical-align: top; width: max-content; max-width: 7.5rem;
     white-space: normal; overflow-wrap: anywhere; }
-  #difference-table bdi { max-width: 5.5rem; }
+  #difference-table bdi { max-width: 4.6rem; }
   [id^=deploy] thead th { white-space: normal; }
   .digits { font-size: .8rem; }
   .pairs { grid-template-columns: 1fr 1fr; }
 }
 @media print {
+  :root { color-scheme: light; }
   body { max-width: none; padding: 0; } nav { display: none; }
   .scroll { overflow: visible; } figure, .pair, tr { break-inside: avoid; }
 }
@@ -120,8 +121,7 @@ def style_sheet() -> str:
     dark = {**_DARK, **{f"series{index}": colour for index, colour in enumerate(DARK.series)}}
     return (
         f":root {{ color-scheme: light dark; {_variables(light)} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(dark)} }} }}\n"
-        f"@media print {{ :root {{ color-scheme: light; {_variables(light)} }} }}{_SHEET}"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {_variables(dark)} }} }}{_SHEET}"
     )
 
 
