@@ -9,7 +9,8 @@ followed by that of its mirror image, and the two are added. Pooling: ``eval/tem
 **1:1.** TAR at each FAR over the pairs of ``P_template_pair_label.txt``, exactly as ``eval/tar_far.py`` defines it. The
 field's scripts take the point of the ROC curve whose FAR is nearest to the one asked for, also if it is higher; here it
 never is, so that a TAR can be lower than theirs. On IJB-C at FAR 1e-6 at most 15 of the 15 638 932 impostors are
-accepted here, and 16 there.
+accepted here, and 16 there. Intervals are those of ``eval/intervals.py``; genuine pairs tell which templates show one
+person.
 
 **1:N.** Every template of ``P_1N_probe_mixed.csv`` is searched in each of the two galleries, which share nobody: who is
 in the one is a stranger to the other. The mean line has the ranks of the probes of both (each is mated in one) and the
@@ -36,11 +37,13 @@ from common.commands import HelpFormatter, run_command
 from common.errors import UserError
 from common.feature_file import NORM_TOLERANCE, read_features
 from common.files import write_json
+from eval.bootstrap import REPLICATES
 from eval.feature_set import FeatureSet
 from eval.ijb_meta import GALLERIES, Subjects, read_faces, read_subjects, read_template_pairs
 from eval.open_set import Searches, SearchPoint, Side, search, search_points
 from eval.operating_points import OperatingPoint, parse_fars
-from eval.pair_points import pair_points
+from eval.pair_points import ListedPairs
+from eval.people import people_of_pairs
 from eval.templates import Templates, pool
 
 RANKS = (1, 5, 10)
@@ -102,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.use_norm_score and abs(templates.mean_norm - 1) < NORM_TOLERANCE:
         print("the features have unit norm: their norms weigh nothing")
     if args.task in ("both", "1:1"):
-        points = verify(folder, args.protocol, templates, fars)
+        points = verify(folder, args.protocol, templates, fars, replicates=args.bootstrap, seed=args.seed)
         print(verification_table(points))
         found["verification"] = {
             "genuine_pairs": points[0].genuine_pairs,
@@ -117,11 +120,19 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.json, found)
 
 
-def verify(folder: Path, protocol: str, templates: Templates, fars: list[Fraction]) -> list[OperatingPoint]:
-    """The 1:1 protocol."""
-    pairs = read_template_pairs(folder, protocol, templates.ids)
+def verify(
+    folder: Path, protocol: str, templates: Templates, fars: list[Fraction], *, replicates: int, seed: int
+) -> list[OperatingPoint]:
+    """The 1:1 protocol, with intervals from so many replicates of a bootstrap over people, if any."""
+    first, second, same = read_template_pairs(folder, protocol, templates.ids)
     nobody = np.zeros(len(templates.ids), dtype=np.int64)  # the list says which pairs are of one person
-    return pair_points(FeatureSet(templates.features, nobody, "templates"), *pairs, fars)
+    pairs = ListedPairs(FeatureSet(templates.features, nobody, "templates"), first, second, same)
+    points = pairs.points(fars)
+    if not replicates:
+        return points
+    people = people_of_pairs(len(templates.ids), first[same].astype(np.int64), second[same].astype(np.int64))
+    bands = pairs.intervals(fars, people, replicates=replicates, seed=seed)
+    return [point.with_interval(band) for point, band in zip(points, bands, strict=True)]
 
 
 def identify(folder: Path, protocol: str, templates: Templates, fpirs: list[Fraction]) -> list[Gallery]:
@@ -143,14 +154,15 @@ def identify(folder: Path, protocol: str, templates: Templates, fpirs: list[Frac
 def verification_table(points: list[OperatingPoint]) -> str:
     """TAR in percent under each FAR, with threshold and counts."""
     lines = [f"1:1, {points[0].genuine_pairs} genuine and {points[0].impostor_pairs} impostor pairs"]
-    rows = [("FAR", "TAR %", "threshold", "true accepts", "false accepts")]
+    rows = [("FAR", "TAR %", "95 % interval", "threshold", "true accepts", "false accepts")]
     for point in points:
         if point.threshold is None or point.tar is None:
-            rows.append((f"{float(point.far):g}", "-", "-", "-", "-"))
+            rows.append((f"{float(point.far):g}", *"-----"))
             continue
         percent = f"{100 * point.tar:.2f}"
+        band = "-" if point.interval is None else "{:.2f}-{:.2f}".format(*(100 * end for end in point.interval))
         counts = (str(point.true_accepts), str(point.false_accepts))
-        rows.append((f"{float(point.far):g}", percent, f"{point.threshold:.6f}", *counts))
+        rows.append((f"{float(point.far):g}", percent, band, f"{point.threshold:.6f}", *counts))
     lines += _columns(list(zip(*rows, strict=True)))
     lines += [f"FAR {float(point.far):g} is not resolvable: {point.reason}" for point in points if point.reason]
     return "\n".join(lines)
@@ -213,8 +225,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--flip", action="store_true", help="a row is the feature of a face, then that of its mirror image; add them")
     add("--far", default="1e-6,1e-5,1e-4,1e-3,1e-2,1e-1", help="false accept rates of 1:1, comma-separated")
     add("--fpir", default="0.01,0.1", help="false positive identification rates of 1:N, comma-separated")
+    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the TARs' intervals; 0: none")
+    add("--seed", type=int, default=0, help="of the bootstrap")
     add("--json", metavar="FILE", help="write the figures here, with all digits")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.bootstrap < 0:
+        parser.error("--bootstrap must be at least 0")
+    return args
 
 
 if __name__ == "__main__":

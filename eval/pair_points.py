@@ -16,65 +16,145 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.progress import progress
+from eval.bootstrap import Bootstrap
 from eval.feature_set import FeatureSet
-from eval.operating_points import OperatingPoint
+from eval.intervals import GenuineTally, ScoredPairs, interval, replicate_thresholds
+from eval.operating_points import Interval, OperatingPoint
 from eval.scores import float32_above, float32_below, score, screening_error
 
 BLOCK_ROWS = 256  # rows on the left that are multiplied at once with the rows on the right that they are paired with
 EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it stays in the cache
+TAIL = 2**18  # impostor pairs with the highest scores that intervals look at,
+SAMPLE = 2**17  # and how many drawn from all stand for the others
+SAMPLE_SEED = 3
 
 
-class _Near(NamedTuple):
-    above: int
-    scores: NDArray[np.float64]  # ascending
-
-
-def pair_points(
-    features: FeatureSet,
-    first: NDArray[np.int32],
-    second: NDArray[np.int32],
-    same: NDArray[np.bool_],
-    fars: Sequence[Fraction],
-) -> list[OperatingPoint]:
-    """The operating point of each FAR, in the order given.
+class ListedPairs:
+    """A list of pairs of rows, with the screened score of each.
 
     Args:
         features: the rows that are paired, N of them.
         first, second: (P,) positions in it.
         same: (P,) whether a pair is genuine.
-        fars: each above 0 and below 1.
 
     Raises:
         UserError: there are no genuine or no impostor pairs.
     """
-    impostors, genuine = np.flatnonzero(~same), np.flatnonzero(same)
-    if not len(genuine) or not len(impostors):
-        raise UserError(f"of {len(same)} pairs {len(genuine)} are genuine: there must be some of both kinds")
-    screened = screened_scores(features, first, second)
-    wrong, right = screened[impostors], screened[genuine]
-    error = screening_error(features.width)
-    ascending = np.sort(wrong)
 
-    def exact_near(pairs: NDArray[np.int64], values: NDArray[np.float32], middle: float, margin: float) -> _Near:
-        """``pairs`` with screened ``values``: how many are above ``middle`` by more than ``margin``, and the others."""
+    def __init__(
+        self,
+        features: FeatureSet,
+        first: NDArray[np.int32],
+        second: NDArray[np.int32],
+        same: NDArray[np.bool_],
+    ) -> None:
+        self.features, self.first, self.second = features, first, second
+        self.genuine, self.impostors = np.flatnonzero(same), np.flatnonzero(~same)
+        if not len(self.genuine) or not len(self.impostors):
+            raise UserError(f"of {len(same)} pairs {len(self.genuine)} are genuine: there must be some of both kinds")
+        self.error = screening_error(features.width)
+        screened = screened_scores(features, first, second)
+        self._right, self._wrong = screened[self.genuine], screened[self.impostors]
+        self._ascending = np.sort(self._wrong)
+
+    def points(self, fars: Sequence[Fraction]) -> list[OperatingPoint]:
+        """The operating point of each FAR, in the order given; each above 0 and below 1."""
+        points = []
+        for far in fars:
+            rank = far.numerator * len(self.impostors) // far.denominator + 1
+            if rank == 1:
+                points.append(OperatingPoint(far, len(self.impostors), len(self.genuine)))
+                continue
+            threshold, false_accepts = self._threshold(rank)
+            near = self._near(self.genuine, self._right, threshold, self.error)
+            true_accepts = near.above + int(np.count_nonzero(near.scores >= threshold))
+            points.append(
+                OperatingPoint(far, len(self.impostors), len(self.genuine), threshold, false_accepts, true_accepts)
+            )
+        return points
+
+    def intervals(
+        self, fars: Sequence[Fraction], people: NDArray[np.int64], *, replicates: int, seed: int
+    ) -> list[Interval | None]:
+        """Where the TAR at each FAR lies with 95 % confidence, as :mod:`eval.intervals` has it.
+
+        Args:
+            fars: each above 0 and below 1.
+            people: (N,) number of the person on each row.
+            replicates, seed: of the bootstrap.
+        """
+        bootstrap = Bootstrap(people, replicates=replicates, seed=seed)
+        codes = bootstrap.codes(people)  # (N,)
+        floor, tail = -np.inf, self.impostors
+        if len(tail) > TAIL:
+            floor, _ = self._threshold(TAIL + 1)
+            tail = self.impostors[self._wrong >= float32_below(floor - self.error)]
+        drawn = np.random.default_rng(SAMPLE_SEED).choice(self.impostors, SAMPLE) if floor > -np.inf else None
+        thresholds = replicate_thresholds(
+            bootstrap,
+            fars,
+            self._impostor_weights(bootstrap, codes),
+            len(self.impostors),
+            self._scored(tail, codes),
+            floor=floor,
+            sample=None if drawn is None else self._scored(drawn, codes),
+        )
+        tally = GenuineTally(thresholds, len(bootstrap))
+        people = codes[self.first[self.genuine]]
+        tally.add(people, self.exact(self.genuine))
+        tars = tally.tars(bootstrap, np.arange(len(bootstrap)))
+        return [interval(row, len(np.unique(people))) for row in tars]
+
+    def exact(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Exact scores of the pairs with these numbers."""
+        scores = np.empty(len(pairs))
+        step = max(1, EXACT_BYTES // (8 * self.features.width))
+        for start in range(0, len(pairs), step):
+            part = pairs[start : start + step]
+            left, right = self.first[part].astype(np.int64), self.second[part].astype(np.int64)
+            scores[start : start + step] = score(self.features.units(left), self.features.units(right))
+        return scores
+
+    def _threshold(self, rank: int) -> tuple[float, int]:
+        """The float64 next above the ``rank``-th largest impostor score, and how many impostors reach it.
+
+        That score is within the error of the ``rank``-th largest screened score: sorting moves no further.
+        """
+        near = self._near(self.impostors, self._wrong, float(self._ascending[-rank]), 2 * self.error)
+        threshold = float(np.nextafter(near.scores[near.above - rank], np.inf))
+        return threshold, near.above + int(np.count_nonzero(near.scores >= threshold))
+
+    def _near(self, pairs: NDArray[np.int64], values: NDArray[np.float32], middle: float, margin: float) -> _Near:
+        """How many ``pairs`` have screened ``values`` above ``middle`` by more than ``margin``, and those near it."""
         low, high = float32_below(middle - margin), float32_above(middle + margin)
         near = pairs[(values >= low) & (values <= high)]
-        return _Near(int(np.count_nonzero(values > high)), np.sort(_exact(features, first[near], second[near])))
+        return _Near(int(np.count_nonzero(values > high)), np.sort(self.exact(near)))
 
-    points = []
-    for far in fars:
-        rank = far.numerator * len(wrong) // far.denominator + 1
-        if rank == 1:
-            points.append(OperatingPoint(far, len(wrong), len(right)))
-            continue
-        # The rank-th largest score is within the error of the rank-th largest screened score: sorting moves no further.
-        above, scores = exact_near(impostors, wrong, float(ascending[-rank]), 2 * error)
-        threshold = float(np.nextafter(scores[above - rank], np.inf))
-        false_accepts = above + int(np.count_nonzero(scores >= threshold))
-        above, scores = exact_near(genuine, right, threshold, error)
-        true_accepts = above + int(np.count_nonzero(scores >= threshold))
-        points.append(OperatingPoint(far, len(wrong), len(right), threshold, false_accepts, true_accepts))
-    return points
+    def _scored(self, pairs: NDArray[np.int64], codes: NDArray[np.int64]) -> ScoredPairs:
+        people = np.stack([codes[self.first[pairs]], codes[self.second[pairs]]], axis=1)
+        return ScoredPairs(people, self.exact(pairs))
+
+    def _impostor_weights(self, bootstrap: Bootstrap, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Weight (B,) of all impostor pairs in each replicate."""
+        left, right = codes[self.first[self.impostors]], codes[self.second[self.impostors]]
+        order = np.argsort(left, kind="stable")
+        left, right = left[order], right[order]
+        totals = np.zeros(bootstrap.replicates, dtype=np.int64)
+        for start in range(0, len(bootstrap), BLOCK_ROWS):
+            rows = np.arange(start, min(start + BLOCK_ROWS, len(bootstrap)))
+            part = slice(*np.searchsorted(left, [start, start + BLOCK_ROWS]))
+            columns, places = _numbered(right[part], len(bootstrap))
+            cells = np.bincount((left[part] - start) * len(columns) + places, minlength=len(rows) * len(columns))
+            counts = cells.reshape(len(rows), -1).astype(np.float64)  # for BLAS; all are integers below 2**53
+            for block in bootstrap.blocks():
+                weights = counts @ bootstrap.weights(columns, block).astype(np.float64)
+                totals[block] += (weights * bootstrap.weights(rows, block)).sum(axis=0).astype(np.int64)
+        return totals
+
+
+class _Near(NamedTuple):
+    above: int
+    scores: NDArray[np.float64]  # ascending
 
 
 def screened_scores(features: FeatureSet, first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -96,20 +176,9 @@ def screened_scores(features: FeatureSet, first: NDArray[np.int32], second: NDAr
     return values
 
 
-def _numbered(positions: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _numbered(positions: NDArray[np.signedinteger], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The different ``positions`` below ``count``, ascending, and for each position its number among them."""
     used = np.zeros(count, dtype=bool)
     used[positions] = True
     numbers = np.cumsum(used, dtype=np.int32) - np.int32(1)
     return np.flatnonzero(used), numbers[positions]
-
-
-def _exact(features: FeatureSet, first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.float64]:
-    scores = np.empty(len(first))
-    step = max(1, EXACT_BYTES // (8 * features.width))
-    for start in range(0, len(first), step):
-        part = slice(start, start + step)
-        scores[part] = score(
-            features.units(first[part].astype(np.int64)), features.units(second[part].astype(np.int64))
-        )
-    return scores

@@ -170,6 +170,24 @@ def run(folder, *arguments):
     script.main([str(argument) for argument in (*fixed, *arguments)])
 
 
+def test_intervals_hold_the_tars_and_can_be_left_out(tmp_path, capsys):
+    make_dataset(tmp_path)
+    far = ["--protocol", "ijbc", "--task", "1:1", "--far", "1e-2,0.1", "--json", tmp_path / "o.json"]
+    run(tmp_path, *far)
+    points = json.loads((tmp_path / "o.json").read_text())["verification"]["results"]
+    for point in points:
+        low, high = point["tar_interval"]
+        assert 0.02 < high - low < 0.5
+        assert low < point["tar"] < high
+        assert f"{100 * low:.2f}-{100 * high:.2f}" in capsys.readouterr().out or point is not points[0]
+    run(tmp_path, *far, "--bootstrap", "0")
+    without = json.loads((tmp_path / "o.json").read_text())["verification"]["results"]
+    assert without == [{**point, "tar_interval": None} for point in points]
+    with pytest.raises(SystemExit):
+        run(tmp_path, *far, "--bootstrap", "-1")
+    assert "--bootstrap must be at least 0" in capsys.readouterr().err
+
+
 def test_one_task_alone_needs_its_own_files_only(tmp_path, capsys):
     make_dataset(tmp_path)
     (tmp_path / "ijbc_template_pair_label.txt").rename(tmp_path / "away.txt")

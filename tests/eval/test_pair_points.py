@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from eval import pair_points as module
+from eval.bootstrap import Bootstrap, listed_totals
 from eval.feature_set import FeatureSet
-from eval.pair_points import pair_points, screened_scores
+from eval.pair_points import ListedPairs, screened_scores
 from eval.scores import screening_error
 
 FARS = [Fraction(text) for text in ("0.9", "0.31", "0.1", "0.01", "0.0001")]
@@ -69,6 +70,10 @@ def make_pairs(seed, rows, width, kind, pairs):
     return features, first, second, same
 
 
+def listed(features, first, second, same):
+    return ListedPairs(FeatureSet(features, np.zeros(len(features), dtype=np.int64), "f"), first, second, same)
+
+
 def figures(points):
     return [(point.threshold, point.false_accepts, point.true_accepts) for point in points]
 
@@ -86,7 +91,7 @@ def test_it_equals_the_oracle(seed, rows, width, kind, pairs, block_rows):
     features, first, second, same = make_pairs(seed, rows, width, kind, pairs)
     before, module.BLOCK_ROWS = module.BLOCK_ROWS, block_rows
     try:
-        points = pair_points(FeatureSet(features, np.zeros(rows, dtype=np.int64), "f"), first, second, same, FARS)
+        points = listed(features, first, second, same).points(FARS)
     finally:
         module.BLOCK_ROWS = before
     assert figures(points) == oracle(scores_of(features, first, second), same, FARS)
@@ -99,11 +104,10 @@ def test_the_order_of_the_pairs_changes_nothing_and_little_is_scored_exactly(mon
     scored = []
     exact = module.score
     monkeypatch.setattr(module, "score", lambda left, right: scored.append(len(left)) or exact(left, right))
-    rows = FeatureSet(features, np.zeros(300, dtype=np.int64), "f")
-    expected = figures(pair_points(rows, first, second, same, FARS))
+    expected = figures(listed(features, first, second, same).points(FARS))
     assert sum(scored) < 1000
     order = np.random.default_rng(2).permutation(len(first))
-    assert figures(pair_points(rows, second[order], first[order], same[order], FARS)) == expected
+    assert figures(listed(features, second[order], first[order], same[order]).points(FARS)) == expected
 
 
 def test_screened_scores_are_within_the_error():
@@ -114,8 +118,66 @@ def test_screened_scores_are_within_the_error():
 
 def test_both_kinds_of_pairs_are_needed():
     features, first, second, same = make_pairs(4, 5, 3, "random", 6)
-    rows = FeatureSet(features, np.zeros(5, dtype=np.int64), "f")
     with pytest.raises(UserError, match="of 6 pairs 6 are genuine"):
-        pair_points(rows, first, second, np.full(6, True), FARS)
+        listed(features, first, second, np.full(6, True))
     with pytest.raises(UserError, match="of 6 pairs 0 are genuine"):
-        pair_points(rows, first, second, same & False, FARS)
+        listed(features, first, second, same & False)
+
+
+def make_people(seed, rows, pairs):
+    """Rows of people, and pairs of which the genuine ones are of one person."""
+    generator = np.random.default_rng(seed)
+    people = generator.integers(0, rows // 5, rows) * 3 + 1
+    features = generator.normal(size=(people.max() + 1, 16))[people] + 1.5 * generator.normal(size=(rows, 16))
+    first, second = generator.integers(0, rows, (2, pairs)).astype(np.int32)
+    some = generator.integers(0, rows, pairs // 5)
+    first[: len(some)] = some
+    second[: len(some)] = [generator.choice(np.flatnonzero(people == people[row])) for row in some]
+    return features.astype(np.float32), people, first, second, people[first] == people[second]
+
+
+def naive_intervals(features, people, first, second, same, replicates, seed):
+    """Each replicate with every pair: its weight, its threshold, its TAR."""
+    scores = scores_of(features, first, second)
+    bootstrap = Bootstrap(people, replicates=replicates, seed=seed)
+    drawn = bootstrap.weights(np.arange(len(bootstrap)), slice(0, replicates)).astype(int)
+    weight_of = dict(zip(np.unique(people).tolist(), drawn, strict=True))
+    found = []
+    for far in FARS[1:-1]:
+        tars = []
+        for replicate in range(replicates):
+            of_row = np.array([weight_of[person][replicate] for person in people.tolist()])
+            weights = np.where(same, of_row[first], of_row[first] * of_row[second])
+            order = np.argsort(-scores[~same])
+            heaviest = np.cumsum(weights[~same][order])
+            refused = scores[~same][order][np.searchsorted(heaviest, int(far * heaviest[-1]), side="right")]
+            tars.append(weights[same] @ (scores[same] > refused) / weights[same].sum())
+        found.append(np.quantile(tars, [0.025, 0.975]))
+    return found
+
+
+def test_intervals_equal_a_bootstrap_of_every_pair():
+    features, people, first, second, same = make_people(5, 200, 1500)
+    found = listed(features, first, second, same).intervals(FARS, people, replicates=64, seed=9)
+    assert found[-1] is None  # less than one impostor pair
+    np.testing.assert_allclose(found[1:-1], naive_intervals(features, people, first, second, same, 64, 9), atol=1e-12)
+
+
+def test_intervals_from_the_highest_pairs_and_a_sample_are_near(monkeypatch):
+    features, people, first, second, same = make_people(6, 300, 40000)
+    whole = listed(features, first, second, same).intervals(FARS[:-1], people, replicates=64, seed=1)
+    monkeypatch.setattr(module, "TAIL", 2000)
+    monkeypatch.setattr(module, "SAMPLE", 20000)
+    parts = listed(features, first, second, same).intervals(FARS[:-1], people, replicates=64, seed=1)
+    assert parts[-1] == whole[-1]  # FAR 0.01 lies within the highest 2000
+    np.testing.assert_allclose(parts, whole, atol=0.02)
+    assert parts[0] != whole[0]
+
+
+def test_the_weight_of_the_impostor_pairs():
+    features, people, first, second, same = make_people(7, 700, 5000)
+    pairs = listed(features, first, second, same)
+    bootstrap = Bootstrap(people, replicates=100, seed=2)
+    codes = bootstrap.codes(people)
+    expected = listed_totals(bootstrap, np.stack([codes[first[~same]], codes[second[~same]]], axis=1))
+    assert pairs._impostor_weights(bootstrap, codes).tolist() == expected.tolist()
