@@ -191,9 +191,8 @@ def _draw_rates(axes: Any, evaluation: Evaluation, index: int, *, several: bool,
         if point.interval is not None:
             ends = [1 - point.interval.high, 1 - point.interval.low] if rejected else list(point.interval)
             axes.plot([point.achieved_far] * 2, np.maximum(ends, value / 1e3), color=colour, linewidth=1.6)
-        axes.plot(
-            point.achieved_far, value, marker=marker, markersize=9, color=colour, markeredgecolor=LIGHT.background
-        )
+        edge = {"markeredgecolor": LIGHT.background, "clip_on": False}  # one impostor pair is at the very left
+        axes.plot(point.achieved_far, value, marker=marker, markersize=9, color=colour, **edge)
     return min(seen), max(seen)
 
 
