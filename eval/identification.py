@@ -8,8 +8,8 @@ also nothing) is a person of its own: in the probe somebody who is not in the ga
 not searched for. With ``--features`` the first rows of each person are enrolled and all other rows are searched for,
 those labelled -1 as strangers.
 
-What is counted, how ties fall and why it is exact: ``eval/open_set.py``. In the JSON, ``cmc`` has an entry ``[rank,
-hits]`` for each rank that occurs: between two of them the curve stays as it is.
+What is counted, how ties fall and why it is exact: ``eval/open_set.py``. Intervals: ``eval/search_intervals.py``. In
+the JSON, ``cmc`` has an entry ``[rank, hits]`` for each rank that occurs: between two of them the curve stays as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -28,10 +30,12 @@ from common.commands import HelpFormatter, run_command
 from common.errors import UserError
 from common.feature_file import read_features
 from common.files import write_json
+from eval.bootstrap import REPLICATES
 from eval.feature_set import FeatureSet
 from eval.open_set import BLOCK_SIZE, Searches, SearchPoint, Side, search, search_points, split_gallery
-from eval.operating_points import parse_fars
+from eval.operating_points import Interval, parse_fars
 from eval.people import People, read_people, united
+from eval.search_intervals import SearchIntervals, search_intervals
 
 
 class Identification(NamedTuple):
@@ -41,13 +45,16 @@ class Identification(NamedTuple):
     gallery: Side
     searches: Searches
     ranks: list[int]  # the ranks asked for
+    rank_intervals: list[Interval | None]
     rank_limit: int  # for TPIR
     points: list[SearchPoint]
 
     def as_json(self) -> dict[str, Any]:
         """Sizes, ``ranks``, ``cmc`` and ``results``, one entry an FPIR."""
         mated = len(self.searches.ranks)
-        hits = [(rank, self.searches.hits(rank)) for rank in self.ranks]
+        hits = [
+            (rank, self.searches.hits(rank), band) for rank, band in zip(self.ranks, self.rank_intervals, strict=True)
+        ]
         return {
             "probe_rows": len(self.probe),
             "gallery_rows": len(self.gallery),
@@ -55,7 +62,10 @@ class Identification(NamedTuple):
             "dim": self.probe.features.width,
             "mated_probes": mated,
             "non_mated_probes": len(self.searches.best_scores),
-            "ranks": [{"rank": rank, "hits": count, "rate": count / mated} for rank, count in hits],
+            "ranks": [
+                {"rank": rank, "hits": count, "rate": count / mated, "rate_interval": band and list(band)}
+                for rank, count, band in hits
+            ],
             "cmc": self.searches.cmc,
             "tpir_rank": self.rank_limit,
             "results": [point.as_json() for point in self.points],
@@ -69,7 +79,13 @@ def main(argv: list[str] | None = None) -> None:
     probe, gallery = _sides(args)
     searches = search(probe, gallery, block_size=args.block_size)
     points = search_points(searches, fpirs, rank=args.tpir_rank)
-    found = Identification(probe, gallery, searches, ranks, args.tpir_rank, points)
+    bands = SearchIntervals([None] * len(ranks), [None] * len(fpirs))
+    if args.bootstrap:
+        bands = search_intervals(
+            searches, ranks, fpirs, rank_limit=args.tpir_rank, replicates=args.bootstrap, seed=args.seed
+        )
+    points = [replace(point, interval=band) for point, band in zip(points, bands.tpirs, strict=True)]
+    found = Identification(probe, gallery, searches, ranks, bands.ranks, args.tpir_rank, points)
     print(table(found))
     if args.json:
         write_json(args.json, found.as_json())
@@ -98,20 +114,28 @@ def table(found: Identification) -> str:
     lines = [
         f"{about['probe_rows']} probes ({about['mated_probes']} mated, {about['non_mated_probes']} not) x "
         f"{about['gallery_rows']} gallery rows of {about['gallery_people']} people, width {about['dim']}",
-        f"{'rank':>8}  {'hits':>9}  {'share':>8}",
-        *(f"{entry['rank']:>8}  {entry['hits']:>9}  {entry['rate']:>8.6f}" for entry in about["ranks"]),
-        f"{'FPIR':>8}  {'threshold':>9}  {'TPIR':>8}  {'identified':>10}  {'false':>7}  achieved FPIR",
+        f"{'rank':>8}  {'hits':>9}  {'share':>8}  {'95 % interval':>17}",
     ]
+    lines += [
+        f"{row['rank']:>8}  {row['hits']:>9}  {row['rate']:>8.6f}  {_band(row['rate_interval'])}"
+        for row in about["ranks"]
+    ]
+    heading = f"{'FPIR':>8}  {'threshold':>9}  {'TPIR':>8}  {'95 % interval':>17}  {'identified':>10}  {'false':>7}"
+    lines.append(f"{heading}  achieved FPIR")
     for point in found.points:
         fpir = f"{float(point.fpir):>8g}"
         if point.threshold is None:
             lines.append(f"{fpir}  not resolvable: {point.reason}")
             continue
         lines.append(
-            f"{fpir}  {point.threshold:>9.6f}  {point.tpir:>8.6f}  {point.true_positives:>10}  "
-            f"{point.false_positives:>7}  {point.achieved_fpir:.4g}"
+            f"{fpir}  {point.threshold:>9.6f}  {point.tpir:>8.6f}  {_band(point.interval)}  "
+            f"{point.true_positives:>10}  {point.false_positives:>7}  {point.achieved_fpir:.4g}"
         )
     return "\n".join(lines)
+
+
+def _band(band: Sequence[float] | None) -> str:
+    return f"{'-':>17}" if band is None else f"{band[0]:>8.6f}-{band[1]:.6f}"
 
 
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
@@ -160,6 +184,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--rank", default="1,5,10", help="ranks to print, comma-separated")
     add("--fpir", default="0.1,0.01,0.001", help="false positive identification rates, above 0 and below 1")
     add("--tpir-rank", type=int, default=1, metavar="R", help="a mate counts as identified at this rank or better")
+    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the intervals; 0: no intervals")
+    add("--seed", type=int, default=0, help="of the bootstrap")
     add("--json", metavar="FILE", help="write the figures and the whole CMC here")
     add("--block-size", type=int, default=BLOCK_SIZE, help="gallery rows of a block: never changes a result")
     args = parser.parse_args(argv)
@@ -167,6 +193,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     given = [name for name in four if getattr(args, name)]
     if bool(args.features) != bool(args.labels) or len(given) not in (0, 4) or bool(args.features) == bool(given):
         parser.error("give --probe and --gallery with their labels, or --features with --labels")
+    if args.bootstrap < 0:
+        parser.error("--bootstrap must be at least 0")
     if args.label_folders < 0 or (args.label_column and args.label_folders):
         parser.error("give --label-column, or --label-folders with a depth of at least 1, not both")
     for name in ("gallery_per_person", "tpir_rank", "block_size"):

@@ -39,6 +39,7 @@ from common.errors import UserError
 from common.progress import progress
 from eval.feature_set import FeatureSet
 from eval.labels import LABEL_LIMIT
+from eval.operating_points import Interval
 from eval.scores import score, screening_error
 
 BLOCK_SIZE = 512  # gallery rows of a block
@@ -73,6 +74,8 @@ class Searches(NamedTuple):
     mate_scores: NDArray[np.float64]  # (mated probes,) score of the probe's own person
     ranks: NDArray[np.int64]  # (mated probes,) from 1
     best_scores: NDArray[np.float64]  # (non-mated probes,) best score of anybody
+    mated_persons: NDArray[np.int64]  # (mated probes,) number of the person
+    stranger_persons: NDArray[np.int64]  # (non-mated probes,)
 
     @property
     def cmc(self) -> list[tuple[int, int]]:
@@ -95,6 +98,7 @@ class SearchPoint:
     threshold: float | None = None
     false_positives: int | None = None
     true_positives: int | None = None
+    interval: Interval | None = None  # of the TPIR
 
     @property
     def tpir(self) -> float | None:
@@ -121,6 +125,7 @@ class SearchPoint:
             "false_positives": self.false_positives,
             "true_positives": self.true_positives,
             "tpir": self.tpir,
+            "tpir_interval": None if self.interval is None else list(self.interval),
             "achieved_fpir": self.achieved_fpir,
             "resolvable": self.reason is None,
             **({} if self.reason is None else {"reason": self.reason}),
@@ -175,7 +180,7 @@ def search(probe: Side, gallery: Side, *, block_size: int = BLOCK_SIZE) -> Searc
     for start in progress(range(0, len(found[1]), step), label="non-mated probes", unit="block"):
         part = slice(start, start + step)
         best_scores[part] = people.best_scores(probe.units(found[1][part]))
-    return Searches(mate_scores, ranks, best_scores)
+    return Searches(mate_scores, ranks, best_scores, probe.persons[mated], probe.persons[~mated])
 
 
 def search_points(searches: Searches, fpirs: Sequence[Fraction], *, rank: int = 1) -> list[SearchPoint]:

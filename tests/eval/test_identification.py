@@ -61,7 +61,7 @@ def naive(features, labels, gallery):
 
 def test_the_command_prints_tables_and_writes_json(files, capsys):
     folder, features, labels, gallery = files
-    run(*four(folder), "--rank", "1, 3", "--fpir", "0.1,0.01", "--json", folder / "o.json")
+    run(*four(folder), "--rank", "1, 3", "--fpir", "0.1,0.01", "--bootstrap", 0, "--json", folder / "o.json")
     mate_scores, ranks, strangers = naive(features, labels, gallery)
     found = json.loads((folder / "o.json").read_text())
     assert (len(ranks), len(strangers)) == (40, 40)
@@ -72,7 +72,10 @@ def test_the_command_prints_tables_and_writes_json(files, capsys):
         "dim": 16,
         "mated_probes": 40,
         "non_mated_probes": 40,
-        "ranks": [{"rank": k, "hits": int((ranks <= k).sum()), "rate": float((ranks <= k).mean())} for k in (1, 3)],
+        "ranks": [
+            {"rank": k, "hits": int((ranks <= k).sum()), "rate": float((ranks <= k).mean()), "rate_interval": None}
+            for k in (1, 3)
+        ],
     }
     assert found["cmc"] == [[rank, int((ranks <= rank).sum())] for rank in np.unique(ranks).tolist()]
     point, unresolved = found["results"]
@@ -91,8 +94,9 @@ def test_the_command_prints_tables_and_writes_json(files, capsys):
 
 def test_one_file_cut_in_two_equals_two_files(files):
     folder = files[0]
-    run(*four(folder), "--json", folder / "two.json")
-    run("--features", folder / "all.bin", "--labels", folder / "all.txt", "--json", folder / "one.json")
+    plain = ["--bootstrap", 0, "--json"]  # a bootstrap draws people by number, and strangers have others in one file
+    run(*four(folder), *plain, folder / "two.json")
+    run("--features", folder / "all.bin", "--labels", folder / "all.txt", *plain, folder / "one.json")
     assert (folder / "one.json").read_bytes() == (folder / "two.json").read_bytes()
 
 
@@ -106,22 +110,36 @@ def test_block_size_changes_nothing_and_the_rank_limit_does(files):
     assert first["true_positives"] < last["true_positives"]
 
 
+def test_intervals_hold_the_figures(files, capsys):
+    folder = files[0]
+    run(*four(folder), "--fpir", "0.5,0.01", "--json", folder / "o.json")
+    found = json.loads((folder / "o.json").read_text())
+    (low, high), rate = found["ranks"][1]["rate_interval"], found["ranks"][1]["rate"]
+    assert 0.1 < high - low < 0.6
+    assert low < rate < high
+    point, unresolved = found["results"]
+    assert point["tpir_interval"][0] < point["tpir"] < point["tpir_interval"][1]
+    assert unresolved["tpir_interval"] is None
+    assert f"{low:.6f}-{high:.6f}" in capsys.readouterr().out
+
+
 def test_people_from_csv_columns_and_from_folders(files):
     folder, _, labels, gallery = files
-    run(*four(folder), "--json", folder / "numbers.json")
+    plain = ["--bootstrap", 0, "--json"]  # a bootstrap draws people by number
+    run(*four(folder), *plain, folder / "numbers.json")
     for name, part in (("gallery", gallery), ("probe", ~gallery)):
         people = ["" if label < 0 else f"person {label}" for label in labels[part]]
         (folder / f"{name}.csv").write_text("image,who\n" + "".join(f"x.jpg,{person}\n" for person in people))
     csv = [str(part).replace(".txt", ".csv") for part in four(folder)]
-    run(*csv, "--label-column", "who", "--json", folder / "csv.json")
+    run(*csv, "--label-column", "who", *plain, folder / "csv.json")
     assert (folder / "csv.json").read_bytes() == (folder / "numbers.json").read_bytes()
     known = labels >= 0
     write_features(folder / "known.bin", files[1][known])
     (folder / "known.txt").write_text("".join(f"{label}\n" for label in labels[known]))
     (folder / "filelist.txt").write_text("".join(f"p{label}/{row}.jpg\n" for row, label in enumerate(labels[known])))
     one = ["--features", folder / "known.bin", "--labels"]
-    run(*one, folder / "known.txt", "--json", folder / "known.json")
-    run(*one, folder / "filelist.txt", "--label-folders", "--json", folder / "folders.json")
+    run(*one, folder / "known.txt", *plain, folder / "known.json")
+    run(*one, folder / "filelist.txt", "--label-folders", *plain, folder / "folders.json")
     assert (folder / "folders.json").read_bytes() == (folder / "known.json").read_bytes()
 
 
@@ -152,6 +170,7 @@ def test_errors_name_the_place(files, monkeypatch, flags, message):
         (["--features", "f", "--labels", "l", "--gallery-per-person", "0"], "--gallery-per-person must be at least 1"),
         (["--features", "f", "--labels", "l", "--label-folders", "--label-column", "c"], "at least 1, not both"),
         (["--features", "f", "--labels", "l", "--tpir-rank", "0"], "--tpir-rank must be at least 1"),
+        (["--features", "f", "--labels", "l", "--bootstrap", "-1"], "--bootstrap must be at least 0"),
         (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
     ],
 )
