@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +16,9 @@ from eval.labels import DISTRACTOR, LABEL_LIMIT
 from eval.quantised import coded_width, encode, extra_numbers
 from eval.scores import WIDTH_LIMIT, row_norms
 
-ROWS_AT_ONCE = 4096  # while norms are taken
+Found = TypeVar("Found")
+
+ROWS_AT_ONCE = 1024  # of a thread, while they are in float64
 ROUNDED_BYTES = 2**29  # float32 unit rows are kept in memory up to this size
 
 
@@ -99,8 +104,11 @@ class FeatureSet:
         if 4 * len(self) * self.width > ROUNDED_BYTES:
             return None
         rows = np.empty((len(self), self.width), dtype=np.float32)
-        for part in self._parts():
+
+        def fill(part: slice) -> None:
             rows[part] = self.units(part)
+
+        list(_in_threads(fill, _parts(len(self))))
         return rows
 
     @cached_property
@@ -110,21 +118,22 @@ class FeatureSet:
         if coded is None:
             return None
         codes = np.empty((len(self), coded + extra_numbers(coded)), dtype=np.int8)
-        for part in self._parts():
-            codes[part], errors = encode(self.units(part))
-            if np.isinf(errors).any():
-                return None
-        return codes
 
-    def _parts(self) -> list[slice]:
-        return [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(self), ROWS_AT_ONCE)]
+        def fill(part: slice) -> bool:
+            codes[part], errors = encode(self.units(part))
+            return bool(np.isfinite(errors).all())
+
+        return codes if all(_in_threads(fill, _parts(len(self)))) else None
 
 
 def _checked_norms(features: NDArray[np.float32], name: str | os.PathLike[str]) -> NDArray[np.float64]:
     norms = np.empty(len(features))
-    for start in range(0, len(features), ROWS_AT_ONCE):
+
+    def fill(part: slice) -> None:
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
-            norms[start : start + ROWS_AT_ONCE] = row_norms(features[start : start + ROWS_AT_ONCE].astype(np.float64))
+            norms[part] = row_norms(features[part].astype(np.float64))
+
+    list(_in_threads(fill, _parts(len(features))))
     for wrong, what in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zeros")):
         if wrong.any():
             count = int(wrong.sum())
@@ -132,3 +141,16 @@ def _checked_norms(features: NDArray[np.float32], name: str | os.PathLike[str]) 
                 f"{name}: row {int(np.argmax(wrong))} is {what} ({count} such rows); write the features again"
             )
     return norms
+
+
+def _in_threads(work: Callable[[slice], Found], parts: Sequence[slice]) -> Iterator[Found]:
+    """What ``work`` gives for each of ``parts``, in their order, on all cores of this process."""
+    if len(parts) == 1:
+        yield work(parts[0])
+        return
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "rows") as pool:
+        yield from pool.map(work, parts)
+
+
+def _parts(rows: int) -> list[slice]:
+    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, rows, ROWS_AT_ONCE)]

@@ -13,6 +13,7 @@ from common.errors import UserError
 from eval.bootstrap import Bootstrap, ImpostorMass
 from eval.comparisons import BASE_BYTES, NO_PAIR, Block, Pairs, ScoredPairs, Tile, exact_scores
 from eval.feature_set import FeatureSet
+from eval.labels import LABEL_LIMIT
 from eval.pair_counts import pair_counts
 from eval.quantised import coded_width, least_product
 from eval.scores import float32_below, screening_error
@@ -23,7 +24,9 @@ ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns 
 BLOCKS_PER_TILE = 8  # a tile is this many blocks wide
 LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
 GENUINE_ROWS, GENUINE_COLUMNS = 256, 1024  # of a block of genuine pairs: they lie in a narrow band
-PAIRS_AT_ONCE = 2**16  # while candidates are scored
+GENUINE_PAIRS = 2**19  # of a tile, on average: they are all held at a time
+PAIRS_AT_ONCE = 2**10  # while candidates are scored: their rows stay in the cache
+SOME_ROWS = 2**11  # of a quick look at the impostor scores
 SAMPLING_ROUNDS = 64
 
 
@@ -93,8 +96,28 @@ class Grid:
         large = max(len(self.left), len(self.right)) >= LARGE_ROWS
         side = self.block_size * (LARGE_BLOCKS_PER_TILE if large else BLOCKS_PER_TILE)
         if genuine:
+            side = max(1, min(side, GENUINE_PAIRS * self.left.known // max(1, self.genuine_pairs)))
             return [self._band(at, min(at + side, self.left.known)) for at in range(0, self.left.known, side)]
         return [tile for region in self._regions for tile in _squares(region, side)]
+
+    def scores_of_some(self, seed: int) -> NDArray[np.float32]:
+        """See :class:`eval.comparisons.Comparisons`."""
+        generator = np.random.default_rng(seed)
+        sides = [np.sort(generator.permutation(len(rows))[:SOME_ROWS]) for rows in (self.left, self.right)]
+        if self.right is self.left:
+            sides[1] = sides[0]
+        left, right = (
+            rows.units(side).astype(np.float32) for rows, side in zip((self.left, self.right), sides, strict=True)
+        )
+        values = left @ right.T
+        persons, others = self.left.persons[sides[0]], self.right.persons[sides[1]]
+        impostor = persons[:, np.newaxis] != others
+        if not self._distractor_pairs:
+            impostor &= (persons[:, np.newaxis] < LABEL_LIMIT) | (others < LABEL_LIMIT)
+        if self.left.groups is not None and self.right.groups is not None:
+            groups = self.left.groups[sides[0], np.newaxis]
+            impostor &= (groups < 0) | (groups != self.right.groups[sides[1]])
+        return values[np.triu(impostor, 1) if self.right is self.left else impostor]
 
     def sample(self, count: int, seed: int) -> Pairs:
         """See :class:`eval.comparisons.Comparisons`."""
@@ -183,15 +206,15 @@ class Grid:
             part = parts.pop()
             cells = self._hits(part, floor())
             if cells is not None:
-                for start in range(0, len(cells.left), PAIRS_AT_ONCE):
-                    yield self._reaching(cells.take(slice(start, start + PAIRS_AT_ONCE)), floor)
+                if len(cells.left):
+                    yield self._reaching(cells, floor)
             elif max(part.first_end - part.first, part.second_end - part.second) > BLOCKS_PER_TILE * self.block_size:
                 parts.extend(_quarters(part))
             else:  # so many that screening saves nothing
                 for block in self.blocks(part, genuine=False):
                     cells_of_block = np.flatnonzero(block.values >= _float32_floor(floor() - self.error))
-                    for start in range(0, len(cells_of_block), PAIRS_AT_ONCE):
-                        pairs = block.pairs(cells_of_block[start : start + PAIRS_AT_ONCE])
+                    for start in range(0, len(cells_of_block), 2**6 * PAIRS_AT_ONCE):
+                        pairs = block.pairs(cells_of_block[start : start + 2**6 * PAIRS_AT_ONCE])
                         scores = self.exact(pairs)
                         keep = np.flatnonzero(scores >= floor())
                         yield ScoredPairs(pairs.take(keep), scores[keep])
@@ -274,8 +297,12 @@ class Grid:
     def _reaching(self, pairs: Pairs, floor: Callable[[], float]) -> ScoredPairs:
         """The impostor pairs among ``pairs`` whose exact score is at least the floor."""
         pairs = pairs.take(self._is_impostor(pairs))
-        if self.left.rounded is not None and self.right.rounded is not None:
-            screened = np.einsum("nd,nd->n", self.left.rounded[pairs.left], self.right.rounded[pairs.right])
+        left, right = self.left.rounded, self.right.rounded
+        if left is not None and right is not None:
+            screened = np.empty(len(pairs.left), dtype=np.float32)
+            for start in range(0, len(screened), PAIRS_AT_ONCE):
+                part = slice(start, start + PAIRS_AT_ONCE)
+                np.einsum("nd,nd->n", left[pairs.left[part]], right[pairs.right[part]], out=screened[part])
             pairs = pairs.take(screened >= _float32_floor(floor() - self.error))
         scores = self.exact(pairs)
         keep = np.flatnonzero(scores >= floor())

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.comparisons import Comparisons, ScoredPairs, Tile
 from eval.selection import HIGHEST, LOWEST, RankSearch, Tail
@@ -91,27 +93,39 @@ def most_kept(comparisons: Comparisons, capacity: int = CAPACITY) -> int:
 
 
 class _Sample:
-    """Scores of some impostor pairs drawn evenly: where the ``rank``-th highest of all is likely to be."""
+    """Scores of some impostor pairs: where the ``rank``-th highest of all is likely to be."""
 
     def __init__(self, comparisons: Comparisons) -> None:
+        self._comparisons = comparisons
         self._pairs = comparisons.impostor_pairs
-        enough = self._pairs > 4 * SAMPLE
-        self._scores = np.sort(comparisons.exact(comparisons.sample(SAMPLE, SAMPLE_SEED))) if enough else np.empty(0)
+        self._enough = self._pairs > 4 * SAMPLE
 
     def floor(self, rank: int, attempt: int) -> float:
         """A score that about ``rank`` pairs reach, with some to spare, more at each further attempt."""
-        expected = rank * len(self._scores) / self._pairs
-        return self._nth(math.ceil((expected + DEVIATIONS * math.sqrt(expected) + 12) * 8**attempt))
+        expected = rank * len(self._quick) / self._pairs
+        spare = 12 + DEVIATIONS * math.sqrt(expected) + expected / 8  # pairs of some rows vary with the rows
+        return _highest(self._quick, math.ceil((expected + spare) * 8**attempt))
 
     def interval(self, rank: int) -> tuple[float, float]:
         """Where the ``rank``-th highest score is almost certain to lie."""
-        expected = rank * len(self._scores) / self._pairs
+        expected = rank * len(self._even) / self._pairs
         margin = DEVIATIONS * math.sqrt(expected * (1 - rank / self._pairs)) + 12
         upper = math.floor(expected - margin)
-        return max(LOWEST, self._nth(math.ceil(expected + margin))), HIGHEST if upper < 1 else self._nth(upper)
+        lower = _highest(self._even, math.ceil(expected + margin))
+        return max(LOWEST, lower), HIGHEST if upper < 1 else _highest(self._even, upper)
 
-    def _nth(self, rank: int) -> float:
-        return -math.inf if rank > len(self._scores) else float(self._scores[len(self._scores) - rank])
+    @cached_property
+    def _quick(self) -> NDArray[np.floating[Any]]:
+        return np.sort(self._comparisons.scores_of_some(SAMPLE_SEED)) if self._enough else np.empty(0)
+
+    @cached_property
+    def _even(self) -> NDArray[np.floating[Any]]:
+        pairs = self._comparisons.sample(SAMPLE, SAMPLE_SEED)
+        return np.sort(self._comparisons.exact(pairs)) if self._enough else np.empty(0)
+
+
+def _highest(ascending: NDArray[np.floating[Any]], rank: int) -> float:
+    return -math.inf if rank > len(ascending) else float(ascending[len(ascending) - rank])
 
 
 def _find_tail(
@@ -142,10 +156,15 @@ def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[Tile], session: 
 
 
 def _search(comparisons: Comparisons, searches: Sequence[RankSearch], session: Session, name: str) -> None:
-    def take(tile: Tile) -> None:
+    def look(tile: Tile) -> list[RankSearch]:
+        parts = [search.part() for search in searches]
         for block in comparisons.blocks(tile, genuine=False):
-            for search in searches:
-                search.add(block)
+            for part in parts:
+                part.add(block)
+        return parts
 
-    tiles = comparisons.tiles(genuine=False)
-    session.sweep(name, tiles, lambda tile: tile, take, searches, label="impostor thresholds")
+    def take(parts: list[RankSearch]) -> None:
+        for search, part in zip(searches, parts, strict=True):
+            search.join(part)
+
+    session.sweep(name, comparisons.tiles(genuine=False), look, take, searches, label="impostor thresholds")

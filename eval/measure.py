@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,7 +120,7 @@ def measure(
     spread = _Spread(comparisons, [*fars, *ladder.far], tail, sample, replicates, seed)
     decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
     parts = [_Part(comparisons, name, codes, decided, spread) for name, codes in columns]
-    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], session)
+    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], session, exact=True)
 
     accepted = acceptance.accepted
     points = points_from(comparisons, fars, found.ranks, dict(zip(thresholds, accepted, strict=False)))
@@ -347,7 +348,7 @@ class _Spread:
         """Who have genuine pairs."""
         return int(self._tally.counts.any(axis=1).sum())
 
-    @property
+    @cached_property
     def tars(self) -> NDArray[np.float64]:
         """(F, B) TAR of each replicate at each FAR."""
         return self._tally.tars(self.bootstrap, np.arange(self.bootstrap.known))

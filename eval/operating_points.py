@@ -178,14 +178,21 @@ def points_from(
     return points
 
 
-def sweep_genuine(comparisons: Comparisons, consumers: Sequence[GenuineConsumer], session: Session) -> None:
-    """Show every genuine pair to each of ``consumers``, in batches."""
+def sweep_genuine(
+    comparisons: Comparisons, consumers: Sequence[GenuineConsumer], session: Session, *, exact: bool = False
+) -> None:
+    """Show every genuine pair to each of ``consumers``, in batches; with ``exact`` all of them are scored exactly."""
 
-    def take(tile: Tile) -> None:
-        for block in comparisons.blocks(tile, genuine=True):
-            batch = Batch.of(comparisons, block)
+    def look(tile: Tile) -> list[Batch]:
+        batches = [Batch.of(comparisons, block) for block in comparisons.blocks(tile, genuine=True)]
+        if exact:
+            for batch in batches:
+                _ = batch.scores  # here, in one of several threads
+        return batches
+
+    def take(batches: list[Batch]) -> None:
+        for batch in batches:
             for consumer in consumers:
                 consumer.add(batch)
 
-    tiles = comparisons.tiles(genuine=True)
-    session.sweep("genuine", tiles, lambda tile: tile, take, consumers, label="genuine pairs")
+    session.sweep("genuine", comparisons.tiles(genuine=True), look, take, consumers, label="genuine pairs")

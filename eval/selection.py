@@ -183,6 +183,25 @@ class RankSearch:
             self._narrow(wanted)
         return self.score is not None
 
+    def part(self) -> RankSearch:
+        """Another one for some of the pairs of this pass, to be joined."""
+        part = RankSearch(self.comparisons, self.rank, self._low, self._high, self.capacity)
+        part._exact = None if self._exact is None else self._exact.part()
+        return part
+
+    def join(self, part: RankSearch) -> None:
+        """Add what a part counted."""
+        if self._exact is not None and part._exact is not None:
+            self._exact.join(part._exact)
+            return
+        self._sure += part._sure
+        self._inside += part._inside
+        self._counts += part._counts
+        if self._kept is None or part._kept is None or self._inside > self.capacity:
+            self._kept = None
+        else:
+            self._kept += part._kept
+
     def state(self) -> dict[str, NDArray[Any]]:
         """See :class:`eval.sharding.Consumer`."""
         if self._exact is not None:
@@ -233,7 +252,7 @@ class RankSearch:
 
 
 class _ExactSearch:
-    """The ``rank``-th highest exact score, known for certain to lie in ``[low, high]``, which is as narrow as the error.
+    """The ``rank``-th highest exact score, known for certain to lie in ``[low, high]``, as narrow as the error.
 
     Each pass counts exactly what lies above and sorts what lies inside into ``SUB_BINS`` equal parts of the float64
     numbers there are; while at most ``capacity`` lie inside they are kept, and then one pass is enough. All scores may
@@ -298,6 +317,16 @@ class _ExactSearch:
         self._low, self._high = low, min(self._high, low + (1 << self._shift) - 1)
         self._begin()
         return False
+
+    def part(self) -> _ExactSearch:
+        low, high = _scores(np.array([self._low, self._high])).tolist()
+        return _ExactSearch(self.comparisons, self.rank, low, high, self.capacity)
+
+    def join(self, part: _ExactSearch) -> None:
+        self.above += part.above
+        self._inside += part._inside
+        self._counts += part._counts
+        self._kept = self._kept + part._kept if self._inside <= self.capacity else []
 
     def state(self) -> dict[str, NDArray[Any]]:
         kept = np.concatenate([np.empty(0, dtype=np.int64), *self._kept])

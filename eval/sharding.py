@@ -28,6 +28,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from common.errors import UserError
 from common.files import replacing, sync_folder
@@ -130,7 +131,7 @@ class Session:
         saved = time.monotonic()
         own = done.copy() if self.rank == 0 else np.zeros_like(done)
         bar = progress(total=sum(tiles[index].area for index in mine), label=label, unit="pair", scaled=True)
-        with bar if self.rank == 0 else contextlib.nullcontext():
+        with bar if self.rank == 0 else contextlib.nullcontext(), threadpool_limits(1, "blas"):
             for index, found in self._looking(mine, lambda index: look(tiles[index])):
                 take(found)
                 own[index] = True
@@ -157,7 +158,11 @@ class Session:
     # -- threads ------------------------------------------------------------------------------------------------------
 
     def _looking(self, indices: Sequence[int], look: Callable[[int], Found]) -> Iterator[tuple[int, Found]]:
-        """Each index with what was found, in the order of completion; some are looked at ahead."""
+        """Each index with what was found, in the order of completion; some are looked at ahead.
+
+        Every thread computes alone: threads of a matrix product that wait for each other lose much where other work
+        runs on the machine.
+        """
         pool = ThreadPoolExecutor(self.threads, "score", initializer=torch.set_num_threads, initargs=(1,))
         running: dict[Future[Found], int] = {}
         ahead = iter(indices)
