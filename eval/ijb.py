@@ -4,18 +4,20 @@
 
 The features are those of the faces of ``P_name_5pts_score.txt``, in its order, best as the network gives them: faces
 hard to see have small norms, and so count for less in their template. With ``--flip`` a row is the feature of a face
-followed by that of its mirror image, and the two are added. Pooling: ``eval/templates.py``, files: ``eval/ijb_meta.py``
+followed by that of its mirror image, and the two are added. The pooling: ``eval/templates.py``. The meta files:
+``eval/ijb_meta.py``.
 
 **1:1.** TAR at each FAR over the pairs of ``P_template_pair_label.txt``, exactly as ``eval/tar_far.py`` defines it. The
 field's scripts take the point of the ROC curve whose FAR is nearest to the one asked for, also if it is higher; here it
 never is, so that a TAR can be lower than theirs. On IJB-C at FAR 1e-6 at most 15 of the 15 638 932 impostors are
-accepted here, and 16 there. Intervals are those of ``eval/intervals.py``; genuine pairs tell which templates show one
+accepted here, and 16 there. For the intervals (``eval/intervals.py``), genuine pairs tell which templates show one
 person.
 
 **1:N.** Every template of ``P_1N_probe_mixed.csv`` is searched in each of the two galleries, which share nobody: who is
 in the one is a stranger to the other. The mean line has the ranks of the probes of both (each is mated in one) and the
 mean of the two TPIR at FPIR. Definitions: ``eval/open_set.py``; the field's scripts take the FPIR-th stranger's score
 itself as a threshold to be exceeded. The last line is closed-set: both galleries as one, as some scripts have it.
+Intervals are in the JSON.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ if __name__ == "__main__":  # run as a file: the project's root comes first, not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -41,9 +44,10 @@ from eval.bootstrap import REPLICATES
 from eval.feature_set import FeatureSet
 from eval.ijb_meta import GALLERIES, Subjects, read_faces, read_subjects, read_template_pairs
 from eval.open_set import Searches, SearchPoint, Side, search, search_points
-from eval.operating_points import OperatingPoint, parse_fars
+from eval.operating_points import Interval, OperatingPoint, parse_fars
 from eval.pair_points import ListedPairs
 from eval.people import people_of_pairs
+from eval.search_intervals import SearchIntervals, search_intervals
 from eval.templates import Templates, pool
 
 RANKS = (1, 5, 10)
@@ -56,6 +60,7 @@ class Gallery(NamedTuple):
     templates: int
     subjects: int
     searches: Searches
+    rank_intervals: list[Interval | None]
     points: list[SearchPoint]
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +72,10 @@ class Gallery(NamedTuple):
             "subjects": self.subjects,
             "mated_probes": mated,
             "non_mated_probes": len(self.searches.best_scores),
-            "ranks": [{"rank": rank, "hits": self.searches.hits(rank)} for rank in RANKS],
+            "ranks": [
+                {"rank": rank, "hits": self.searches.hits(rank), "rate_interval": band and list(band)}
+                for rank, band in zip(RANKS, self.rank_intervals, strict=True)
+            ],
             "results": [point.as_json() for point in self.points],
         }
 
@@ -113,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
             "results": [point.as_json() for point in points],
         }
     if args.task in ("both", "1:N"):
-        galleries = identify(folder, args.protocol, templates, fpirs)
+        galleries = identify(folder, args.protocol, templates, fpirs, replicates=args.bootstrap, seed=args.seed)
         print(identification_table(galleries, fpirs))
         found["identification"] = [gallery.as_json() for gallery in galleries]
     if args.json:
@@ -135,8 +143,10 @@ def verify(
     return [point.with_interval(band) for point, band in zip(points, bands, strict=True)]
 
 
-def identify(folder: Path, protocol: str, templates: Templates, fpirs: list[Fraction]) -> list[Gallery]:
-    """The 1:N protocol: the two galleries, and both as one."""
+def identify(
+    folder: Path, protocol: str, templates: Templates, fpirs: list[Fraction], *, replicates: int, seed: int
+) -> list[Gallery]:
+    """The 1:N protocol: the two galleries, and both as one; intervals as for :func:`verify`."""
     probe = _people(read_subjects(folder / f"{protocol}_1N_probe_mixed.csv", templates.ids), templates)
     lists = {
         name: read_subjects(folder / f"{protocol}_1N_gallery_{name}.csv", templates.ids) for name in GALLERIES[protocol]
@@ -146,8 +156,12 @@ def identify(folder: Path, protocol: str, templates: Templates, fpirs: list[Frac
     galleries = []
     for name, subjects in lists.items():
         searches = search(probe, _people(subjects, templates))
-        points = search_points(searches, fpirs)
-        galleries.append(Gallery(name, len(subjects.templates), len(np.unique(subjects.subjects)), searches, points))
+        points, bands = search_points(searches, fpirs), SearchIntervals([None] * len(RANKS), [None] * len(fpirs))
+        if replicates:
+            bands = search_intervals(searches, RANKS, fpirs, replicates=replicates, seed=seed)
+        points = [replace(point, interval=band) for point, band in zip(points, bands.tpirs, strict=True)]
+        sizes = len(subjects.templates), len(np.unique(subjects.subjects))
+        galleries.append(Gallery(name, *sizes, searches, bands.ranks, points))
     return galleries
 
 
@@ -225,7 +239,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--flip", action="store_true", help="a row is the feature of a face, then that of its mirror image; add them")
     add("--far", default="1e-6,1e-5,1e-4,1e-3,1e-2,1e-1", help="false accept rates of 1:1, comma-separated")
     add("--fpir", default="0.01,0.1", help="false positive identification rates of 1:N, comma-separated")
-    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the TARs' intervals; 0: none")
+    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the intervals; 0: no intervals")
     add("--seed", type=int, default=0, help="of the bootstrap")
     add("--json", metavar="FILE", help="write the figures here, with all digits")
     args = parser.parse_args(argv)

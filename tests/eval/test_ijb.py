@@ -180,6 +180,11 @@ def test_intervals_hold_the_tars_and_can_be_left_out(tmp_path, capsys):
         assert 0.02 < high - low < 0.5
         assert low < point["tar"] < high
         assert f"{100 * low:.2f}-{100 * high:.2f}" in capsys.readouterr().out or point is not points[0]
+    run(tmp_path, "--protocol", "ijbc", "--task", "1:N", "--json", tmp_path / "n.json")
+    for gallery in json.loads((tmp_path / "n.json").read_text())["identification"][:2]:
+        rank, point = gallery["ranks"][0], gallery["results"][1]
+        assert rank["rate_interval"][0] < rank["hits"] / gallery["mated_probes"] < rank["rate_interval"][1]
+        assert point["tpir_interval"][0] < point["tpir"] < point["tpir_interval"][1]
     run(tmp_path, *far, "--bootstrap", "0")
     without = json.loads((tmp_path / "o.json").read_text())["verification"]["results"]
     assert without == [{**point, "tar_interval": None} for point in points]
