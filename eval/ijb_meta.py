@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,15 +72,16 @@ def read_faces(folder: Path, protocol: str) -> Faces:
         scores.append(score)
     templates, media = [], []
     for number, fields in _lines(faces_path):
-        if len(fields) != 3 or not all(map(_is_number, fields[1:])):
+        template, medium = (_whole(fields[1]), _whole(fields[2])) if len(fields) == 3 else (-1, -1)
+        if template < 0 or medium < 0:
             raise _malformed(faces_path, number, fields, "NAME TEMPLATE MEDIUM, the last two whole numbers")
         if number <= len(names) and names[number - 1] != fields[0]:
             raise UserError(
                 f"{faces_path}, line {number}: is about {fields[0]!r}, but that line of {names_path.name} about "
                 f"{names[number - 1]!r}; the two lists must have one order"
             )
-        templates.append(int(fields[1]))
-        media.append(int(fields[2]))
+        templates.append(template)
+        media.append(medium)
     if len(templates) != len(names):
         raise UserError(f"{faces_path}: {len(templates)} lines, but {names_path.name} has {len(names)}")
     return Faces(np.array(templates), np.array(media), np.array(scores))
@@ -133,10 +135,10 @@ def read_subjects(path: Path, known: NDArray[np.int64]) -> Subjects:
     found: dict[int, int] = {}
     places = {template: place for place, template in enumerate(known.tolist())}
     for number, fields in lines:
-        values = [fields[column].strip(' "') for column in columns if column < len(fields)]
-        if len(values) != 2 or not all(map(_is_number, values)):
+        values = [_whole(fields[column].strip(' "')) for column in columns if column < len(fields)]
+        if len(values) != 2 or min(values) < 0:
             raise _malformed(path, number, fields, "a line with whole numbers as TEMPLATE_ID and SUBJECT_ID")
-        template, subject = map(int, values)
+        template, subject = values
         if template not in places:
             raise UserError(f"{path}, line {number}: template {template} has no face")
         if found.setdefault(places[template], subject) != subject:
@@ -182,7 +184,7 @@ def _table_by_line(path: Path, first: int, chunk: bytes, columns: int) -> NDArra
     rows = []
     for number, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), start=first):
         fields = line.decode("utf-8", "replace").split()
-        if len(fields) != columns or not all(map(_is_number, fields)):
+        if len(fields) != columns or min(map(_whole, fields)) < 0:
             raise _malformed(path, number, fields, f"{columns} whole numbers")
         rows.append([int(field) for field in fields])
     return np.array(rows, dtype=np.int64)
@@ -195,8 +197,10 @@ def _lines(path: Path, separator: str | None = None) -> Iterator[tuple[int, list
         yield number, line.rstrip("\r").split(separator)
 
 
-def _is_number(text: str) -> bool:
-    return len(text) < 9 and text.isdecimal() and text.isascii()
+@lru_cache(maxsize=2**16)  # lines of one template follow each other
+def _whole(text: str) -> int:
+    """The whole number that is written, -1 if it is none below ``NUMBER_LIMIT``."""
+    return int(text) if len(text) < 9 and text.isdecimal() and text.isascii() else -1
 
 
 def _number(text: str) -> float:
