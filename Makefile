@@ -33,8 +33,8 @@ format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.develops  ## measure against named peers, on the same work in the same run
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python -u $$script || exit; done
+bench: .venv/.develops  ## measure against named peers, on the same work in the same run (not what needs a GPU or a model)
+	for script in $(filter-out %/gpu_scoring.py %/aggregation.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
 
 networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.quantised import CODE_LIMIT, NARROWEST, WIDEST
+from eval.quantised import CODE_LIMIT, NARROWEST, WIDEST, extra_numbers
 from eval.screening import Cells
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def device_bytes(rows: int, columns: int, width: int, capacity: int, tiles: int 
     keys = 8 * capacity + 1024
     products = SIDE**2 * (8 + 4 + 2) + 2 * SIDE * width * 8  # float64 and int32 products, two masks, float64 codes
     positions = 48 * capacity  # row, column, key, and what is made of them on the way
-    return (rows + columns) * width + tiles * max(keys, products + positions)
+    return (rows + columns) * (width + -width % NARROWEST) + tiles * max(keys, products + positions)
 
 
 class GpuScreen:
@@ -78,7 +78,7 @@ class GpuScreen:
     its cells.
 
     Args:
-        left: (N, P) int8 codes from -127 to 127, P a multiple of 64; an array or a tensor.
+        left: (N, P) int8 codes from -127 to 127; an array or a tensor.
         right: (M, P) codes; None, or ``left`` itself: a set with itself.
         device: a CUDA device; or the CPU, by PyTorch.
         capacity: cells that a tile may return.
@@ -201,16 +201,17 @@ class GpuScreen:
 
 
 def _on_device(codes: NDArray[np.int8] | torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``codes`` on ``device``, rows one after another."""
+    """``codes`` on ``device``, rows one after another, filled up with zeros to a multiple of ``NARROWEST`` numbers."""
     width = codes.shape[1] if codes.ndim == 2 else 0
-    if codes.dtype not in (np.int8, torch.int8) or width % NARROWEST or not 0 < width <= WIDEST:
+    if codes.dtype not in (np.int8, torch.int8) or not 0 < width <= WIDEST + extra_numbers(WIDEST):
         raise ValueError(f"codes of shape {tuple(codes.shape)} and type {codes.dtype}")
-    if isinstance(codes, torch.Tensor):
-        return codes.to(device).contiguous()
-    copied = torch.empty(codes.shape, dtype=torch.int8, device=device)
+    copied = torch.zeros(len(codes), width + -width % NARROWEST, dtype=torch.int8, device=device)
     step = max(1, UPLOAD_BYTES // width)
     for start in range(0, len(codes), step):  # np.array: of a read-only map PyTorch takes a copy alone
-        copied[start : start + step] = torch.from_numpy(np.array(codes[start : start + step]))
+        part = codes[start : start + step]
+        copied[start : start + step, :width] = (
+            part if isinstance(part, torch.Tensor) else torch.from_numpy(np.array(part))
+        )
     return copied
 
 

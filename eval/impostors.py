@@ -116,16 +116,18 @@ class _Sample:
 
     @cached_property
     def _quick(self) -> NDArray[np.floating[Any]]:
-        return np.sort(self._comparisons.scores_of_some(SAMPLE_SEED)) if self._enough else np.empty(0)
+        return self._comparisons.scores_of_some(SAMPLE_SEED) if self._enough else np.empty(0)
 
     @cached_property
     def _even(self) -> NDArray[np.floating[Any]]:
         pairs = self._comparisons.sample(SAMPLE, SAMPLE_SEED)
-        return np.sort(self._comparisons.exact(pairs)) if self._enough else np.empty(0)
+        return self._comparisons.exact(pairs) if self._enough else np.empty(0)
 
 
-def _highest(ascending: NDArray[np.floating[Any]], rank: int) -> float:
-    return -math.inf if rank > len(ascending) else float(ascending[len(ascending) - rank])
+def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:
+    """The ``rank``-th highest, minus infinity where there are fewer."""
+    place = len(scores) - rank
+    return -math.inf if place < 0 else float(np.partition(scores, place)[place])
 
 
 def _find_tail(

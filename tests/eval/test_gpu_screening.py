@@ -181,7 +181,6 @@ def test_a_run_of_tiles_gives_what_each_gives_alone(screen):
     "change",
     [
         {"left": np.zeros((3, 64), dtype=np.uint8)},
-        {"left": np.zeros((3, 96), dtype=np.int8)},
         {"left": np.zeros((3, 0), dtype=np.int8)},
         {"left": np.zeros(64, dtype=np.int8)},
         {"left": torch.zeros(3, 64)},
@@ -194,6 +193,14 @@ def test_a_run_of_tiles_gives_what_each_gives_alone(screen):
 def test_what_cannot_be_screened_is_refused(change):
     with pytest.raises(ValueError, match=r"codes of|capacity"):
         GpuScreen(**{"left": np.zeros((3, 64), dtype=np.int8), "device": CPU} | change)
+
+
+def test_codes_of_any_width_are_filled_up():
+    codes = np.random.default_rng(8).integers(-127, 128, (40, 528), dtype=np.int8)
+    found = GpuScreen(codes, device=CPU).hits(range(40), range(40), 60000, above=True)
+    expected = ProcessorScreen(codes, codes).hits(range(40), range(40), 60000, above=True)
+    assert sorted(zip(*map(list, found), strict=True)) == sorted(zip(*map(list, expected), strict=True))
+    assert len(found[0])
 
 
 def test_a_tile_beyond_32_bits_is_refused():
