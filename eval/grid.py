@@ -23,10 +23,10 @@ BLOCK_SIZE = 512
 ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns are normalised that much less often
 BLOCKS_PER_TILE = 8  # a tile is this many blocks wide
 LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
-GENUINE_ROWS, GENUINE_COLUMNS = 256, 1024  # of a block of genuine pairs: they lie in a narrow band
+GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
 GENUINE_PAIRS = 2**19  # of a tile, on average: they are all held at a time
 PAIRS_AT_ONCE = 2**10  # while candidates are scored: their rows stay in the cache
-SOME_ROWS = 2**11  # of a quick look at the impostor scores
+SOME_ROWS = 2**10  # of a quick look at the impostor scores
 SAMPLING_ROUNDS = 64
 
 

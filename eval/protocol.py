@@ -168,7 +168,11 @@ def add_protocol_flags(parser: argparse.ArgumentParser) -> None:
         "PERSON/IMAGE or PERSON/VIDEO)",
     )
     add("--attributes", metavar="FILE", help="csv with a header and one line a row, if not that of --labels")
-    add("--exclude-same", metavar="COLUMN", help="do not compare rows with the same value in this column of the csv")
+    add(
+        "--exclude-same",
+        metavar="COLUMN",
+        help="do not compare rows with the same value in this column of the csv; folder: of one folder of a file list",
+    )
     add("--ignore-pairs", metavar="FILE", help="leave these pairs out: ROW ROW a line, what follows # does not count")
     add("--pairs", metavar="FILE", help="score these pairs only: ROW ROW [SAME] a line, rows from 0, SAME 0 or 1")
     add("--probe", metavar="FILE", help="feature file whose rows are compared with those of --gallery")
@@ -190,13 +194,15 @@ def check_protocol_flags(parser: argparse.ArgumentParser, args: argparse.Namespa
         parser.error("give --features with --labels or --pairs, or --probe and --gallery with their labels")
     if args.label_column and args.label_folders:
         parser.error("give --label-column or --label-folders, not both")
+    if args.ignore_pairs and args.report and Path(args.ignore_pairs).resolve().parent == Path(args.report).resolve():
+        parser.error("the report writes a new list of pairs into its folder: keep the one to --ignore-pairs elsewhere")
     if args.label_folders < 0:
         parser.error("--label-folders takes a depth of at least 1")
 
 
 def _people(args: argparse.Namespace, path: str, rows: int, columns: list[str]) -> People:
     own = columns if not args.attributes else []
-    if own and not args.label_column:
+    if own and not (args.label_column or args.label_folders):
         raise UserError(
             f"column {own[0]!r}: {path} is no csv with --label-column; name a csv with --attributes FILE.csv"
         )

@@ -44,7 +44,7 @@ SCALE = 32  # of a rotated row to its codes; with standard normal numbers 127 / 
 CODE_LIMIT = 127
 EXTRA_BASE = 64  # the smallest extra number; the largest is CODE_LIMIT
 NARROWEST, WIDEST = 64, 2**16  # 127**2 * (2**16 + 2**11) is an int32
-ROWS_AT_ONCE = 512  # a chunk stays in the cache
+ROWS_AT_ONCE = 256  # a chunk stays in the cache
 SIGN_SEED = 20191027  # of the rotation: the same for every set, as probe and gallery are multiplied
 
 

@@ -209,6 +209,21 @@ def test_rows_of_one_camera_are_not_compared_and_pairs_are_left_out(table):
     assert results(folder, *other, "--ignore-pairs", folder / "ignored")["results"] == found["results"]
 
 
+def test_frames_of_one_video_are_not_compared(files):
+    folder, _, labels = files
+    videos = np.arange(60) % 4
+    (folder / "filelist.txt").write_text(
+        "".join(f"p{p}/v{v}/{i}.jpg\n" for i, (p, v) in enumerate(zip(labels, videos, strict=True)))
+    )
+    flags = ["--labels", folder, "--label-folders", "2", "--exclude-same", "folder", "--bootstrap", "0"]
+    found = results(folder, *flags)
+    first, second = np.triu_indices(60, 1)
+    keep = (labels[first] != labels[second]) | (videos[first] != videos[second])
+    same = labels[first] == labels[second]
+    assert found["genuine_pairs"] == (keep & same).sum()
+    assert found["impostor_pairs"] == (keep & ~same).sum()
+
+
 def test_a_breakdown_counts_the_pairs_of_each_value(table, capsys):
     folder, features, labels, cameras, ages = table
     (folder / "ignored").write_text("2 9\n5 30\n")
@@ -365,6 +380,10 @@ def test_probe_and_gallery_of_different_width(files):
         (["--features", "f", "--labels", "l", "--images", "i"], "give --report too"),
         (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
         (["--features", "f", "--labels", "l", "--resume"], "--resume needs --json FILE"),
+        (
+            ["--features", "f", "--labels", "l", "--ignore-pairs", "r/i", "--report", "r"],
+            "keep the one to --ignore-pairs",
+        ),
         (["--features", "f", "--labels", "l", "--bootstrap", "-1"], "--bootstrap must be at least 0"),
         (["--features", "f", "--labels", "l", "--label-column", "n", "--label-folders"], "not both"),
     ],
