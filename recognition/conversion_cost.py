@@ -23,7 +23,7 @@ from eval.feature_set import FeatureSet
 from eval.grid import Grid
 from eval.labels import read_labels
 from eval.operating_points import OperatingPoint, operating_points
-from eval.verification import verify
+from eval.pack_accuracy import verify
 
 IMAGE_SIZE = (112, 112)
 BATCH = 32

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from common.embedding import Embedder
 from common.progress import progress
 from common.verification_pack import VerificationPack
-from eval.verification import FOLDS, evaluate, normalise_rows
+from eval.pack_accuracy import FOLDS, evaluate, normalise_rows
 
 COLOURS = ("RGB", "BGR")
 # Subtracted from the pixels 0..255, and the factor after it, for red, green and blue.

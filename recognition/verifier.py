@@ -12,7 +12,7 @@ from torch import nn
 from common.embedding import Embedder
 from common.errors import UserError
 from common.verification_pack import read_pack
-from eval.verification import FOLDS, verify
+from eval.pack_accuracy import FOLDS, verify
 
 
 class PackScore(NamedTuple):

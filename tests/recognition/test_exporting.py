@@ -16,7 +16,7 @@ from common.budgets import TRACKS, BudgetError, Track
 from common.errors import UserError
 from common.onnx_model import OnnxNetwork, Pixels, load_onnx
 from common.verification_pack import write_pack
-from eval.verification import verify
+from eval.pack_accuracy import verify
 from recognition import conversion_cost
 from recognition import export as command
 from recognition.configuration import network_settings

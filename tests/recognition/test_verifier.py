@@ -11,7 +11,7 @@ from common.embedding import Embedder
 from common.errors import UserError
 from common.image import encode_jpeg
 from common.verification_pack import read_pack, write_pack
-from eval.verification import verify
+from eval.pack_accuracy import verify
 from recognition.verifier import BestModel, Verifier
 
 
