@@ -145,12 +145,14 @@ class Work:
         flip: add the mirrored image's feature.
         height, width: the size that each image must have.
         workers: threads that decode ahead of the network; 0: none.
+        normalise: rows are L2-normalised. Else each is the one image's feature as the network gives it.
     """
 
     flip: bool
     height: int
     width: int
     workers: int
+    normalise: bool = True
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def write_features(
         "model": model_sha256,
         "list": listing.sha256,
         "flip": work.flip,
-        "aggregate": aggregation.label,
+        "aggregate": aggregation.label if work.normalise else "none, as the network gives it",
         "batch_size": embedder.batch_size,
         "image_size": f"3,{work.height},{work.width}",
         "device": _device_name(embedder.device),
@@ -244,7 +246,9 @@ def write_features(
         "backend": embedder.backend,
         "torch": torch.__version__,
     }
-    writer = FeatureWriter(output, rows, embedder.embedding_size, identity=identity, resume=resume)
+    writer = FeatureWriter(
+        output, rows, embedder.embedding_size, identity=identity, resume=resume, unit_rows=work.normalise
+    )
     _announce(writer, resume)
     try:
         with naming(writer.path), writer:
@@ -278,8 +282,9 @@ def _write_rows(
                 images = np.pad(batch.images, ((place, 0), (0, 0), (0, 0), (0, 0)))
                 features = embedder.embed(images, work.flip)[place:].astype(np.float64)
                 units = normalise(features, batch.paths.__getitem__)
-                complete = normalise(pools.add(units, features), lambda row: f"row {writer.rows_done + row}")
-                writer.write(complete.astype(np.float32))
+                if work.normalise:
+                    features = normalise(pools.add(units, features), lambda row: f"row {writer.rows_done + row}")
+                writer.write(features.astype(np.float32))
                 place = 0
             bar.update(len(batch.paths))
     if faults.count:

@@ -34,6 +34,9 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
     if args.num_workers < 0:
         raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
     _check_aggregation(args)
+    normalise = kind == "video" or args.normalise
+    if args.track and not normalise:
+        raise UserError(f"--no-normalise: the rows of a submission for {args.track} are L2-normalised")
     device = select_device(args.device)
     network, config = load_model(args.model, layer=args.layer)
     model = model_sha256(network, config, args.layer)
@@ -54,7 +57,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
         listing,
         output,
         embedder,
-        Work(args.flip, height, width, args.num_workers),
+        Work(args.flip, height, width, args.num_workers, normalise),
         model_sha256=model,
         resume=args.resume,
         aggregation=aggregation,
@@ -96,6 +99,13 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
     )
     add("--num-workers", type=int, default=2, help="threads that decode images ahead of the network; 0: none")
     add("--flip", action=argparse.BooleanOptionalAction, default=flip, help="add the feature of the mirrored image")
+    if kind == "image":
+        add(
+            "--normalise",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="divide each row by its L2 norm; without it the norm is kept, as templates of IJB are weighted by it",
+        )
     if kind == "video":
         _add_aggregation(parser)
     else:

@@ -73,7 +73,7 @@ def command(images, tmp_path, monkeypatch):
     return run
 
 
-def naive_rows(folder: Path, flip: bool) -> np.ndarray:
+def naive_rows(folder: Path, flip: bool, normalise: bool = True) -> np.ndarray:
     network, rows = Tiny().double().eval(), []
     for name in NAMES:
         rgb = cv2.imread(str(folder / name))[:, :, ::-1].astype(np.float64)
@@ -81,7 +81,7 @@ def naive_rows(folder: Path, flip: bool) -> np.ndarray:
         with torch.no_grad():
             feature = network(both).numpy()
         row = feature[0] + feature[1] if flip else feature[0]
-        rows.append(row / np.sqrt((row**2).sum()))
+        rows.append(row / np.sqrt((row**2).sum()) if normalise else row)
     return np.array(rows)
 
 
@@ -92,6 +92,19 @@ def test_rows_equal_the_definition_and_the_mirror_is_on(command, images, tmp_pat
     assert command("--no-flip", "--batch_size", "2", "--num-workers", "0") == 0
     np.testing.assert_allclose(read_features(tmp_path / "f.bin"), naive_rows(images, False), atol=2e-6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.bin", "images", "m-0001.safetensors"]
+
+
+def test_the_norm_can_be_kept(command, images, tmp_path, capsys):
+    assert command("--no-normalise", "--no-flip") == 0
+    found = read_features(tmp_path / "f.bin")
+    np.testing.assert_allclose(found, naive_rows(images, flip=False, normalise=False), rtol=1e-5, atol=1e-6)
+    assert command("--no-normalise") == 0
+    np.testing.assert_allclose(
+        read_features(tmp_path / "f.bin"), naive_rows(images, flip=True, normalise=False), rtol=1e-5, atol=1e-6
+    )
+    capsys.readouterr()
+    assert command("--no-normalise", "--track", "deepglint-light") == 2
+    assert "the rows of a submission for deepglint-light are L2-normalised" in capsys.readouterr().err
 
 
 def test_a_network_over_the_budget_is_refused_before_any_work(command, tmp_path, monkeypatch, capsys):
