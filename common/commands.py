@@ -43,6 +43,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     """
     try:
         status = main() or EXIT_OK
+        sys.stdout.flush()  # here, where what goes wrong is told
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         status = error.exit_status

@@ -59,7 +59,7 @@ class Bootstrap:
         self.numbers = np.unique(persons)
         self.known = int(np.searchsorted(self.numbers, LABEL_LIMIT))  # codes from here on are distractors
         self.replicates = replicates
-        seeds = _mixed(np.full(1, seed, dtype=np.uint64) + GOLDEN)
+        seeds = _mixed(np.full(1, seed % 2**64, dtype=np.uint64) + GOLDEN)
         self._states = _mixed(self.numbers.astype(np.uint64) * GOLDEN ^ seeds)
 
     def __len__(self) -> int:

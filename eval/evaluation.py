@@ -44,12 +44,13 @@ class ScoreHistogram(NamedTuple):
 
 
 class Suspects(NamedTuple):
-    """Pairs whose score says that the labels are wrong; at most some thousand are listed, all are counted."""
+    """Pairs whose score says that the labels are wrong; at most some thousand of each kind are listed."""
 
     impostors: list[HardPair]  # above 0.9, highest first
     impostor_count: int
     genuine: list[HardPair]  # below 0, lowest first
     genuine_count: int
+    more_impostors: bool = False  # there were too many to count: ``impostor_count`` is of those kept
 
 
 class GroupPoint(NamedTuple):

@@ -219,7 +219,9 @@ def _listed(rows: Pairs, scores: NDArray[np.float64]) -> list[HardPair]:
 def _suspects(comparisons: Comparisons, tail: ScoredPairs, lowest: Lowest) -> Suspects:
     high = int(np.searchsorted(-tail.scores, -SUSPECT_IMPOSTOR, "left"))
     wrong = [pair for pair in lowest.pairs(LISTED) if pair.score < SUSPECT_GENUINE]
-    return Suspects(_hard_pairs(comparisons, tail, LISTED)[:high], high, wrong, lowest.below)
+    kept = _hard_pairs(comparisons, tail, LISTED)[:high]
+    all_kept = len(tail.scores) == comparisons.impostor_pairs
+    return Suspects(kept, high, wrong, lowest.below, more_impostors=high == len(tail.scores) and not all_kept)
 
 
 class Lowest:

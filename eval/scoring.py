@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,7 @@ from eval.operating_points import parse_fars
 from eval.people import Codes
 from eval.protocol import read_attributes, read_protocol
 from eval.results import CAVEAT, as_json, breakdown_table, comparison_json, difference_table, table
-from eval.sharding import Session
+from eval.sharding import Session, first_process
 
 KEPT = ".partial"  # beside the JSON: what is done so far
 
@@ -42,36 +44,27 @@ def score_files(args: argparse.Namespace) -> None:
     columns = _columns(args, rows)
     faces = Faces(args.images, rows) if args.images else None
     device = _device(args.device)
+    kept = Path(f"{args.json}{KEPT}") if args.json else None
+    if kept is not None and not args.resume and first_process():
+        shutil.rmtree(kept, ignore_errors=True)
+    about_columns = [(name, codes.values, codes.codes.tobytes()) for name, codes in columns]
+    settings = (args.far, args.bootstrap, args.seed, args.block_size, hashlib.sha256(repr(about_columns).encode()))
     measured = []
-    sessions = []
     for index, (path, name) in enumerate(zip(paths, names, strict=True)):
         comparisons, count, width = protocol.comparisons(path, block_size=args.block_size, device=device)
         session = Session(
-            Path(f"{args.json}{KEPT}") / str(index) if args.json else None,
-            identity=partial(protocol.identity, path, args.far, args.bootstrap, args.seed, args.block_size),
-            resume=args.resume,
+            kept and kept / str(index),
+            identity=partial(protocol.identity, path, *settings[:-1], settings[-1].hexdigest()),
             save_every=args.save_every,
         )
         _announce(comparisons, session, device)
         subject = Subject(name, count, width, protocol.words)
-        measured.append(
-            measure(
-                comparisons,
-                fars,
-                subject,
-                session=session,
-                columns=columns,
-                replicates=args.bootstrap,
-                seed=args.seed,
-            )
-        )
-        sessions.append(session)
-    if sessions[0].rank == 0:
+        options = {"columns": columns, "replicates": args.bootstrap, "seed": args.seed}
+        measured.append(measure(comparisons, fars, subject, session=session, **options))
+    if first_process():
         _show(args, measured, _differences(measured), faces)
-    for session in sessions:
-        session.finish()
-    if args.json and sessions[0].rank == 0 and (kept := Path(f"{args.json}{KEPT}")).is_dir():
-        kept.rmdir()
+        if kept is not None:
+            shutil.rmtree(kept, ignore_errors=True)
 
 
 def model_names(paths: list[str]) -> list[str]:
@@ -91,7 +84,15 @@ def model_names(paths: list[str]) -> list[str]:
 
 
 def _show(args: argparse.Namespace, measured: list[Measured], found: list[Difference], faces: Faces | None) -> None:
+    """Write, then print: whoever reads what is printed may leave."""
     evaluations = [one.evaluation for one in measured]
+    if args.json:
+        write_json(args.json, comparison_json(evaluations, found) if found else as_json(evaluations[0]))
+    report = None
+    if args.report:
+        from eval.report import write_report  # draws with Matplotlib, which takes a second to load
+
+        report = write_report(args.report, evaluations, found, faces)
     for evaluation in evaluations:
         print(f"{evaluation.name}: {table(evaluation)}" if len(evaluations) > 1 else table(evaluation))
         for breakdown in evaluation.breakdowns:
@@ -99,12 +100,8 @@ def _show(args: argparse.Namespace, measured: list[Measured], found: list[Differ
     if found:
         print(difference_table(found))
     print(CAVEAT)
-    if args.json:
-        write_json(args.json, comparison_json(evaluations, found) if found else as_json(evaluations[0]))
-    if args.report:
-        from eval.report import write_report  # draws with Matplotlib, which takes a second to load
-
-        print(f"report: {write_report(args.report, evaluations, found, faces)}")
+    if report:
+        print(f"report: {report}")
 
 
 def _differences(measured: list[Measured]) -> list[Difference]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import time
 import zipfile
 import zlib
@@ -67,19 +66,21 @@ def processes() -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def first_process() -> bool:
+    """Whether this is the process that reads and writes for all."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
 class Session:
     """The processes at work, their threads, and where what they found is kept.
 
     Args:
-        state_folder: None: nothing is kept.
+        state_folder: where the sweeps are kept; what is there is gone on from. None: nothing is kept.
         identity: gives a text that tells the run's input and settings: a run with another one does not go on from its
             files. It is asked for once, when something is kept or found.
-        resume: go on from what is there; else it is removed.
         save_every: seconds between saves.
         threads: of this process.
 
-    Raises:
-        UserError: ``resume``, and the files are damaged or belong to another run.
     """
 
     def __init__(
@@ -87,7 +88,6 @@ class Session:
         state_folder: Path | None = None,
         *,
         identity: Callable[[], str] = str,
-        resume: bool = False,
         save_every: float = 30.0,
         threads: int | None = None,
     ) -> None:
@@ -100,8 +100,6 @@ class Session:
         self._identity_of = identity
         self._started = time.monotonic()
         self._save_every = save_every
-        if state_folder is not None and not resume and self.rank == 0:
-            shutil.rmtree(state_folder, ignore_errors=True)
         if together:
             dist.barrier()
 
@@ -124,6 +122,9 @@ class Session:
             take: gives it to the consumers; called from one thread, a tile at a time.
             consumers: what is saved and merged.
             label: what progress calls it.
+
+        Raises:
+            UserError: what is kept is damaged or belongs to another run.
         """
         done, generation = self._begin(name, len(tiles), consumers)
         by_size = sorted(np.flatnonzero(~done).tolist(), key=lambda index: -tiles[index].area)
@@ -145,11 +146,6 @@ class Session:
         if self.rank == 0 and self._folder is not None and len(mine) and lasting:
             self._save(name, generation + 1, np.ones_like(done), consumers)
             self._remove_before(name, generation + 1)
-
-    def finish(self) -> None:
-        """Remove what was kept: the results are written."""
-        if self._folder is not None and self.rank == 0:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     @cached_property
     def _identity(self) -> str:

@@ -57,23 +57,27 @@ def suspects_section(evaluation: Evaluation, faces: Faces | None, suffix: str) -
     if found is None:
         return ""
     head = f'<h2 id="label-errors{suffix}">Probable label errors</h2>'
-    if not found.impostor_count + found.genuine_count:
+    if not (found.impostor_count + found.genuine_count or found.more_impostors):
         return (
             f"{head}<p>None suggested: no impostor pair scores above 0.9, no genuine pair below 0. "
             "Errors less plain than that may remain.</p>"
         )
     pairs = listed(evaluation)
     found_text = [
-        f"<b>{plural(count, 'pair')}</b> of {kind}"
-        for count, kind in (
-            (found.impostor_count, "different people above 0.9: mostly one person under two labels."),
-            (found.genuine_count, "one person below 0: mostly a row with somebody else’s label."),
+        f"<b>{'at least ' if more else ''}{plural(count, 'pair')}</b> of {kind}"
+        for count, more, kind in (
+            (
+                found.impostor_count,
+                found.more_impostors,
+                "different people above 0.9: mostly one person under two labels.",
+            ),
+            (found.genuine_count, False, "one person below 0: mostly a row with somebody else’s label."),
         )
-        if count
+        if count or more
     ]
     return (
         f"{head}<p>{' '.join(found_text)} A network can be wrong too, so look at each.</p>"
-        f"{_instructions(len(pairs), found.impostor_count + found.genuine_count)}"
+        f"{_instructions(len(pairs), found.impostor_count + found.genuine_count + found.more_impostors)}"
         f"{_frequent_rows(pairs, faces)}"
         f"{_pair_table(found.impostors, 'impostor', f'suspect-impostors{suffix}', faces)}"
         f"{_pair_table(found.genuine, 'genuine', f'suspect-genuine{suffix}', faces)}"

@@ -92,6 +92,15 @@ def test_hardest_pairs_and_suspects(rows):
     assert found.suspects.genuine_count == (scores[same] < 0).sum() == len(found.suspects.genuine)
 
 
+def test_more_suspects_than_can_be_kept_are_not_called_all(monkeypatch):
+    small_memory(monkeypatch)
+    features = np.random.default_rng(6).normal(size=(90, 16)).astype(np.float32) + 20
+    found = measured(features, np.arange(90) // 2).suspects
+    assert found.more_impostors
+    assert 200 <= found.impostor_count < 90 * 89 // 2 - 45
+    assert not measured(*make_rows(4, 90, 16, "random")).suspects.more_impostors
+
+
 def test_histograms_hold_every_pair(rows):
     features, labels, _, _, scores, same = rows
     found = measured(features, labels)

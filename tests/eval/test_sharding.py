@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -44,7 +43,7 @@ class Killed(Exception):
     """Stands for a SIGKILL: nothing is written after it."""
 
 
-def sweep(folder, *, stop_after=None, identity="a", resume=True, name="sums", threads=2):
+def sweep(folder, *, stop_after=None, identity="a", name="sums", threads=2):
     consumer, visited = Sum(), []
 
     def take(found):
@@ -53,7 +52,7 @@ def sweep(folder, *, stop_after=None, identity="a", resume=True, name="sums", th
         visited.append(found)
         consumer.take(found)
 
-    session = Session(folder, identity=lambda: identity, resume=resume, save_every=0, threads=threads)
+    session = Session(folder, identity=lambda: identity, save_every=0, threads=threads)
     session.sweep(name, TILES, lambda tile: tile.first, take, [consumer], label="test")
     return sorted(consumer.seen.tolist()), visited
 
@@ -95,12 +94,6 @@ def test_files_of_several_processes_are_merged_once(tmp_path):
     assert seen == list(range(20))
     assert len(visited) == 10
     assert not (tmp_path / "sums.0.0.npz").exists()
-
-
-def test_without_resume_nothing_is_taken_over(tmp_path):
-    with pytest.raises(Killed):
-        sweep(tmp_path, stop_after=7)
-    assert len(sweep(tmp_path, resume=False)[1]) == 20
 
 
 def test_files_of_another_run_and_damaged_files_are_refused(tmp_path):
@@ -185,8 +178,9 @@ def test_two_and_four_processes_give_the_same_file_also_after_a_kill(scored):
     assert (folder / "found.json").read_bytes() == alone
 
 
-def test_another_far_does_not_go_on_from_what_was_kept(scored):
-    folder, flags, _ = scored
+def test_other_settings_do_not_go_on_from_what_was_kept(scored):
+    folder, flags, alone = scored
+    (folder / "c.csv").write_text("cam,pose\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(420)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os, eval.sharding, eval.tar_far\n"
@@ -198,8 +192,12 @@ def test_another_far_does_not_go_on_from_what_was_kept(scored):
     flags = [*flags, "--json", "found.json", "--save-every", "0"]
     killed = subprocess.run([sys.executable, "-c", code, *flags], cwd=folder, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    other = [sys.executable, script.__file__, *flags, "--far", "0.2", "--resume"]
-    refused = subprocess.run(other, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert "was kept for other features, labels or settings" in refused.stderr.splitlines()[-1]
-    assert json.loads((folder / "alone.json").read_text())["rows"] == 420
+    for other in (["--far", "0.2"], ["--seed", "1"], ["--attributes", "c.csv", "--by", "cam"]):
+        command = [sys.executable, script.__file__, *flags, *other, "--resume"]
+        refused = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert "was kept for other features, labels or settings" in refused.stderr.splitlines()[-1]
+    (folder / "found.json.partial" / "1").mkdir()  # of an earlier comparison
+    script.main([*(str(folder / flag) if flag.endswith((".bin", ".txt", ".json")) else flag for flag in flags)])
+    assert (folder / "found.json").read_bytes() == alone
+    assert not (folder / "found.json.partial").exists()

@@ -395,6 +395,25 @@ def test_flags_that_do_not_go_together(flags, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_results_are_written_before_they_are_printed(files):
+    folder, _, _ = files
+    command = [
+        sys.executable,
+        script.__file__,
+        "--features",
+        "features.bin",
+        "--labels",
+        "labels.txt",
+        "--json",
+        "o.json",
+    ]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: No space left on device")
+    assert json.loads((folder / "o.json").read_text())["rows"] == 60
+
+
 def test_it_runs_as_a_file_from_anywhere(files):
     folder, _, _ = files
     command = [sys.executable, script.__file__, "--features", "features.bin", "--labels", "labels.txt", "--far", "1e-2"]
