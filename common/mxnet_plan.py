@@ -20,7 +20,8 @@ from common.mxnet_symbol import VARIABLE, Symbol
 INPUT = "data"  # what MXNet's examples and InsightFace call the images
 MAX_LIVE_BYTES = 256 * 2**20  # of the tensors that one image needs at a time; r100 needs 9 MiB
 MAX_PRODUCTS = 2**40  # multiplications for one image; r100 needs 2**34
-BATCHES = (1, 2)  # numbers of images that are tried out
+MAX_DIMENSIONS = 32  # of a tensor; PyTorch's operators know up to 64, some fewer
+BATCHES = (1, 2, 4099)  # numbers of images that are tried out
 TOO_LARGE = f"up to here the network needs more than {MAX_LIVE_BYTES >> 20} MiB or {MAX_PRODUCTS:.1e} products an image"
 MAX_LISTED = 5
 REDUCED = (torch.float16, torch.bfloat16)
@@ -165,19 +166,22 @@ class Trial:
         Raises:
             UserError: a layer whose inputs or arrays do not fit, an output that is not one row an image, limits.
         """
-        one, two = (self._output_shape((batch, *image_shape)) for batch in BATCHES)
-        if len(one) < 2 or math.prod(one[2:]) != 1 or one[0] != 1 or two != (2, *one[1:]):
-            node, output = self.plan.symbol.heads[0]
-            shapes = f"{one} for 1 image and {two} for 2"
-            name = self.plan.symbol.nodes[node].name
-            raise UserError(f"output {output} of {name!r} has shape {shapes}: expected (N, D), one row an image")
-        return one[1]
+        shapes = {batch: self._output_shape((batch, *image_shape)) for batch in BATCHES}
+        row = shapes[1][1:]
+        for batch, shape in shapes.items():
+            if not row or math.prod(row[1:]) != 1 or shape != (batch, *row):
+                node, output = self.plan.symbol.heads[0]
+                found = f"{shapes[1]} for 1 image and {shape} for {batch}"
+                name = self.plan.symbol.nodes[node].name
+                raise UserError(f"output {output} of {name!r} has shape {found}: expected (N, D), one row an image")
+        return row[0]
 
     def _output_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
         values: dict[int, Tensor] = {0: torch.empty(image_shape, device="meta")}
         products = 0
         for call in self.plan.calls:
-            outputs, cost = self._try(call, [None if slot is None else values[slot] for slot in call.inputs])
+            given = [None if slot is None else values[slot] for slot in call.inputs]
+            outputs, cost = self._try(call, given, image_shape[0])
             values.update(zip(call.outputs, outputs, strict=True))
             products += cost
             live = sum(map(_bytes, values.values()))
@@ -187,8 +191,8 @@ class Trial:
                 del values[slot]
         return tuple(values[self.plan.result].shape)
 
-    def _try(self, call: Call, given: list[Tensor | None]) -> tuple[tuple[Tensor, ...], int]:
-        """The outputs of a call, and how many products it computes."""
+    def _try(self, call: Call, given: list[Tensor | None], batch: int) -> tuple[tuple[Tensor, ...], int]:
+        """The outputs of a call for a ``batch`` of images, and how many products it computes."""
         node, operation = self.plan.symbol.nodes[call.node], self.plan.operations[call.node]
         special = [x.dtype for x in given if x is not None and x.is_floating_point() and x.dtype != torch.float32]
         dtype = special[0] if special else torch.float32
@@ -204,10 +208,11 @@ class Trial:
             raise node_error(node, "computing with whole numbers is not supported; a Cast to float32 belongs before it")
         try:
             self._check_shapes(call, inputs)
-            with _Limit(MAX_LIVE_BYTES * BATCHES[-1]):
+            with _Limit(MAX_LIVE_BYTES * batch):
                 found = operation.compute(*inputs, training=False) if operation.has_mode else operation.compute(*inputs)
             outputs = found if isinstance(found, tuple) else (found,)
             terms = operation.terms(inputs) if operation.terms else 1
+            laid_out = operation.laid_out(inputs, outputs[0]) if operation.laid_out else 0
         except UserError:
             raise
         except _TooLargeError:
@@ -218,10 +223,11 @@ class Trial:
             raise node_error(node, f"cannot be computed for inputs of shape {shapes[:200]}: {reason}") from None
         if len(outputs) != operation.outputs or any(x.numel() == 0 for x in outputs):
             raise node_error(node, f"gives outputs of shape {[tuple(x.shape) for x in outputs[:MAX_LISTED]]}")
+        if max(x.ndim for x in outputs) > MAX_DIMENSIONS:
+            raise node_error(node, f"gives tensors of more than {MAX_DIMENSIONS} dimensions")
+        if laid_out * outputs[0].element_size() > MAX_LIVE_BYTES:
+            raise node_error(node, TOO_LARGE)
         self.casts |= any(x.dtype != torch.float32 for x in outputs)
-        channels = outputs[0].shape[1] if outputs[0].ndim > 1 else 1
-        if dtype != torch.float32 and terms * _bytes(outputs[0]) // channels > MAX_LIVE_BYTES:
-            raise node_error(node, TOO_LARGE)  # a convolution in such a type lays out what goes into each position
         return outputs, terms * sum(x.numel() for x in outputs)
 
     def _check_shapes(self, call: Call, inputs: list[Tensor]) -> None:

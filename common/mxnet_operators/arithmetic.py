@@ -291,7 +291,9 @@ def dot(options: Options) -> Operation:
         right_axis = right.ndim - 1 if right_last else 0
         return torch.tensordot(left, right, ([left_axis], [right_axis]))
 
-    return Operation(compute, ("lhs", "rhs"), terms=lambda inputs: inputs[1].shape[0] if inputs[1].ndim else 1)
+    return Operation(
+        compute, ("lhs", "rhs"), terms=lambda inputs: inputs[1].shape[-1 if right_last else 0] if inputs[1].ndim else 1
+    )
 
 
 @operator("batch_dot")

@@ -24,7 +24,8 @@ CHANNELS_FIRST = ("None", "NCW", "NCHW", "NCDHW")
 CHANNELS_LAST = ("NWC", "NHWC", "NDHWC")
 EPS_GLUON = 1e-5
 MAX_POSITIONS = 2**22  # 2048 x 2048
-MAX_ENLARGEMENT = 64  # stride of a deconvolution; PyTorch's time grows with its square
+MAX_ENLARGEMENT = 64  # stride of a deconvolution; PyTorch's time grows with its square, and then it crashes
+SMALL_IMAGE = 2**15  # numbers; PyTorch lays out the windows of one image of up to 20480 also in float32
 
 
 def channels_last(options: Options) -> bool:
@@ -81,7 +82,16 @@ def convolution(options: Options) -> Operation:
         names,
         expected=expected,
         terms=lambda inputs: inputs[1].numel() // filters,
+        laid_out=lambda inputs, output: _windows(inputs, kernel, output, filters),
     )
+
+
+def _windows(inputs: Sequence[Tensor], kernel: tuple[int, ...], at: Tensor, channels: int) -> int:
+    """Numbers that a kernel meets at all positions of one image of ``at``; 0 where PyTorch does not lay them out."""
+    x, weight = inputs[:2]
+    if x.dtype == torch.float32 and x[0].numel() > SMALL_IMAGE and math.prod(kernel) > 1:
+        return 0
+    return weight.numel() // channels * (at[0].numel() // channels)
 
 
 def _check_positions(options: Options, sizes: Sequence[int]) -> None:
@@ -145,6 +155,7 @@ def deconvolution(options: Options) -> Operation:
         names,
         expected=expected,
         terms=lambda inputs: inputs[1].numel() * groups // filters,
+        laid_out=lambda inputs, _: _windows(inputs, kernel, inputs[0], inputs[1].shape[0]),
     )
 
 

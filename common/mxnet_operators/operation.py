@@ -29,6 +29,8 @@ class Operation:
         constants: arrays that have a fixed value whatever the file says.
         has_mode: ``compute`` takes ``training`` as a keyword.
         terms: from the inputs, how many numbers go into one number of the output, where that is not a few.
+        laid_out: from the inputs and the output, how many numbers PyTorch may copy out for one image before it
+            multiplies, none of which a pass without numbers sees.
     """
 
     compute: Callable[..., Any]
@@ -39,6 +41,7 @@ class Operation:
     constants: dict[str, float] = field(default_factory=dict)
     has_mode: bool = False
     terms: Callable[[Sequence[Tensor]], int] | None = None
+    laid_out: Callable[[Sequence[Tensor], Tensor], int] | None = None
 
 
 Build = Callable[[Options], Operation]

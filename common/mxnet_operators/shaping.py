@@ -353,7 +353,13 @@ def up_sampling(options: Options) -> Operation:
         def expected(shapes: Sequence[Shape]) -> list[Shape | None]:
             return [None, (shapes[0][1] if len(shapes[0]) == 4 else 0, 1, kernel, kernel)]
 
-        return Operation(bilinear, ("data", "weight"), expected=expected, terms=lambda _: kernel * kernel)
+        return Operation(
+            bilinear,
+            ("data", "weight"),
+            expected=expected,
+            terms=lambda _: kernel * kernel,
+            laid_out=lambda inputs, _: kernel * kernel * inputs[0][0, 0].numel(),
+        )
 
     def nearest(*inputs: Tensor) -> Tensor:
         height, width = inputs[0].shape[2] * scale, inputs[0].shape[3] * scale

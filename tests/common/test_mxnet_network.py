@@ -238,6 +238,61 @@ def test_what_an_operator_needs_inside_is_limited(arrays):
         MxnetNetwork(graph, arrays)
 
 
+CORNER = ("slice", "corner", {"begin": "(None, None, 0, 0)", "end": "(None, None, 8, 8)"}, ["data"])
+MANY = ("tile", "many", {"reps": "(1, 100, 1, 1)"}, ["corner"])  # (300, 8, 8): PyTorch's own limit is 20480 numbers
+COLUMN = ("Reshape", "column", {"shape": "(0, 1, -1, 1)"}, ["gray"])
+DOUBLE = ("Cast", "double", {"dtype": "float64"}, ["corner"])
+LAST = ("transpose", "last", {"axes": "(0, 2, 3, 1)"}, ["double"])
+GRAY = ("slice_axis", "gray", {"axis": "1", "begin": "0", "end": "1"}, ["data"])
+EMPTY = {"no_bias": "True", "num_filter": "1"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "weight"),
+    [
+        # 300 x 3 x 3 numbers at 2006 x 2006 positions are 43 GB for one image; with two PyTorch takes another way.
+        ([CORNER, MANY], {"kernel": "(3, 3)", "pad": "(1000, 1000)"}, (1, 300, 3, 3)),
+        ([CORNER, MANY], {"kernel": "(1, 1)", "pad": "(1000, 1000)"}, (1, 300, 1, 1)),
+        ([CORNER, DOUBLE, LAST], {"kernel": "(3, 3)", "pad": "(1000, 1000)", "layout": "NHWC"}, (1, 3, 3, 3)),
+        ([GRAY, COLUMN], {"kernel": "(1024, 3)", "pad": "(1023, 1)", "num_filter": "40"}, (1, 40, 1024, 3)),
+    ],
+)
+def test_a_convolution_of_a_small_image_may_not_lay_out_gigabytes(nodes, options, weight, arrays):
+    arrays["arg:wide"] = np.zeros(weight, np.float32)
+    op = "Deconvolution" if "num_filter" in options else "Convolution"
+    node = (op, "x1", {**EMPTY, **options}, [nodes[-1][1], "wide"])
+    with pytest.raises(UserError, match=f"{op} 'x1': up to here the network needs more than 256 MiB"):
+        MxnetNetwork(symbol(*nodes, node, ("Flatten", "flat", {}, ["x1"])), arrays)
+
+
+def test_a_convolution_of_a_large_image_may_have_large_windows(arrays):
+    arrays["arg:wide"] = np.zeros((1, 96, 9, 9), np.float32)  # 390 MB if it were laid out
+    wide = ("tile", "wider", {"reps": "(1, 32, 1, 1)"}, ["data"])
+    node = ("Convolution", "x", {**EMPTY, "kernel": "(9, 9)", "pad": "(4, 4)"}, ["wider", "wide"])
+    assert MxnetNetwork(symbol(wide, node, ("Flatten", "flat", {}, ["x"])), arrays).embedding_size == 112 * 112
+
+
+def test_tensors_may_have_32_dimensions(arrays):
+    rank = ("Reshape", "rank", {"shape": f"(0, {'1, ' * 28}3, 112, 112)"}, ["data"])
+    turned = ("reverse", "turned", {"axis": "-1"}, ["rank"])
+    flat = ("Flatten", "flat", {}, ["turned"])
+    network = MxnetNetwork(symbol(rank, turned, flat), arrays)
+    images = torch.rand(2, 3, 112, 112)
+    assert torch.equal(network(images), images.flip(-1).flatten(1))
+    one_more = ("expand_dims", "turned", {"axis": "1"}, ["rank"])
+    with pytest.raises(UserError, match="expand_dims 'turned': gives tensors of more than 32 dimensions"):
+        MxnetNetwork(symbol(rank, one_more, flat), arrays)
+
+
+def test_a_network_for_two_images_at_most_is_refused(arrays):
+    two = ("slice", "two", {"begin": "(0,)", "end": "(2,)"}, ["data"])
+    with pytest.raises(UserError, match="shape \\(1, 37632\\) for 1 image and \\(2, 37632\\) for 4099"):
+        MxnetNetwork(symbol(two, ("Flatten", "flat", {}, ["two"])), arrays)
+    both = ("elemwise_add", "both", {}, ["data", "two"])
+    with pytest.raises(UserError, match="elemwise_add 'both': input rhs has shape \\(2, 3"):
+        MxnetNetwork(symbol(two, both, ("Flatten", "flat", {}, ["both"])), arrays)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -418,6 +473,17 @@ def test_too_many_products(arrays):
     enlarge = ("UpSampling", "up", {"scale": "40", "sample_type": "nearest", "num_args": "1"}, ["conv"])
     graph = symbol(CONV, enlarge, ("Pooling", "wide", wide, ["up"]), ("Flatten", "flat", {}, ["wide"]))
     with pytest.raises(UserError, match=r"Pooling 'wide': up to here the network needs more than 256 MiB or 1.1e\+12"):
+        MxnetNetwork(graph, arrays)
+
+
+def test_products_of_a_dot_with_its_right_side_turned(arrays, monkeypatch):
+    arrays["arg:right"] = np.zeros((2, 37632), np.float32)
+    turned = {"transpose_b": "True"}
+    graph = symbol(("Flatten", "flat", {}, ["data"]), ("dot", "product", turned, ["flat", "right"]))
+    monkeypatch.setattr("common.mxnet_plan.MAX_PRODUCTS", 3 * 37632)  # the copy and 2 numbers of 37632 products each
+    assert MxnetNetwork(graph, arrays).embedding_size == 2
+    monkeypatch.setattr("common.mxnet_plan.MAX_PRODUCTS", 3 * 37632 - 1)
+    with pytest.raises(UserError, match="dot 'product': up to here the network needs more"):
         MxnetNetwork(graph, arrays)
 
 
