@@ -6,7 +6,7 @@ Three protocols, one interface (:class:`Comparisons`): all pairs of one set and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from eval.bootstrap import Bootstrap, listed_totals
 from eval.feature_set import FeatureSet
 from eval.labels import DISTRACTOR
-from eval.scores import score, screening_error
+from eval.scores import float32_below, score, screening_error
 
 NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
 SOME_PAIRS = 2**16
 BASE_BYTES = 2**29  # kept pairs, what merges them, blocks and the interpreter
+PAIRS_AT_ONCE = 2**10  # whose float32 rows stay in the cache
 EXACT_BYTES = 2**20  # float64 work space while exact scores are computed: it stays in the cache
 
 
@@ -152,8 +153,20 @@ def exact_scores(left: FeatureSet, right: FeatureSet, pairs: Pairs) -> NDArray[n
     return scores
 
 
+def screened_scores(left: FeatureSet, right: FeatureSet, pairs: Pairs) -> NDArray[np.float32] | None:
+    """float32 scores of the positions ``pairs``; None when the unit rows do not fit into memory."""
+    units, others = left.rounded, right.rounded
+    if units is None or others is None:
+        return None
+    scores = np.empty(len(pairs.left), dtype=np.float32)
+    for start in range(0, len(scores), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        np.einsum("nd,nd->n", units[pairs.left[part]], others[pairs.right[part]], out=scores[part])
+    return scores
+
+
 class PairList:
-    """The pairs of a list. Each is scored exactly; memory is the list's and a block's.
+    """The pairs of a list; memory is the list's and a block's.
 
     Args:
         features: the set whose rows are paired.
@@ -206,12 +219,18 @@ class PairList:
 
     def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
         """See :class:`Comparisons`."""
-        values = self.exact(self._pairs(tile)).astype(np.float32)
+        pairs = self._pairs(tile)
+        values = screened_scores(self.features, self.features, self._positions(pairs))
+        if values is None:
+            values = self.exact(pairs).astype(np.float32)
         yield Block(values[:, np.newaxis], tile.first, 0)
 
     def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """See :class:`Comparisons`."""
         pairs = self._pairs(tile)
+        screened = screened_scores(self.features, self.features, self._positions(pairs))
+        if screened is not None:
+            pairs = pairs.take(screened >= float32_floor(floor() - self.error))
         scores = self.exact(pairs)
         keep = np.flatnonzero(scores >= floor())
         yield ScoredPairs(pairs.take(keep), scores[keep])
@@ -273,6 +292,6 @@ class PairList:
         return Pairs(self.first[pairs.left], self.second[pairs.left])
 
 
-def total_area(tiles: Sequence[Tile]) -> int:
-    """Cells of all tiles."""
-    return sum(tile.area for tile in tiles)
+def float32_floor(value: float) -> np.float32:
+    """A float32 that is at most ``value``, minus infinity included."""
+    return np.float32(-2) if value < -2 else float32_below(value)

@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from eval.bootstrap import Bootstrap, ImpostorMass
-from eval.comparisons import BASE_BYTES, NO_PAIR, Block, Pairs, ScoredPairs, Tile, exact_scores
+from eval.comparisons import (
+    BASE_BYTES,
+    NO_PAIR,
+    Block,
+    Pairs,
+    ScoredPairs,
+    Tile,
+    exact_scores,
+    float32_floor,
+    screened_scores,
+)
 from eval.feature_set import FeatureSet
 from eval.labels import LABEL_LIMIT
 from eval.pair_counts import pair_counts
 from eval.quantised import coded_width, least_product
-from eval.scores import float32_below, screening_error
+from eval.scores import screening_error
 from eval.screening import ProcessorScreen, Screen, integer_products_are_exact
 
 BLOCK_SIZE = 512
@@ -25,7 +35,7 @@ BLOCKS_PER_TILE = 8  # a tile is this many blocks wide
 LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
 GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
 GENUINE_PAIRS = 2**19  # of a tile, on average: they are all held at a time
-PAIRS_AT_ONCE = 2**10  # while candidates are scored: their rows stay in the cache
+PAIRS_AT_ONCE = 2**16  # while candidates are scored
 SOME_ROWS = 2**10  # of a quick look at the impostor scores
 SAMPLING_ROUNDS = 64
 
@@ -212,9 +222,9 @@ class Grid:
                 parts.extend(_quarters(part))
             else:  # so many that screening saves nothing
                 for block in self.blocks(part, genuine=False):
-                    cells_of_block = np.flatnonzero(block.values >= _float32_floor(floor() - self.error))
-                    for start in range(0, len(cells_of_block), 2**6 * PAIRS_AT_ONCE):
-                        pairs = block.pairs(cells_of_block[start : start + 2**6 * PAIRS_AT_ONCE])
+                    cells_of_block = np.flatnonzero(block.values >= float32_floor(floor() - self.error))
+                    for start in range(0, len(cells_of_block), PAIRS_AT_ONCE):
+                        pairs = block.pairs(cells_of_block[start : start + PAIRS_AT_ONCE])
                         scores = self.exact(pairs)
                         keep = np.flatnonzero(scores >= floor())
                         yield ScoredPairs(pairs.take(keep), scores[keep])
@@ -297,13 +307,9 @@ class Grid:
     def _reaching(self, pairs: Pairs, floor: Callable[[], float]) -> ScoredPairs:
         """The impostor pairs among ``pairs`` whose exact score is at least the floor."""
         pairs = pairs.take(self._is_impostor(pairs))
-        left, right = self.left.rounded, self.right.rounded
-        if left is not None and right is not None:
-            screened = np.empty(len(pairs.left), dtype=np.float32)
-            for start in range(0, len(screened), PAIRS_AT_ONCE):
-                part = slice(start, start + PAIRS_AT_ONCE)
-                np.einsum("nd,nd->n", left[pairs.left[part]], right[pairs.right[part]], out=screened[part])
-            pairs = pairs.take(screened >= _float32_floor(floor() - self.error))
+        screened = screened_scores(self.left, self.right, pairs)
+        if screened is not None:
+            pairs = pairs.take(screened >= float32_floor(floor() - self.error))
         scores = self.exact(pairs)
         keep = np.flatnonzero(scores >= floor())
         return ScoredPairs(pairs.take(keep), scores[keep])
@@ -384,7 +390,3 @@ def _contains(ascending: NDArray[np.int64], values: NDArray[np.int64]) -> NDArra
     places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
     found: NDArray[np.bool_] = ascending[places] == values
     return found
-
-
-def _float32_floor(value: float) -> np.float32:
-    return np.float32(-2) if value < -2 else float32_below(value)

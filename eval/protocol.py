@@ -48,6 +48,13 @@ class Protocol:
     distractor_pairs: bool
     words: str
 
+    def features(self, path: str) -> NDArray[np.float32]:
+        """The rows of a feature file; :class:`UserError` when they are not those of the people."""
+        features = read_features(path)
+        if len(features) != len(self.people.labels):
+            raise UserError(f"{path}: {len(features)} rows, but there are labels for {len(self.people.labels)}")
+        return features
+
     def comparisons(
         self, path: str, *, block_size: int = BLOCK_SIZE, device: torch.device | None = None
     ) -> tuple[Comparisons, int, int]:
@@ -56,9 +63,7 @@ class Protocol:
         Raises:
             UserError: the file has another number of rows than there are people.
         """
-        features = read_features(path)
-        if len(features) != len(self.people.labels):
-            raise UserError(f"{path}: {len(features)} rows, but there are labels for {len(self.people.labels)}")
+        features = self.features(path)
         rows = FeatureSet(features, self.people.labels, path, groups=self._groups(self.people))
         if self.pairs is not None:
             listed = PairList(

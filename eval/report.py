@@ -112,7 +112,7 @@ def write_report(
 def _subject(evaluations: Sequence[Evaluation]) -> str:
     names = ", ".join(f"<b>{name(evaluation.name)}</b>" for evaluation in evaluations)
     protocols = list(dict.fromkeys(evaluation.protocol for evaluation in evaluations))
-    return f"{names} · {'; '.join(map(name, protocols))}"
+    return f"{names} · {escape('; '.join(protocols))}"
 
 
 def _contents(body: str) -> str:

@@ -40,6 +40,8 @@ def score_files(args: argparse.Namespace) -> None:
     protocol = read_protocol(args)
     paths = [args.probe or args.features, *args.compare]
     names = model_names(paths)
+    for path in paths:  # before the first is scored
+        protocol.features(path)
     rows = len(protocol.people.labels)
     columns = _columns(args, rows)
     faces = Faces(args.images, rows) if args.images else None

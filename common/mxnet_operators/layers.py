@@ -61,6 +61,7 @@ def convolution(options: Options) -> Operation:
     rank, last = len(kernel), channels_last(options)
     filters, groups = options.integer("num_filter", low=1), options.integer("num_group", 1, low=1)
     names = _with_bias(options, False)
+    _check_groups(options, filters, groups)
     pad = options.sizes("pad", rank, 0, low=0)
     compute = partial(
         CONVOLUTIONS[rank],
@@ -94,6 +95,11 @@ def _windows(inputs: Sequence[Tensor], kernel: tuple[int, ...], at: Tensor, chan
     return weight.numel() // channels * (at[0].numel() // channels)
 
 
+def _check_groups(options: Options, filters: int, groups: int) -> None:
+    if filters % groups:  # PyTorch notices for a convolution, but not in a pass without numbers
+        raise options.error(f"{filters} filters do not divide into {groups} groups")
+
+
 def _check_positions(options: Options, sizes: Sequence[int]) -> None:
     """Stop at sizes that an operator goes through inside, however small its output is."""
     if math.prod(sizes) > MAX_POSITIONS:
@@ -121,8 +127,7 @@ def deconvolution(options: Options) -> Operation:
     pad, adjust = options.sizes("pad", rank, 0, low=0), options.sizes("adj", rank, 0, low=0)
     target = options.sizes("target_shape", rank, 0, low=0)
     names = _with_bias(options, True)
-    if filters % groups:
-        raise options.error(f"{filters} filters do not divide into {groups} groups")
+    _check_groups(options, filters, groups)
     if any(extra >= step for extra, step in zip(adjust, stride, strict=True)):
         raise options.error(f"adj {adjust} is not below stride {stride}")
 
