@@ -265,6 +265,14 @@ def test_a_convolution_of_a_small_image_may_not_lay_out_gigabytes(nodes, options
         MxnetNetwork(symbol(*nodes, node, ("Flatten", "flat", {}, ["x1"])), arrays)
 
 
+@pytest.mark.parametrize("op", ["Convolution", "Deconvolution"])
+def test_filters_divide_into_groups(op, arrays):
+    arrays["arg:odd"] = np.zeros((4, 1, 3, 3) if op == "Convolution" else (3, 1, 3, 3), np.float32)
+    node = (op, "x", {"kernel": "(3, 3)", "num_filter": "4", "num_group": "3", "no_bias": "True"}, ["data", "odd"])
+    with pytest.raises(UserError, match=f"{op} 'x': 4 filters do not divide into 3 groups"):
+        MxnetNetwork(symbol(node, ("Flatten", "flat", {}, ["x"])), arrays)
+
+
 def test_a_convolution_of_a_large_image_may_have_large_windows(arrays):
     arrays["arg:wide"] = np.zeros((1, 96, 9, 9), np.float32)  # 390 MB if it were laid out
     wide = ("tile", "wider", {"reps": "(1, 32, 1, 1)"}, ["data"])
