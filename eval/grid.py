@@ -34,7 +34,7 @@ ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns 
 BLOCKS_PER_TILE = 8  # a tile is this many blocks wide
 LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
 GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
-GENUINE_PAIRS = 2**19  # of a tile, on average: they are all held at a time
+GENUINE_PAIRS = 2**18  # of a tile: they are all held at a time
 PAIRS_AT_ONCE = 2**16  # while candidates are scored
 SOME_ROWS = 2**10  # of a quick look at the impostor scores
 SAMPLING_ROUNDS = 64
@@ -106,8 +106,7 @@ class Grid:
         large = max(len(self.left), len(self.right)) >= LARGE_ROWS
         side = self.block_size * (LARGE_BLOCKS_PER_TILE if large else BLOCKS_PER_TILE)
         if genuine:
-            side = max(1, min(side, GENUINE_PAIRS * self.left.known // max(1, self.genuine_pairs)))
-            return [self._band(at, min(at + side, self.left.known)) for at in range(0, self.left.known, side)]
+            return self._bands(side)
         return [tile for region in self._regions for tile in _squares(region, side)]
 
     def scores_of_some(self, seed: int) -> NDArray[np.float32]:
@@ -323,6 +322,19 @@ class Grid:
         if len(self._ignored):
             keep &= ~_contains(self._ignored, pairs.left * len(self.right) + pairs.right)
         return keep
+
+    def _bands(self, side: int) -> list[Tile]:
+        """Parts of at most ``side`` rows that hold some ``GENUINE_PAIRS`` at most, or one row."""
+        persons = self.left.persons[: self.left.known]
+        ends = np.searchsorted(self.right.persons, persons, "right")
+        counts = np.cumsum(ends - np.searchsorted(self.right.persons, persons, "left"))
+        tiles, first, before = [], 0, 0
+        while first < len(persons):
+            end = max(first + 1, int(np.searchsorted(counts, before + GENUINE_PAIRS, "right")))
+            end = min(end, first + side, len(persons))
+            tiles.append(self._band(first, end))
+            first, before = end, int(counts[end - 1])
+        return tiles
 
     def _band(self, first: int, first_end: int) -> Tile:
         """The columns that hold all genuine pairs of some rows, none of them a distractor."""

@@ -18,7 +18,7 @@ from eval.comparisons import Comparisons, ScoredPairs, Tile
 from eval.selection import HIGHEST, LOWEST, RankSearch, Tail
 from eval.sharding import Session
 
-CAPACITY = 2**22  # pairs held at a time: some 200 MB
+CAPACITY = 2**21  # pairs held at a time: some 100 MB
 KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
 KEPT_SHARE = 256  # of more, at most one in this many: beyond, screening hardly pays
 SAMPLE = 2**16
@@ -38,12 +38,14 @@ class Impostors(NamedTuple):
 
     Attributes:
         ranks: each rank asked for.
-        tail: every impostor pair with a score of at least that of the last one, highest first; it holds the ranks asked
-            for that are small enough; None: none was, or too many pairs tie.
+        tail: every impostor pair with a score of at least that of the last one, highest first. Empty when no rank asked
+            for is small enough, and when more pairs tie for the highest score than can be kept.
+        highest: the same, and some more of the pairs that tie with the last one where they are too many.
     """
 
     ranks: dict[int, Ranked]
-    tail: ScoredPairs | None
+    tail: ScoredPairs
+    highest: ScoredPairs
 
 
 def find_impostors(
@@ -66,24 +68,25 @@ def find_impostors(
     most = most_kept(comparisons, capacity)
     wanted = max((rank for rank in [*ranks, min(tail_rank, most)] if rank <= most), default=0)
     sample = _Sample(comparisons)
-    tail = _find_tail(comparisons, wanted, sample, session, capacity) if wanted else None
+    kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, session, capacity)
+    highest = kept.result()
+    complete = int(np.searchsorted(-highest.scores, -kept.lost, "left"))
+    tail = ScoredPairs(highest.pairs.take(slice(complete)), highest.scores[:complete])
     found: dict[int, Ranked] = {}
-    if tail is not None:
-        ascending = tail.scores[::-1]
-        for rank in ranks:
-            if rank <= len(ascending):
-                score = float(tail.scores[rank - 1])
-                found[rank] = Ranked(score, int(len(ascending) - np.searchsorted(ascending, score, "right")))
-    pending = [
-        RankSearch(comparisons, rank, *sample.interval(rank), capacity) for rank in sorted(set(ranks) - found.keys())
-    ]
+    for rank in ranks:
+        if rank <= complete:
+            score = float(tail.scores[rank - 1])
+            found[rank] = Ranked(score, int(np.searchsorted(-tail.scores, -score, "left")))
+    missing = sorted(set(ranks) - found.keys())
+    each = max(1, capacity // max(1, len(missing)))
+    pending = [RankSearch(comparisons, rank, *sample.interval(rank), each) for rank in missing]
     for number in range(10**6):
         if not pending:
             break
         _search(comparisons, pending, session, f"thresholds-{number}")
         pending, searched = [s for s in pending if not s.finish()], pending
         found.update({s.rank: Ranked(s.score, s.above) for s in searched if s.score is not None})
-    return Impostors(found, tail)
+    return Impostors(found, tail, highest)
 
 
 def most_kept(comparisons: Comparisons, capacity: int = CAPACITY) -> int:
@@ -130,19 +133,14 @@ def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:
     return -math.inf if place < 0 else float(np.partition(scores, place)[place])
 
 
-def _find_tail(
-    comparisons: Comparisons, rank: int, sample: _Sample, session: Session, capacity: int
-) -> ScoredPairs | None:
+def _find_tail(comparisons: Comparisons, rank: int, sample: _Sample, session: Session, capacity: int) -> Tail:
     tiles = comparisons.tiles(genuine=False)
     for attempt in range(10**6):
         tail = Tail(rank, floor=sample.floor(rank, attempt), capacity=capacity)
         _fill(tail, comparisons, tiles, session, f"impostors-{attempt}")
-        found = tail.result()
-        if tail.overflowed:
-            return None
         if not tail.missed:
             break
-    return found
+    return tail
 
 
 def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[Tile], session: Session, name: str) -> None:
@@ -150,8 +148,6 @@ def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[Tile], session: 
         own = Tail(tail.rank, floor=tail.floor, capacity=tail.capacity)
         for found in comparisons.above(tile, lambda: max(own.floor, tail.floor)):
             own.add(found)
-            if own.overflowed or tail.overflowed:
-                break
         return own
 
     session.sweep(name, tiles, look, tail.join, [tail], label="impostor pairs")

@@ -109,7 +109,7 @@ def measure(
         tail_rank=comparisons.impostor_pairs if most == comparisons.impostor_pairs else max(TAIL, 2 * small + 1000),
         capacity=capacity,
     )
-    tail = found.tail or ScoredPairs(_no_pairs(), np.empty(0))
+    tail = found.tail
     complete = len(tail.scores) == comparisons.impostor_pairs
     sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
     ladder = _ladder(comparisons, tail, sample)
@@ -141,8 +141,8 @@ def measure(
         genuine=histogram.result(sampled=False),
         impostors=_histogram(tail if complete else sample, sampled=not complete),
         hardest_genuine=lowest.pairs(HARDEST),
-        hardest_impostors=_hard_pairs(comparisons, tail, HARDEST),
-        suspects=_suspects(comparisons, tail, lowest),
+        hardest_impostors=_hard_pairs(comparisons, found.highest, HARDEST),
+        suspects=_suspects(comparisons, found.highest, lowest),
         breakdowns=[part.result(tail, complete) for part in parts],
     )
     return Measured(evaluation, spread.tars[: len(fars)], spread.people)
@@ -205,23 +205,24 @@ def _band(bands: Sequence[Interval | None]) -> tuple[NDArray[np.float64] | None,
 
 def _hard_pairs(comparisons: Comparisons, found: ScoredPairs, count: int) -> list[HardPair]:
     """The first ``count``; pairs that tie are in the order of their file rows, whatever the order of comparison."""
-    head = found.scores[: count + 1]
-    tied = len(head) > count and head[count - 1] == head[count]
-    end = int(np.searchsorted(-found.scores, -head[-1], "right")) if tied else min(count, len(head))
+    end = min(count, len(found.scores))
+    if end:  # and all that tie with the last of them
+        end = int(np.searchsorted(-found.scores, -found.scores[end - 1], "right"))
     rows = comparisons.rows(found.pairs.take(slice(end)))
-    return sorted(_listed(rows, found.scores[:end]), key=lambda pair: (-pair.score, pair.left, pair.right))[:count]
+    order = np.lexsort((rows.right, rows.left, -found.scores[:end]))[:count]
+    return _listed(rows.take(order), found.scores[order])
 
 
 def _listed(rows: Pairs, scores: NDArray[np.float64]) -> list[HardPair]:
     return [HardPair(*pair) for pair in zip(rows.left.tolist(), rows.right.tolist(), scores.tolist(), strict=True)]
 
 
-def _suspects(comparisons: Comparisons, tail: ScoredPairs, lowest: Lowest) -> Suspects:
-    high = int(np.searchsorted(-tail.scores, -SUSPECT_IMPOSTOR, "left"))
+def _suspects(comparisons: Comparisons, highest: ScoredPairs, lowest: Lowest) -> Suspects:
+    high = int(np.searchsorted(-highest.scores, -SUSPECT_IMPOSTOR, "left"))
     wrong = [pair for pair in lowest.pairs(LISTED) if pair.score < SUSPECT_GENUINE]
-    kept = _hard_pairs(comparisons, tail, LISTED)[:high]
-    all_kept = len(tail.scores) == comparisons.impostor_pairs
-    return Suspects(kept, high, wrong, lowest.below, more_impostors=high == len(tail.scores) and not all_kept)
+    kept = _hard_pairs(comparisons, highest, LISTED)[:high]
+    all_kept = len(highest.scores) == comparisons.impostor_pairs
+    return Suspects(kept, high, wrong, lowest.below, more_impostors=high == len(highest.scores) and not all_kept)
 
 
 class Lowest:

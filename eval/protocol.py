@@ -20,7 +20,7 @@ from common.feature_file import read_features
 from eval.comparisons import Comparisons, PairList
 from eval.feature_set import FeatureSet
 from eval.grid import BLOCK_SIZE, Grid
-from eval.labels import PairRows, read_ignored, read_pairs
+from eval.labels import DISTRACTOR, PairRows, read_ignored, read_pairs
 from eval.people import Codes, People, people_of_pairs, read_columns, read_people, united
 
 HASHED_AT_ONCE = 2**24
@@ -139,7 +139,9 @@ def read_protocol(args: argparse.Namespace) -> Protocol:
     elif gallery is None:
         words = f"all pairs{words}"
     if gallery is None:
-        people = _people(args, args.labels, rows, wanted) if args.labels else _people_of(pairs, rows)
+        people = _people(args, args.labels, rows, wanted) if args.labels else People(np.full(rows, DISTRACTOR))
+        if pairs is not None and pairs.same is not None:
+            people = _joined(people, pairs.first[pairs.same], pairs.second[pairs.same])
     return Protocol(people, gallery, pairs, ignored, args.exclude_same, include, words)
 
 
@@ -197,6 +199,8 @@ def check_protocol_flags(parser: argparse.ArgumentParser, args: argparse.Namespa
         )
     if not given and not (args.features and (args.labels or args.pairs)):
         parser.error("give --features with --labels or --pairs, or --probe and --gallery with their labels")
+    if args.exclude_same is not None and not args.exclude_same.strip():
+        parser.error("--exclude-same takes the name of a column")
     if args.label_column and args.label_folders:
         parser.error("give --label-column or --label-folders, not both")
     if args.ignore_pairs and args.report and Path(args.ignore_pairs).resolve().parent == Path(args.report).resolve():
@@ -217,11 +221,14 @@ def _people(args: argparse.Namespace, path: str, rows: int, columns: list[str]) 
     return people
 
 
-def _people_of(pairs: PairRows | None, rows: int) -> People:
-    """Without labels the list itself says who is one person."""
-    assert pairs is not None, "labels or pairs are given"
-    same = np.zeros(len(pairs.first), dtype=bool) if pairs.same is None else pairs.same
-    return People(people_of_pairs(rows, pairs.first[same], pairs.second[same]))
+def _joined(people: People, first: NDArray[np.int64], second: NDArray[np.int64]) -> People:
+    """The people when the genuine pairs of a list are known too: rows that share a label or such a pair are one."""
+    named = np.flatnonzero(people.labels != DISTRACTOR)
+    _, first_rows, number = np.unique(people.labels[named], return_index=True, return_inverse=True)
+    joined = people_of_pairs(len(people.labels), np.append(first, named), np.append(second, named[first_rows][number]))
+    alone = people.labels == DISTRACTOR
+    alone[first] = alone[second] = False
+    return People(np.where(alone, DISTRACTOR, joined), None, people.attributes)
 
 
 @cache

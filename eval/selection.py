@@ -30,23 +30,24 @@ States = Sequence[Mapping[str, NDArray[Any]]]
 
 
 class Tail:
-    """Keeps every impostor pair whose exact score is at least the ``rank``-th highest.
+    """Keeps every impostor pair whose exact score is at least the ``rank``-th highest, and says so if it could not.
 
     Args:
         rank: how many pairs are asked for.
         floor: pairs below it need not be offered. It may be a guess: see :attr:`missed`.
-        capacity: how many pairs may tie at the ``rank``-th highest score.
+        capacity: how many pairs more than ``rank`` may be kept because they tie with the ``rank``-th.
 
     Attributes:
         floor: scores below it no longer matter; it rises.
-        overflowed: more pairs than ``capacity`` tied; what is kept is not all.
+        lost: the highest score of which pairs were dropped though they tied with the ``rank``-th, because there were
+            too many; minus infinity: none was. Pairs with a higher score are all there.
     """
 
-    def __init__(self, rank: int, *, floor: float = -math.inf, capacity: int = 2**22) -> None:
+    def __init__(self, rank: int, *, floor: float = -math.inf, capacity: int = 2**21) -> None:
         self.rank = rank
         self.floor = floor
-        self.overflowed = False
         self.capacity = capacity
+        self.lost = -math.inf
         self._found: list[ScoredPairs] = []
         self._count = 0
         self._compact_at = 2 * rank + 2**16
@@ -54,10 +55,10 @@ class Tail:
     @property
     def missed(self) -> bool:
         """Whether fewer pairs than asked for reached the floor: with a guessed one, it was too high."""
-        return self._count < self.rank and not self.overflowed
+        return self._count < self.rank
 
     def add(self, found: ScoredPairs) -> None:
-        """Take pairs; those below the floor are dropped."""
+        """Take pairs that score at least the floor."""
         self._found.append(found)
         self._count += len(found.scores)
         if self._count > self._compact_at:
@@ -66,7 +67,7 @@ class Tail:
     def join(self, other: Tail) -> None:
         """Take what another one kept."""
         found = other.result()
-        self.overflowed |= other.overflowed
+        self.lost = max(self.lost, other.lost)
         self.add(found)
 
     def result(self) -> ScoredPairs:
@@ -79,39 +80,37 @@ class Tail:
     def state(self) -> dict[str, NDArray[Any]]:
         """See :class:`eval.sharding.Consumer`."""
         (left, right), scores = self._joined()
-        return {
-            "left": left,
-            "right": right,
-            "scores": scores,
-            "floor": np.array([self.floor]),
-            "overflowed": np.array([int(self.overflowed)]),
-        }
+        return {"left": left, "right": right, "scores": scores, "limits": np.array([self.floor, self.lost])}
 
     def merge(self, states: States) -> None:
         """See :class:`eval.sharding.Consumer`."""
         self._found = [ScoredPairs(Pairs(s["left"], s["right"]), s["scores"]) for s in states]
         self._count = sum(len(found.scores) for found in self._found)
-        self.floor = max(float(s["floor"][0]) for s in states)
-        self.overflowed = any(bool(s["overflowed"][0]) for s in states)
+        self.floor, self.lost = (max(float(s["limits"][place]) for s in states) for place in range(2))
         self._compact()
 
     def _joined(self) -> ScoredPairs:
         if not self._found:
             empty = np.empty(0, dtype=np.int64)
             return ScoredPairs(Pairs(empty, empty), np.empty(0))
-        pairs = Pairs(*(np.concatenate(side) for side in zip(*(f.pairs for f in self._found), strict=True)))
-        return ScoredPairs(pairs, np.concatenate([f.scores for f in self._found]))
+        if len(self._found) > 1:
+            pairs = Pairs(*(np.concatenate(side) for side in zip(*(f.pairs for f in self._found), strict=True)))
+            self._found = [ScoredPairs(pairs, np.concatenate([f.scores for f in self._found]))]
+        return self._found[0]
 
     def _compact(self) -> None:
         pairs, scores = self._joined()
         if len(scores) > self.rank:
-            self.floor = max(self.floor, float(np.partition(scores, len(scores) - self.rank)[len(scores) - self.rank]))
-        keep = np.flatnonzero(scores >= self.floor)
-        if len(keep) > self.rank + self.capacity:
-            self.overflowed = True
-            keep = keep[: self.rank]
-        self._found = [ScoredPairs(pairs.take(keep), scores[keep])]
-        self._count = len(keep)
+            last = float(np.partition(scores, len(scores) - self.rank)[len(scores) - self.rank])
+            keep = np.flatnonzero(scores >= last)
+            self.floor = max(self.floor, last)
+            if len(keep) > self.rank + self.capacity:
+                above = np.flatnonzero(scores > last)
+                keep = np.append(above, np.flatnonzero(scores == last)[: self.rank - len(above)])
+                self.floor, self.lost = max(self.floor, float(np.nextafter(last, np.inf))), max(self.lost, last)
+            self._found = [ScoredPairs(pairs.take(keep), scores[keep])]
+            self._count = len(keep)
+        self._compact_at = max(2 * self.rank + 2**16, self._count + 2**16)
 
 
 class RankSearch:

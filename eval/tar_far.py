@@ -71,10 +71,14 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     check_protocol_flags(parser, args)
-    if args.block_size < 1:
-        parser.error("--block-size must be at least 1")
-    if args.bootstrap < 0:
-        parser.error("--bootstrap must be at least 0")
+    if not 1 <= args.block_size <= 4096:
+        parser.error("--block-size must be from 1 to 4096")
+    if not 0 <= args.bootstrap <= 100000:
+        parser.error("--bootstrap must be from 0 to 100000")
+    if args.json and Path(args.json).is_dir():
+        parser.error(f"--json {args.json} is a folder; give the name of a file")
+    if args.report and Path(args.report).exists() and not Path(args.report).is_dir():
+        parser.error(f"--report {args.report} is a file; give the name of a folder")
     if args.images and not args.report:
         parser.error("--images is for the report: give --report too")
     if args.images and args.probe:

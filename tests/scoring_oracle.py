@@ -212,12 +212,13 @@ def run_case(case: Case) -> bool:
         expected = oracle(case.scores, case.same, fars)
         assert found == expected, (found, expected)
         rank = min(5, counts[1])
-        tail = find_impostors(case.comparisons, [rank], Session(), capacity=case.capacity).tail
-    if tail is not None:
-        highest = np.sort(case.scores[~case.same])[::-1]
-        assert len(tail.scores) >= rank
-        assert tail.scores.tolist() == highest[: len(tail.scores)].tolist()
-        assert (highest[len(tail.scores) :] < tail.scores[-1]).all()  # none that ties is missing
+        kept = find_impostors(case.comparisons, [rank], Session(), capacity=case.capacity)
+    scores = np.sort(case.scores[~case.same])[::-1]
+    assert kept.ranks[rank].score == scores[rank - 1]
+    assert kept.highest.scores.tolist() == scores[: len(kept.highest.scores)].tolist()
+    assert rank <= case.capacity or not len(kept.tail.scores)
+    if len(kept.tail.scores):
+        assert (scores[len(kept.tail.scores) :] < kept.tail.scores[-1]).all()  # none that ties is missing
     return True
 
 

@@ -101,6 +101,14 @@ def test_more_suspects_than_can_be_kept_are_not_called_all(monkeypatch):
     assert not measured(*make_rows(4, 90, 16, "random")).suspects.more_impostors
 
 
+def test_so_many_ties_that_none_can_be_told_from_the_other(monkeypatch):
+    small_memory(monkeypatch)
+    found = measured(np.ones((90, 4), dtype=np.float32), np.arange(90) // 2, capacity=50)
+    assert [pair.score for pair in found.hardest_impostors] == [1.0] * 12
+    assert found.suspects.more_impostors
+    assert [(point.threshold, point.false_accepts) for point in found.points] == [(np.nextafter(1, 2), 0)] * 3
+
+
 def test_histograms_hold_every_pair(rows):
     features, labels, _, _, scores, same = rows
     found = measured(features, labels)

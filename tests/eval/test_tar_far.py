@@ -110,6 +110,24 @@ def test_every_pair_in_a_list_equals_all_pairs(files):
     assert found[0] == found[1] == found[2]
 
 
+def test_a_list_that_says_who_is_one_person_overrides_the_labels(files):
+    folder, features, labels = files
+    lonely = np.flatnonzero(labels == -1)
+    others = np.flatnonzero(labels >= 0)
+    pairs = [(lonely[0], lonely[1], 1), (others[0], others[1], 1)]  # one person by the list alone
+    pairs += [(others[0], row, 0) for row in others[2:]]
+    (folder / "pairs").write_text("".join(f"{a} {b} {same}\n" for a, b, same in pairs))
+    (folder / "c.csv").write_text("cam\n" + "x\n" * 60)
+    flags = ["--pairs", folder / "pairs", "--attributes", folder / "c.csv", "--by", "cam"]
+    found = results(folder, *flags, "--labels", folder / "labels.txt", "--far", "0.3")
+    first, second, same = np.array(pairs).T
+    scores = scores_of(features, features)[first, second]
+    expected = oracle(scores, same == 1, parse_fars("0.3"))
+    assert [(p["threshold"], p["false_accepts"], p["true_accepts"]) for p in found["results"]] == expected
+    assert found["breakdowns"][0]["groups"][0]["genuine_pairs"] == 2
+    assert results(folder, *flags, "--far", "0.3")["results"] == found["results"]
+
+
 def test_probe_and_gallery_from_files(files, capsys):
     folder, features, labels = files
     write_features(folder / "p", features[:20])
@@ -378,13 +396,17 @@ def test_probe_and_gallery_of_different_width(files):
         (["--labels", "l"], "give --features with --labels or --pairs"),
         (["--probe", "p"], "a cross product takes --gallery, --gallery-labels, --probe, --probe-labels"),
         (["--features", "f", "--labels", "l", "--images", "i"], "give --report too"),
-        (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
+        (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be from 1 to 4096"),
+        (["--features", "f", "--labels", "l", "--block-size", "4097"], "--block-size must be from 1 to 4096"),
+        (["--features", "f", "--labels", "l", "--json", "."], "--json . is a folder"),
+        (["--features", "f", "--labels", "l", "--report", __file__], "is a file; give the name of a folder"),
+        (["--features", "f", "--labels", "l", "--exclude-same", " "], "takes the name of a column"),
         (["--features", "f", "--labels", "l", "--resume"], "--resume needs --json FILE"),
         (
             ["--features", "f", "--labels", "l", "--ignore-pairs", "r/i", "--report", "r"],
             "keep the one to --ignore-pairs",
         ),
-        (["--features", "f", "--labels", "l", "--bootstrap", "-1"], "--bootstrap must be at least 0"),
+        (["--features", "f", "--labels", "l", "--bootstrap", "-1"], "--bootstrap must be from 0 to 100000"),
         (["--features", "f", "--labels", "l", "--label-column", "n", "--label-folders"], "not both"),
     ],
 )
