@@ -168,12 +168,11 @@ class Trial:
         """
         shapes = {batch: self._output_shape((batch, *image_shape)) for batch in BATCHES}
         row = shapes[1][1:]
-        for batch, shape in shapes.items():
-            if not row or math.prod(row[1:]) != 1 or shape != (batch, *row):
-                node, output = self.plan.symbol.heads[0]
-                found = f"{shapes[1]} for 1 image and {shape} for {batch}"
-                name = self.plan.symbol.nodes[node].name
-                raise UserError(f"output {output} of {name!r} has shape {found}: expected (N, D), one row an image")
+        if not row or math.prod(row[1:]) != 1 or any(shapes[batch] != (batch, *row) for batch in BATCHES):
+            node, output = self.plan.symbol.heads[0]
+            found = f"{shapes[1]} for 1 image and {shapes[BATCHES[-1]]} for {BATCHES[-1]}"
+            name = self.plan.symbol.nodes[node].name
+            raise UserError(f"output {output} of {name!r} has shape {found}: expected (N, D), one row an image")
         return row[0]
 
     def _output_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -22,6 +22,10 @@ def _round(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.floor(torch.abs(x) + 0.5)  # a half goes away from 0
 
 
+def _mod(left: Tensor, right: Tensor) -> Tensor:
+    return torch.where(right == 0, 0, torch.remainder(left, right))
+
+
 def _truth(compare: Binary) -> Binary:
     """MXNet's comparisons give 0 and 1 in the type of the numbers."""
     return lambda left, right: compare(left, right).to(left.dtype)
@@ -33,7 +37,7 @@ BINARY: dict[str, tuple[tuple[str, ...], Binary]] = {
     "sub": (("elemwise_sub", "_sub", "_minus", "_Minus"), torch.sub),
     "mul": (("elemwise_mul", "_mul", "_Mul"), torch.mul),
     "div": (("elemwise_div", "_div", "_Div"), torch.div),
-    "mod": (("_mod", "_Mod"), torch.remainder),
+    "mod": (("_mod", "_Mod"), _mod),
     "power": (("_power", "_Power"), torch.pow),
     "maximum": (("_maximum", "_Maximum"), torch.maximum),
     "minimum": (("_minimum", "_Minimum"), torch.minimum),
@@ -73,8 +77,8 @@ SCALAR: dict[str, Callable[[Tensor, float], Tensor]] = {
     "mul": torch.mul,
     "div": torch.div,
     "rdiv": lambda x, s: s / x,
-    "mod": torch.remainder,
-    "rmod": lambda x, s: torch.remainder(torch.full_like(x, s), x),
+    "mod": lambda x, s: _mod(x, torch.full_like(x, s)),
+    "rmod": lambda x, s: _mod(torch.full_like(x, s), x),
     "power": torch.pow,
     "rpower": lambda x, s: torch.pow(s, x),
     "maximum": lambda x, s: x.clamp(min=s),
@@ -192,6 +196,8 @@ def where(options: Options) -> Operation:
 def clip(options: Options) -> Operation:
     """Numbers below ``a_min`` and above ``a_max`` become these."""
     low, high = options.number("a_min"), options.number("a_max")
+    if low > high:  # MXNet looks at a_max first, PyTorch at a_min
+        return Operation(lambda x: torch.where(x > high, high, x.clamp(min=low)))
     return Operation(partial(torch.clamp, min=low, max=high))
 
 

@@ -65,10 +65,9 @@ def softmax_output(options: Options) -> Operation:
 
 @operator("SoftmaxActivation")
 def softmax_activation(options: Options) -> Operation:
-    """Softmax of everything an image has, or of the channels of each position."""
-    if options.choice("mode", ("instance", "channel"), "instance") == "channel":
-        return Operation(lambda x: torch.softmax(x, 1))
-    return Operation(lambda x: torch.softmax(x.flatten(1), 1).reshape(x.shape))
+    """Softmax of the last axis (``instance``; MXNet on CUDA wants rows here), or of the channels of each position."""
+    axis = 1 if options.choice("mode", ("instance", "channel"), "instance") == "channel" else -1
+    return Operation(lambda x: torch.softmax(x, axis))
 
 
 def _register_softmax(name: str, compute: Callable[[Tensor, int], Tensor]) -> None:

@@ -63,13 +63,13 @@ class Windows:
         return F.pad(x, margins, value=value)
 
     def numbers(self, x: Tensor, include_pad: bool) -> Tensor:
-        """How many numbers each window has, with or without the padding; shape (1, 1, windows...)."""
+        """How many numbers each window has, with or without the padding, 1 where none; shape (1, 1, windows...)."""
         sizes = tuple(x.shape[2:])
         total = x.new_ones([1] * x.ndim)
         for axis, count in enumerate(self.counts(sizes)):
             low, high = (-self.pad[axis], sizes[axis] + self.pad[axis]) if include_pad else (0, sizes[axis])
             starts = torch.arange(count, device=x.device) * self.stride[axis] - self.pad[axis]
-            along = (starts + self.kernel[axis]).clamp(max=high) - starts.clamp(min=low)
+            along = ((starts + self.kernel[axis]).clamp(max=high) - starts.clamp(min=low)).clamp(min=1)
             total = total * along.reshape([-1 if i == axis + 2 else 1 for i in range(x.ndim)])
         return total
 

@@ -377,14 +377,16 @@ def up_sampling(options: Options) -> Operation:
 
 @operator("_contrib_BilinearResize2D")
 def bilinear_resize(options: Options) -> Operation:
-    """Bilinear to a size given, or by a factor."""
-    height, width = options.integer("height", 1, low=1), options.integer("width", 1, low=1)
+    """Bilinear to a size given, or by factors; without one for the height MXNet does not look at that for the width."""
+    given = options.integer("height", 1, low=1), options.integer("width", 1, low=1)
     factors = [options.number(name, 0.0) for name in ("scale_height", "scale_width")]
+    if factors[0] and not factors[1]:
+        raise options.error("scale_height without scale_width")
     corners = options.flag("align_corners", True)
     options.choice("mode", ("size",), "size")
 
     def compute(x: Tensor) -> Tensor:
-        size = [int(x.shape[i + 2] * factor) if factor else (height, width)[i] for i, factor in enumerate(factors)]
+        size = [int(x.shape[i + 2] * factor) for i, factor in enumerate(factors)] if factors[0] else given
         return F.interpolate(x, size, mode="bilinear", align_corners=corners)
 
     return Operation(compute)

@@ -169,6 +169,9 @@ def cases(mx):
     }.items():
         kwargs = dict(kernel=(3, 3), stride=(2, 2), pool_type="avg", count_include_pad=False, **kwargs)
         add(f"Pooling avg without pad {tag}", S.Pooling(data(), **kwargs))
+    for counted in (True, False):
+        kwargs = dict(kernel=(3, 3), stride=(3, 2), pad=(1, 1), pool_type="avg", pooling_convention="full")
+        add(f"Pooling avg pad alone {counted}", S.Pooling(data(), count_include_pad=counted, **kwargs))
     for power in (1, 3):
         add(f"Pooling lp {power}", S.Pooling(data(), kernel=(2, 2), pool_type="lp", p_value=power), span=(0.1, 2.0))
     add("Pooling 1-D", S.Pooling(data(), kernel=(3,), stride=(2,), pool_type="avg"), (2, 3, 9))
@@ -225,6 +228,10 @@ def add_arithmetic(S, add, data, array):
     add("arccosh", S.arccosh(data()), (2, 12), (1.1, 3.0))
     add("rint halves", S.rint(S.rint(data()) + 0.5) + S.round(S.rint(data()) + 0.5) * 10, (2, 12))
     add("clip", S.clip(data(), a_min=-0.5, a_max=1))
+    add("clip crossed", S.clip(data(), a_min=1, a_max=-0.5))
+    add("broadcast_mod zero", S.broadcast_mod(data(), S.rint(data())))
+    add("_mod_scalar zero", S._internal._mod_scalar(data(), scalar=0))
+    add("_rmod_scalar zero", S._internal._rmod_scalar(S.rint(data()), scalar=1.5))
     add("hard_sigmoid", S.hard_sigmoid(data()))
     add("hard_sigmoid options", S.hard_sigmoid(data(), alpha=0.5, beta=0.1))
     add("smooth_l1", S.smooth_l1(data(), scalar=2.0))
@@ -317,6 +324,7 @@ def add_shaping(S, add, data, array):
     add("BilinearResize2D", S.contrib.BilinearResize2D(data(), height=7, width=4))
     add("BilinearResize2D corners", S.contrib.BilinearResize2D(data(), height=7, width=9, align_corners=False))
     add("BilinearResize2D scale", S.contrib.BilinearResize2D(data(), scale_height=2, scale_width=1.5))
+    add("BilinearResize2D scale of one", S.contrib.BilinearResize2D(data(), height=7, width=5, scale_width=1.5))
     add("AdaptiveAvgPooling2D", S.contrib.AdaptiveAvgPooling2D(data(), output_size=(2, 3)))
     add("AdaptiveAvgPooling2D one", S.contrib.AdaptiveAvgPooling2D(data()))
     add("amp_cast", S.amp_cast(data(), dtype="float32"))
@@ -334,6 +342,7 @@ def add_heads(S, add, data):
     add("SoftmaxOutput positions", S.SoftmaxOutput(data(), multi_output=True, name="s"))
     add("SoftmaxOutput last", S.SoftmaxOutput(data(), preserve_shape=True, name="s"))
     add("SoftmaxActivation", S.SoftmaxActivation(flat))
+    add("SoftmaxActivation last", S.SoftmaxActivation(data()))
     add("SoftmaxActivation channel", S.SoftmaxActivation(data(), mode="channel"))
     add("softmax", S.softmax(data()))
     add("softmax options", S.softmax(data(), axis=1, temperature=2.0))

@@ -468,6 +468,10 @@ def changed(op, name, attrs, inputs):
         (symbol(CONV, ("Flatten", "flat", {}, ["conv#2"])), "output 2 of 'conv' cannot be used"),
         (symbol(("Flatten", "flat", {}, ["w"])), "the output does not depend on an image"),
         (symbol(CONV), "output 0 of 'conv' has shape \\(1, 4, 14, 14\\) for 1 image"),
+        (
+            symbol(("_contrib_BilinearResize2D", "x", {"scale_height": "2"}, ["data"])),
+            "_contrib_BilinearResize2D 'x': scale_height without scale_width",
+        ),
     ],
 )
 def test_graphs_that_cannot_be_run(graph, message, arrays):
