@@ -20,7 +20,7 @@ from eval.scores import float32_below, score, screening_error
 
 NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
 SOME_PAIRS = 2**16
-BASE_BYTES = 2**29  # kept pairs, what merges them, blocks and the interpreter
+BASE_BYTES = 3 * 2**28  # kept pairs, what merges them, blocks, and the interpreter with its libraries
 PAIRS_AT_ONCE = 2**10  # whose float32 rows stay in the cache
 EXACT_BYTES = 2**20  # float64 work space while exact scores are computed: it stays in the cache
 
