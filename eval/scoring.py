@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import shutil
 import sys
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,11 +24,12 @@ from eval.intervals import differences
 from eval.measure import Measured, Subject, measure
 from eval.operating_points import parse_fars
 from eval.people import Codes
-from eval.protocol import read_attributes, read_protocol
+from eval.protocol import Protocol, read_attributes, read_protocol
 from eval.results import CAVEAT, as_json, breakdown_table, comparison_json, difference_table, table
-from eval.sharding import Session, first_process
+from eval.sharding import Session, first_process, kept_work
 
 KEPT = ".partial"  # beside the JSON: what is done so far
+FORMAT = 1  # of it: to be raised when the same arrays mean something else
 
 
 def score_files(args: argparse.Namespace) -> None:
@@ -45,28 +47,49 @@ def score_files(args: argparse.Namespace) -> None:
     rows = len(protocol.people.labels)
     columns = _columns(args, rows)
     faces = Faces(args.images, rows) if args.images else None
-    device = _device(args.device)
+    _device(args.device)  # it exists
     kept = Path(f"{args.json}{KEPT}") if args.json else None
-    if kept is not None and not args.resume and first_process():
-        shutil.rmtree(kept, ignore_errors=True)
-    about_columns = [(name, codes.values, codes.codes.tobytes()) for name, codes in columns]
-    settings = (args.far, args.bootstrap, args.seed, args.block_size, hashlib.sha256(repr(about_columns).encode()))
-    measured = []
-    for index, (path, name) in enumerate(zip(paths, names, strict=True)):
-        comparisons, count, width = protocol.comparisons(path, block_size=args.block_size, device=device)
-        session = Session(
-            kept and kept / str(index),
-            identity=partial(protocol.identity, path, *settings[:-1], settings[-1].hexdigest()),
-            save_every=args.save_every,
-        )
-        _announce(comparisons, session, device)
-        subject = Subject(name, count, width, protocol.words)
-        options = {"columns": columns, "replicates": args.bootstrap, "seed": args.seed}
-        measured.append(measure(comparisons, fars, subject, session=session, **options))
-    if first_process():
-        _show(args, measured, _differences(measured), faces)
-        if kept is not None:
-            shutil.rmtree(kept, ignore_errors=True)
+    with kept_work(kept, resume=args.resume):
+        measured = [
+            _measured(args, protocol, fars, columns, model, kept) for model in enumerate(zip(paths, names, strict=True))
+        ]
+        if first_process():
+            _show(args, measured, _differences(measured), faces)
+
+
+def _measured(
+    args: argparse.Namespace,
+    protocol: Protocol,
+    fars: list[Fraction],
+    columns: list[tuple[str, Codes]],
+    model: tuple[int, tuple[str, str]],
+    kept: Path | None,
+) -> Measured:
+    """One of the feature files, by its number, path and name."""
+    index, (path, name) = model
+    device = _device(args.device)
+    comparisons, rows, width = protocol.comparisons(path, block_size=args.block_size, device=device)
+    about_columns = hashlib.sha256(
+        repr([(name, codes.values, codes.codes.tobytes()) for name, codes in columns]).encode()
+    )
+    session = Session(
+        kept and kept / str(index),
+        identity=partial(
+            protocol.identity,
+            path,
+            FORMAT,
+            args.far,
+            args.bootstrap,
+            args.seed,
+            args.block_size,
+            about_columns.hexdigest(),
+        ),
+        save_every=args.save_every,
+    )
+    _announce(comparisons, session, device)
+    subject = Subject(name, rows, width, protocol.words)
+    options: Any = {"columns": columns, "replicates": args.bootstrap, "seed": args.seed}
+    return measure(comparisons, fars, subject, session=session, **options)
 
 
 def model_names(paths: list[str]) -> list[str]:

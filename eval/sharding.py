@@ -11,8 +11,11 @@ whoever goes on merges the latest generation into the first file of the next bef
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import secrets
+import shutil
 import time
 import zipfile
 import zlib
@@ -37,6 +40,7 @@ from eval.comparisons import Tile
 State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
 Found = TypeVar("Found")
 
+LOCK = "lock"
 REMEDY = "start without --resume"
 PATIENCE = timedelta(days=7)  # a process may have much more to do than another; torchrun notices a dead one
 
@@ -71,6 +75,30 @@ def first_process() -> bool:
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
+@contextlib.contextmanager
+def kept_work(folder: Path | None, *, resume: bool) -> Iterator[None]:
+    """Hold the folder in which a run keeps what is done; it is emptied first unless ``resume``, and gone at the end.
+
+    Raises:
+        UserError: another run holds it.
+    """
+    if folder is None or not first_process():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another run is at work here: let it end, or give another --json") from None
+        if not resume:
+            for path in folder.iterdir():
+                if path.name != LOCK:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        yield
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Session:
     """The processes at work, their threads, and where what they found is kept.
 
@@ -100,6 +128,7 @@ class Session:
         self._identity_of = identity
         self._started = time.monotonic()
         self._save_every = save_every
+        self._run = 0
         if together:
             dist.barrier()
 
@@ -217,7 +246,8 @@ class Session:
 
     def _begin(self, name: str, count: int, consumers: Sequence[Consumer]) -> tuple[NDArray[np.bool_], int]:
         """Which tiles are done, and the generation of files to write; their sum goes to the consumers of process 0."""
-        progress_made = np.zeros(count + 1, dtype=np.int64)  # done or not, and the generation
+        progress_made = np.zeros(count + 2, dtype=np.int64)  # done or not; the generation; a number of this run
+        progress_made[-1] = secrets.randbits(62)
         if self.rank == 0 and self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             files = self._files(name)
@@ -226,13 +256,15 @@ class Session:
                 done, states = self._load(files[latest], count, consumers)
                 for consumer, parts in zip(consumers, states, strict=True):
                     consumer.merge(parts)
-                progress_made[:-1] = done
+                progress_made[:-2] = done
+                self._run = int(progress_made[-1])
                 self._save(name, latest + 1, done, consumers)
                 self._remove_before(name, latest + 1)
-            progress_made[-1] = latest + 1
+            progress_made[-2] = latest + 1
         if self.world > 1:
             dist.broadcast(torch.from_numpy(progress_made), 0)
-        return progress_made[:-1].astype(bool), int(progress_made[-1])
+        self._run = int(progress_made[-1])
+        return progress_made[:-2].astype(bool), int(progress_made[-2])
 
     def _files(self, name: str) -> dict[int, list[Path]]:
         """The sweep's files by generation."""
@@ -247,17 +279,21 @@ class Session:
     ) -> tuple[NDArray[np.bool_], list[list[State]]]:
         done = np.zeros(count, dtype=bool)
         states: list[list[State]] = [[] for _ in consumers]
+        runs = set()
         for path in paths:
             try:
                 with np.load(path, allow_pickle=False) as file:
                     arrays = dict(file)
                 other = str(arrays["identity"]) != self._identity or arrays["done"].shape != done.shape
                 if not other:
+                    runs.add(int(arrays["run"]))
+                    if len(runs) > 1 or (done & arrays["done"]).any():
+                        raise ValueError("the files beside it are of another run")
                     done |= arrays["done"].astype(bool)
                     for index, (consumer, parts) in enumerate(zip(consumers, states, strict=True)):
                         own = consumer.state().items()
                         parts.append({key: arrays[f"{index}.{key}"].astype(array.dtype) for key, array in own})
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
                 raise UserError(f"{path}: is damaged ({error}): {REMEDY}") from None
             if other:
                 raise UserError(f"{path}: was kept for other features, labels or settings: {REMEDY}")
@@ -268,7 +304,7 @@ class Session:
             return
         arrays = {f"{index}.{key}": array for index, c in enumerate(consumers) for key, array in c.state().items()}
         with replacing(self._folder / f"{name}.{generation}.{self.rank}.npz") as file:
-            np.savez(file, identity=np.array(self._identity), done=done, **arrays)  # type: ignore[arg-type]
+            np.savez(file, identity=np.array(self._identity), run=np.array(self._run), done=done, **arrays)  # type: ignore[arg-type]
 
     def _remove_before(self, name: str, generation: int) -> None:
         for older, paths in self._files(name).items():

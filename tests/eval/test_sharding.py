@@ -15,7 +15,7 @@ import pytest
 import eval.tar_far as script
 from common.errors import UserError
 from eval.comparisons import Tile
-from eval.sharding import Session
+from eval.sharding import Session, kept_work
 from tests.scoring_oracle import make_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +86,7 @@ def test_files_of_several_processes_are_merged_once(tmp_path):
     np.savez(
         tmp_path / "sums.1.1.npz",
         identity=mine["identity"],
+        run=mine["run"],
         done=done,
         **{"0.seen": other, "0.total": np.array([other.sum()])},
     )
@@ -96,6 +97,42 @@ def test_files_of_several_processes_are_merged_once(tmp_path):
     assert not (tmp_path / "sums.0.0.npz").exists()
 
 
+def test_files_of_two_runs_at_the_same_time_are_not_mixed(tmp_path):
+    with pytest.raises(Killed):
+        sweep(tmp_path, stop_after=6)
+    with np.load(tmp_path / "sums.1.0.npz") as file:
+        first = dict(file)
+    for change in ({"run": first["run"] + 1, "done": ~first["done"]}, {}):  # another run; the same, with common parts
+        np.savez(tmp_path / "sums.1.1.npz", **{**first, **change})
+        with pytest.raises(UserError, match=r"sums.1.1.npz: is damaged \(the files beside it are of another run\)"):
+            sweep(tmp_path)
+
+
+def test_a_folder_is_held_by_one_run(tmp_path):
+    folder = tmp_path / "kept"
+    with kept_work(folder, resume=False):
+        (folder / "0").mkdir()
+        with pytest.raises(UserError, match=r"kept: another run is at work here"), kept_work(folder, resume=False):
+            pass
+        assert (folder / "0").is_dir()
+    assert not folder.exists()
+    (folder / "0").mkdir(parents=True)
+    with kept_work(folder, resume=True):
+        assert (folder / "0").is_dir()
+    (folder / "0").mkdir(parents=True)
+    (folder / "file").touch()
+    found = []
+
+    def killed():
+        with kept_work(folder, resume=False):
+            found.extend(path.name for path in folder.iterdir())
+            raise Killed
+
+    pytest.raises(Killed, killed)
+    assert found == ["lock"]
+    assert folder.exists()  # for --resume
+
+
 def test_files_of_another_run_and_damaged_files_are_refused(tmp_path):
     with pytest.raises(Killed):
         sweep(tmp_path, stop_after=7)
@@ -104,7 +141,12 @@ def test_files_of_another_run_and_damaged_files_are_refused(tmp_path):
     ):
         sweep(tmp_path, identity="b")
     (path,) = tmp_path.glob("*.npz")
-    path.write_bytes(path.read_bytes()[:-300])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-300])
+    with pytest.raises(UserError, match=r"npz: is damaged .*: start without --resume"):
+        sweep(tmp_path)
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    (tmp_path / "a.npy").rename(path)
     with pytest.raises(UserError, match=r"npz: is damaged .*: start without --resume"):
         sweep(tmp_path)
 
