@@ -128,7 +128,8 @@ def test_a_folder_is_held_by_one_run(tmp_path):
             found.extend(path.name for path in folder.iterdir())
             raise Killed
 
-    pytest.raises(Killed, killed)
+    with pytest.raises(Killed):
+        killed()
     assert found == ["lock"]
     assert folder.exists()  # for --resume
 
