@@ -387,6 +387,9 @@ def bilinear_resize(options: Options) -> Operation:
 
     def compute(x: Tensor) -> Tensor:
         size = [int(x.shape[i + 2] * factor) for i, factor in enumerate(factors)] if factors[0] else given
+        for axis, length in enumerate(size, 2):
+            if length == 1:  # MXNet takes the first position, PyTorch without corners that in the middle
+                x = x.narrow(axis, 0, 1)
         return F.interpolate(x, size, mode="bilinear", align_corners=corners)
 
     return Operation(compute)

@@ -170,8 +170,9 @@ def cases(mx):
         kwargs = dict(kernel=(3, 3), stride=(2, 2), pool_type="avg", count_include_pad=False, **kwargs)
         add(f"Pooling avg without pad {tag}", S.Pooling(data(), **kwargs))
     for counted in (True, False):
-        kwargs = dict(kernel=(3, 3), stride=(3, 2), pad=(1, 1), pool_type="avg", pooling_convention="full")
-        add(f"Pooling avg pad alone {counted}", S.Pooling(data(), count_include_pad=counted, **kwargs))
+        kwargs = {"kernel": (3, 3), "stride": (3, 2), "pad": (1, 1), "count_include_pad": counted}
+        pooled = S.Pooling(data(), pool_type="avg", pooling_convention="full", **kwargs)
+        add(f"Pooling avg pad alone {counted}", pooled)
     for power in (1, 3):
         add(f"Pooling lp {power}", S.Pooling(data(), kernel=(2, 2), pool_type="lp", p_value=power), span=(0.1, 2.0))
     add("Pooling 1-D", S.Pooling(data(), kernel=(3,), stride=(2,), pool_type="avg"), (2, 3, 9))
@@ -323,6 +324,9 @@ def add_shaping(S, add, data, array):
         add(f"UpSampling bilinear {scale}", S.UpSampling(data(), scale=scale, sample_type="bilinear", num_filter=4))
     add("BilinearResize2D", S.contrib.BilinearResize2D(data(), height=7, width=4))
     add("BilinearResize2D corners", S.contrib.BilinearResize2D(data(), height=7, width=9, align_corners=False))
+    add("BilinearResize2D row", S.contrib.BilinearResize2D(data(), height=1, width=4, align_corners=False))
+    add("BilinearResize2D column", S.contrib.BilinearResize2D(data(), height=7, width=1, align_corners=False))
+    add("BilinearResize2D one", S.contrib.BilinearResize2D(data(), height=1, width=1))
     add("BilinearResize2D scale", S.contrib.BilinearResize2D(data(), scale_height=2, scale_width=1.5))
     add("BilinearResize2D scale of one", S.contrib.BilinearResize2D(data(), height=7, width=5, scale_width=1.5))
     add("AdaptiveAvgPooling2D", S.contrib.AdaptiveAvgPooling2D(data(), output_size=(2, 3)))
