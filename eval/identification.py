@@ -34,7 +34,7 @@ from eval.bootstrap import REPLICATES
 from eval.feature_set import FeatureSet
 from eval.open_set import BLOCK_SIZE, Searches, SearchPoint, Side, search, search_points, split_gallery
 from eval.operating_points import Interval, parse_fars
-from eval.people import People, read_people, united
+from eval.people import People, add_label_flags, check_label_flags, read_people, united
 from eval.search_intervals import SearchIntervals, search_intervals
 
 
@@ -170,16 +170,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--gallery-labels", metavar="FILE", help="the same for the gallery; -1: nobody who is searched for")
     add("--features", metavar="FILE", help="in place of these: one feature file, cut into gallery and probe")
     add("--labels", metavar="FILE", help="who is on each of its rows")
-    add("--label-column", metavar="NAME", help="labels are csv files: the column that names the people")
-    add(
-        "--label-folders",
-        metavar="DEPTH",
-        type=int,
-        nargs="?",
-        const=1,
-        default=0,
-        help="labels are file lists: the folder DEPTH above the last part of a line names the person (1 if not given)",
-    )
+    add_label_flags(add)
     add("--gallery-per-person", type=int, metavar="N", default=1, help="rows of each person that are enrolled")
     add("--rank", default="1,5,10", help="ranks to print, comma-separated")
     add("--fpir", default="0.1,0.01,0.001", help="false positive identification rates, above 0 and below 1")
@@ -195,8 +186,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("give --probe and --gallery with their labels, or --features with --labels")
     if args.bootstrap < 0:
         parser.error("--bootstrap must be at least 0")
-    if args.label_folders < 0 or (args.label_column and args.label_folders):
-        parser.error("give --label-column, or --label-folders with a depth of at least 1, not both")
+    check_label_flags(parser, args)
     for name in ("gallery_per_person", "tpir_rank", "block_size"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")

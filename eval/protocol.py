@@ -21,7 +21,16 @@ from eval.comparisons import Comparisons, PairList
 from eval.feature_set import FeatureSet
 from eval.grid import BLOCK_SIZE, Grid
 from eval.labels import DISTRACTOR, PairRows, read_ignored, read_pairs
-from eval.people import Codes, People, people_of_pairs, read_columns, read_people, united
+from eval.people import (
+    Codes,
+    People,
+    add_label_flags,
+    check_label_flags,
+    people_of_pairs,
+    read_columns,
+    read_people,
+    united,
+)
 
 HASHED_AT_ONCE = 2**24
 
@@ -163,17 +172,7 @@ def add_protocol_flags(parser: argparse.ArgumentParser) -> None:
         help="who is on each row: one integer a line, -1 for a distractor; or a csv with --label-column; or a file "
         "list (or its folder) with --label-folders",
     )
-    add("--label-column", metavar="NAME", help="the column of the csv of labels that names the people")
-    add(
-        "--label-folders",
-        metavar="DEPTH",
-        type=int,
-        nargs="?",
-        const=1,
-        default=0,
-        help="labels are a file list: the folder DEPTH above the last part of a line names the person (1 if not given: "
-        "PERSON/IMAGE or PERSON/VIDEO)",
-    )
+    add_label_flags(add)
     add("--attributes", metavar="FILE", help="csv with a header and one line a row, if not that of --labels")
     add(
         "--exclude-same",
@@ -201,12 +200,9 @@ def check_protocol_flags(parser: argparse.ArgumentParser, args: argparse.Namespa
         parser.error("give --features with --labels or --pairs, or --probe and --gallery with their labels")
     if args.exclude_same is not None and not args.exclude_same.strip():
         parser.error("--exclude-same takes the name of a column")
-    if args.label_column and args.label_folders:
-        parser.error("give --label-column or --label-folders, not both")
+    check_label_flags(parser, args)
     if args.ignore_pairs and args.report and Path(args.ignore_pairs).resolve().parent == Path(args.report).resolve():
         parser.error("the report writes a new list of pairs into its folder: keep the one to --ignore-pairs elsewhere")
-    if args.label_folders < 0:
-        parser.error("--label-folders takes a depth of at least 1")
 
 
 def _people(args: argparse.Namespace, path: str, rows: int, columns: list[str]) -> People:

@@ -15,29 +15,9 @@ from common.errors import UserError
 from eval import open_set
 from eval.feature_set import FeatureSet
 from eval.open_set import Side, search, search_points, split_gallery
+from tests.scoring_oracle import scores_of
 
 FPIRS = [Fraction(text) for text in ("0.9", "0.5", "0.31", "0.1", "0.01")]
-
-
-def tree(values):
-    """The definition of the score's sum, as a plain loop."""
-    values = list(values)
-    while len(values) > 1:
-        half = 1
-        while half * 2 < len(values):
-            half *= 2
-        values = [v + values[half + k] if half + k < len(values) else v for k, v in enumerate(values[:half])]
-    return values[0]
-
-
-def scores_of(left, right):
-    """The matrix of scores by the definition, independent of eval.scores."""
-    units = []
-    for rows in (left, right):
-        rows = rows.astype(np.float64)
-        norms = np.sqrt(np.array([tree(row) for row in rows * rows]))
-        units.append(rows / norms[:, None])
-    return tree(np.moveaxis(units[0][:, None, :] * units[1][None, :, :], 2, 0))
 
 
 def naive_search(probe, probe_labels, gallery, gallery_labels):

@@ -15,19 +15,9 @@ from eval.bootstrap import Bootstrap, listed_totals
 from eval.feature_set import FeatureSet
 from eval.pair_points import ListedPairs, screened_scores
 from eval.scores import screening_error
+from tests.scoring_oracle import tree
 
 FARS = [Fraction(text) for text in ("0.9", "0.31", "0.1", "0.01", "0.0001")]
-
-
-def tree(values):
-    """The definition of the score's sum, as a plain loop."""
-    values = list(values)
-    while len(values) > 1:
-        half = 1
-        while half * 2 < len(values):
-            half *= 2
-        values = [v + values[half + k] if half + k < len(values) else v for k, v in enumerate(values[:half])]
-    return values[0]
 
 
 def scores_of(features, first, second):
