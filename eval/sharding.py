@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import time
 import zipfile
 import zlib
@@ -95,7 +96,15 @@ def kept_work(folder: Path | None, *, resume: bool) -> Iterator[None]:
             for path in folder.iterdir():
                 if path.name != LOCK:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield
+        try:
+            yield
+        except BaseException:
+            if any(folder.rglob("*.npz")):
+                print(
+                    f"{folder}: what is done is kept; the same command with --resume goes on from there",
+                    file=sys.stderr,
+                )
+            raise
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -22,11 +22,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from eval import gpu_screening, screening_kernel
+from eval import gpu_screening, grid, screening_kernel
 from eval.gpu_screening import IN_FLIGHT, GpuScreen, Tile, device_bytes
 from eval.quantised import WIDEST
 from eval.screening import ProcessorScreen
 from eval.screening_kernel import LAUNCHES, Kernel, Launch, fastest_kernel
+from tests.scoring_oracle import draw_case, run_case
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 METHODS = ["descriptors", "pointers"] if INTERPRETED else ["integers", "floats"]
@@ -351,3 +352,18 @@ if not INTERPRETED:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_evaluation_through_it_equals_the_oracle(monkeypatch, seed):
+    used = []
+
+    def screen(left, right):
+        used.append(GpuScreen(left, None if right is left else right, device=CPU))
+        return used[-1]
+
+    monkeypatch.setattr(grid, "ProcessorScreen", screen)
+    drawn = (draw_case(1000 * seed + number) for number in range(1000))
+    cases = [case for case, _ in zip((c for c in drawn if c.screened and "list" not in c.name), range(4), strict=False)]
+    assert all(run_case(case) for case in cases)
+    assert used
