@@ -30,8 +30,8 @@ from common.embedding import Embedder, select_device
 from common.feature_writing import Listing, look_through
 from common.image import read_rgb
 from common.progress import progress
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
 from eval.labels import read_labels
 from eval.operating_points import operating_points, parse_fars
 from recognition.model_store import load_model, model_sha256

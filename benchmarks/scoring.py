@@ -35,10 +35,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from common.commands import run_command
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
+from eval.exact.quantised import coded_width, extra_numbers
 from eval.operating_points import OperatingPoint, operating_points, parse_fars
-from eval.quantised import coded_width, extra_numbers
 
 BLOCK = 1024  # of a matrix product
 QUERIES = 1024  # of FAISS at a time: its results are kept until they are counted

@@ -50,7 +50,7 @@ class Bootstrap:
     A person's *code* is its index among the people, ascending by number: those who are no distractors come first.
 
     Args:
-        persons: numbers of the persons of all rows, as in :attr:`eval.feature_set.FeatureSet.persons`, any order.
+        persons: numbers of the persons of all rows, as in :attr:`eval.exact.feature_set.FeatureSet.persons`, any order.
         replicates: how many.
         seed: of the weights.
     """
@@ -105,7 +105,7 @@ class ImpostorMass:
         bootstrap: the people of both sets.
         codes: (N,) the person of each row.
         others: (M,) of a gallery; None: the unordered pairs of one set.
-        groups, other_groups, distractor_pairs: as in :func:`eval.pair_counts.pair_counts`.
+        groups, other_groups, distractor_pairs: as in :func:`eval.exact.pair_counts.pair_counts`.
         ignored: (L, 2) codes of impostor pairs that would be counted otherwise and are to be left out.
     """
 

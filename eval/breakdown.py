@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from eval.bootstrap import Bootstrap
 from eval.evaluation import Breakdown, Group, GroupPoint
+from eval.exact.pair_counts import pair_counts
 from eval.intervals import GenuineTally, interval, percentiles
 from eval.operating_points import Interval, OperatingPoint
-from eval.pair_counts import pair_counts
 from eval.people import Codes, in_bands
 
 MOST_VALUES = 200
@@ -131,7 +131,7 @@ class BreakdownTally:
         return kept, scores[kept]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What was counted of the genuine pairs, as :class:`eval.sharding.Consumer` has it."""
+        """What was counted of the genuine pairs, as :class:`eval.exact.sharding.Consumer` has it."""
         return {"genuine": self._genuine.ravel(), "tally": self._tally.state()}
 
     def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
@@ -206,7 +206,7 @@ def impostor_pairs_by_value(
     other_groups: NDArray[np.int64] | None = None,
     distractor_pairs: bool = True,
 ) -> NDArray[np.int64]:
-    """(V,) impostor pairs of which both rows have each value; arguments as in :func:`eval.pair_counts.pair_counts`."""
+    """(V,) impostor pairs of which both rows have each value; arguments as of :func:`pair_counts`."""
     found = np.zeros(values, dtype=np.int64)
     for value in range(values):
         chosen = left.values == value

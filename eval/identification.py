@@ -31,7 +31,7 @@ from common.errors import UserError
 from common.feature_file import read_features
 from common.files import write_json
 from eval.bootstrap import REPLICATES
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
 from eval.open_set import BLOCK_SIZE, Searches, SearchPoint, Side, search, search_points, split_gallery
 from eval.operating_points import Interval, parse_fars
 from eval.people import People, add_label_flags, check_label_flags, read_people, united

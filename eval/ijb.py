@@ -41,7 +41,7 @@ from common.errors import UserError
 from common.feature_file import NORM_TOLERANCE, read_features
 from common.files import write_json
 from eval.bootstrap import REPLICATES
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
 from eval.ijb_meta import GALLERIES, Subjects, read_faces, read_subjects, read_template_pairs
 from eval.open_set import Searches, SearchPoint, Side, search, search_points
 from eval.operating_points import Interval, OperatingPoint, parse_fars

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from eval.bootstrap import REPLICATES, Bootstrap
 from eval.breakdown import BreakdownTally, Side
-from eval.comparisons import Comparisons, Pairs, ScoredPairs
 from eval.evaluation import Breakdown, Evaluation, HardPair, Roc, ScoreHistogram, Suspects
-from eval.impostors import CAPACITY, find_impostors, most_kept
+from eval.exact.comparisons import Comparisons, Pairs, ScoredPairs
+from eval.exact.impostors import CAPACITY, find_impostors, most_kept
+from eval.exact.selection import Acceptance, Batch, States
+from eval.exact.sharding import Session
 from eval.intervals import GenuineTally, interval, replicate_thresholds
 from eval.intervals import ScoredPairs as CodedPairs
 from eval.operating_points import (
@@ -35,8 +37,6 @@ from eval.operating_points import (
     threshold_above,
 )
 from eval.people import Codes
-from eval.selection import Acceptance, Batch, States
-from eval.sharding import Session
 
 POINTS_PER_DECADE = 10  # of the curve
 HARDEST = 12  # pairs of each kind shown
@@ -252,12 +252,12 @@ class Lowest:
         return _listed(self._rows.take(slice(count)), self._scores[:count])
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         left, right = self._rows
         return {"below": np.array([self.below]), "left": left, "right": right, "scores": self._scores}
 
     def merge(self, states: States) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         self.below = sum(int(s["below"][0]) for s in states)
         self._keep([Pairs(s["left"], s["right"]) for s in states], [s["scores"] for s in states])
 
@@ -295,11 +295,11 @@ class ScoreCounts:
         return ScoreHistogram(np.linspace(-1, 1, HISTOGRAM_BINS + 1), self._counts, sampled)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         return {"counts": self._counts}
 
     def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 
@@ -339,11 +339,11 @@ class _Spread:
         self._tally.add(self.bootstrap.codes(self._comparisons.persons(batch.pairs).left), batch.scores)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         return {"counts": self._tally.state()}
 
     def merge(self, states: States) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         self._tally.merge([s["counts"] for s in states])
 
     @property
@@ -382,11 +382,11 @@ class _Part:
         self._tally.add_genuine(*self._comparisons.rows(batch.pairs), batch.scores)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         return self._tally.state()
 
     def merge(self, states: States) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         self._tally.merge(states)
 
     def result(self, tail: ScoredPairs, complete: bool) -> Breakdown:

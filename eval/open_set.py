@@ -13,8 +13,8 @@ person is in the gallery is *mated*; all others, distractors among them, are *no
   has for a FAR: the float64 next above the (k+1)-th largest best score, k = floor(FPIR * non-mated probes). Of
   non-mated probes that tie there all are refused. An FPIR of less than one probe is not resolvable.
 
-Scores are those of ``eval/scores.py``. Blocks of a float32 matrix product screen the gallery; with the proven bound
-``e`` on their error, only what they leave open is scored exactly:
+Scores are those of ``eval/exact/scores.py``. Blocks of a float32 matrix product screen the gallery; with the proven
+bound ``e`` on their error, only what they leave open is scored exactly:
 
 * A person's screened score, the largest of its rows', is within ``e`` of the person's score. If it is more than ``e``
   from the mate's exact score, it is above or below that for certain.
@@ -37,10 +37,10 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.progress import progress
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
+from eval.exact.scores import score, screening_error
 from eval.labels import LABEL_LIMIT
 from eval.operating_points import Interval
-from eval.scores import score, screening_error
 
 BLOCK_SIZE = 512  # gallery rows of a block
 PROBES_PER_ROW = 4  # a block has this many times more probes: the gallery is normalised that much less often

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from common.errors import UserError
-from eval.comparisons import Comparisons, Tile
-from eval.impostors import CAPACITY, Ranked, find_impostors
-from eval.selection import Acceptance, Batch
-from eval.sharding import Consumer, Session
+from eval.exact.comparisons import Comparisons, Tile
+from eval.exact.impostors import CAPACITY, Ranked, find_impostors
+from eval.exact.selection import Acceptance, Batch
+from eval.exact.sharding import Consumer, Session
 
 
 class GenuineConsumer(Consumer, Protocol):

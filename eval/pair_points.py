@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.progress import progress
 from eval.bootstrap import Bootstrap
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
+from eval.exact.scores import float32_above, float32_below, score, screening_error
 from eval.intervals import GenuineTally, ScoredPairs, interval, replicate_thresholds
 from eval.operating_points import Interval, OperatingPoint
-from eval.scores import float32_above, float32_below, score, screening_error
 
 BLOCK_ROWS = 256  # rows on the left that are multiplied at once with the rows on the right that they are paired with
 EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it stays in the cache

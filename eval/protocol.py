@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.feature_file import read_features
-from eval.comparisons import Comparisons, PairList
-from eval.feature_set import FeatureSet
-from eval.grid import BLOCK_SIZE, Grid
+from eval.exact.comparisons import Comparisons, PairList
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import BLOCK_SIZE, Grid
 from eval.labels import DISTRACTOR, PairRows, read_ignored, read_pairs
 from eval.people import (
     Codes,

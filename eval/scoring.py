@@ -17,8 +17,9 @@ from common.embedding import select_device
 from common.errors import UserError
 from common.files import write_json
 from eval.breakdown import chosen_values, parse_columns
-from eval.comparisons import Comparisons
 from eval.evaluation import Difference
+from eval.exact.comparisons import Comparisons
+from eval.exact.sharding import Session, first_process, kept_work
 from eval.faces import Faces
 from eval.intervals import differences
 from eval.measure import Measured, Subject, measure
@@ -26,7 +27,6 @@ from eval.operating_points import parse_fars
 from eval.people import Codes
 from eval.protocol import Protocol, read_attributes, read_protocol
 from eval.results import CAVEAT, as_json, breakdown_table, comparison_json, difference_table, table
-from eval.sharding import Session, first_process, kept_work
 
 KEPT = ".partial"  # beside the JSON: what is done so far
 FORMAT = 1  # of it: to be raised when the same arrays mean something else

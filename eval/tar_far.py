@@ -25,10 +25,10 @@ import argparse
 
 from common.commands import HelpFormatter, run_command
 from eval.bootstrap import REPLICATES
-from eval.grid import BLOCK_SIZE
+from eval.exact.grid import BLOCK_SIZE
+from eval.exact.sharding import processes
 from eval.protocol import add_protocol_flags, check_protocol_flags
 from eval.scoring import score_files
-from eval.sharding import processes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -83,6 +83,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--images is for the report: give --report too")
     if args.images and args.probe:
         parser.error("--images shows the rows of one feature file, not of probe and gallery")
+    if args.by and args.probe:
+        parser.error("--by breaks down the rows of one feature file, not probe and gallery")
     if args.compare and args.probe:
         parser.error("--compare takes feature files of the same rows as --features")
     if args.resume and not args.json:

@@ -28,14 +28,14 @@ from scipy.linalg import hadamard
 
 from common.commands import run_command
 from common.progress import progress
-from eval import impostors
-from eval.comparisons import Comparisons, PairList
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
-from eval.impostors import find_impostors
+from eval.exact import impostors
+from eval.exact.comparisons import Comparisons, PairList
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
+from eval.exact.impostors import find_impostors
+from eval.exact.quantised import SIGN_SEED, coded_width
+from eval.exact.sharding import Session
 from eval.operating_points import operating_points, parse_fars
-from eval.quantised import SIGN_SEED, coded_width
-from eval.sharding import Session
 
 FARS = "0.9,0.31,1e-1,1e-2,1e-3,1e-5"
 KINDS = ["random", "tied", "duplicates", "near", "extreme", "sparse", "clustered", "aligned"]
@@ -57,7 +57,7 @@ def tree(values: Any) -> Any:
 
 
 def scores_of(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The matrix of scores by the definition, vectorised over columns only: independent of eval.scores."""
+    """The matrix of scores by the definition, vectorised over columns only: independent of eval.exact.scores."""
     units = []
     for rows in (left, right):
         rows = rows.astype(np.float64)

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import gpu_scoring
 from common.errors import UserError
-from eval.gpu_screening import GpuScreen
+from eval.exact.gpu_screening import GpuScreen
 
 CPU = torch.device("cpu")
 

@@ -8,10 +8,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from eval import impostors, measure
-from eval.comparisons import PairList
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval import measure
+from eval.exact import impostors
+from eval.exact.comparisons import PairList
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
 from eval.measure import Subject
 from eval.operating_points import parse_fars
 from tests.scoring_oracle import make_rows, same_person, scores_of

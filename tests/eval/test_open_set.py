@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from eval import open_set
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
 from eval.open_set import Side, search, search_points, split_gallery
 from tests.scoring_oracle import scores_of
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval import selection
-from eval.comparisons import PairList, Pairs
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval.exact import selection
+from eval.exact.comparisons import PairList, Pairs
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
+from eval.exact.scores import float32_above, float32_below, row_norms, score, screening_error
 from eval.operating_points import operating_points, parse_fars
-from eval.scores import float32_above, float32_below, row_norms, score, screening_error
 from tests.scoring_oracle import FARS, draw_case, figures, make_rows, oracle, run_case, same_person, scores_of
 
 

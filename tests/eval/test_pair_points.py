@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from common.errors import UserError
 from eval import pair_points as module
 from eval.bootstrap import Bootstrap, listed_totals
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
+from eval.exact.scores import screening_error
 from eval.pair_points import ListedPairs, screened_scores
-from eval.scores import screening_error
 from tests.scoring_oracle import tree
 
 FARS = [Fraction(text) for text in ("0.9", "0.31", "0.1", "0.01", "0.0001")]
 
 
 def scores_of(features, first, second):
-    """The scores by the definition, independent of eval.scores."""
+    """The scores by the definition, independent of eval.exact.scores."""
     rows = features.astype(np.float64)
     units = rows / np.sqrt(np.array([tree(row) for row in rows * rows]))[:, None]
     return tree((units[first] * units[second]).T)

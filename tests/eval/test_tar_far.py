@@ -13,8 +13,8 @@ import pytest
 
 import eval.tar_far as script
 from common.errors import UserError
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
 from eval.operating_points import operating_points, parse_fars
 from tests.scoring_oracle import oracle, scores_of
 

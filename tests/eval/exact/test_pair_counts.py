@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.exact.pair_counts import pair_counts
 from eval.labels import LABEL_LIMIT
-from eval.pair_counts import pair_counts
 
 
 def make_set(generator, rows, side):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from eval.bootstrap import Bootstrap, ImpostorMass
-from eval.comparisons import (
+from eval.exact.comparisons import (
     BASE_BYTES,
     NO_PAIR,
     Block,
@@ -22,12 +22,12 @@ from eval.comparisons import (
     float32_floor,
     screened_scores,
 )
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
+from eval.exact.pair_counts import pair_counts
+from eval.exact.quantised import coded_width, least_product
+from eval.exact.scores import screening_error
+from eval.exact.screening import ProcessorScreen, Screen, integer_products_are_exact
 from eval.labels import LABEL_LIMIT
-from eval.pair_counts import pair_counts
-from eval.quantised import coded_width, least_product
-from eval.scores import screening_error
-from eval.screening import ProcessorScreen, Screen, integer_products_are_exact
 
 BLOCK_SIZE = 512
 ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns are normalised that much less often
@@ -102,7 +102,7 @@ class Grid:
     # -- what is compared -----------------------------------------------------------------------------------------
 
     def tiles(self, *, genuine: bool) -> list[Tile]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         large = max(len(self.left), len(self.right)) >= LARGE_ROWS
         side = self.block_size * (LARGE_BLOCKS_PER_TILE if large else BLOCKS_PER_TILE)
         if genuine:
@@ -110,7 +110,7 @@ class Grid:
         return [tile for region in self._regions for tile in _squares(region, side)]
 
     def scores_of_some(self, seed: int) -> NDArray[np.float32]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         generator = np.random.default_rng(seed)
         sides = [np.sort(generator.permutation(len(rows))[:SOME_ROWS]) for rows in (self.left, self.right)]
         if self.right is self.left:
@@ -129,7 +129,7 @@ class Grid:
         return values[np.triu(impostor, 1) if self.right is self.left else impostor]
 
     def sample(self, count: int, seed: int) -> Pairs:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         generator = np.random.default_rng(seed)
         table = np.array(self._regions, dtype=np.int64).reshape(-1, 5)  # a region a row
         firsts, ends, seconds, second_ends, above = table.T
@@ -150,26 +150,26 @@ class Grid:
         return joined.take(slice(count))
 
     def rows(self, pairs: Pairs) -> Pairs:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         left, right = self.left.rows[pairs.left], self.right.rows[pairs.right]
         return (
             Pairs(np.minimum(left, right), np.maximum(left, right)) if self.right is self.left else Pairs(left, right)
         )
 
     def persons(self, pairs: Pairs) -> Pairs:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         return Pairs(self.left.persons[pairs.left], self.right.persons[pairs.right])
 
     def everyone(self) -> NDArray[np.int64]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         return self.left.persons if self.right is self.left else np.append(self.left.persons, self.right.persons)
 
     def people(self) -> NDArray[np.int64]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         return self.left.people()
 
     def impostor_pairs_within(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         at_position = values[self.left.rows]
         found = np.zeros(count, dtype=np.int64)
         for value in range(count):
@@ -183,12 +183,12 @@ class Grid:
         return found - np.bincount(left[(left == right) & (left >= 0)], minlength=count)
 
     def memory(self) -> int:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         sets = [self.left] if self.right is self.left else [self.left, self.right]
         return BASE_BYTES + sum(features.memory() for features in sets)
 
     def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         both = self.right is not self.left
         mass = ImpostorMass(
             bootstrap,
@@ -204,11 +204,11 @@ class Grid:
     # -- their scores ---------------------------------------------------------------------------------------------
 
     def exact(self, pairs: Pairs) -> NDArray[np.float64]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         return exact_scores(self.left, self.right, pairs)
 
     def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         self.prepare()
         parts = [tile]
         while parts:
@@ -240,7 +240,7 @@ class Grid:
         if self.left.codes is None or self.right.codes is None:
             return
         if self.device.type == "cuda":
-            from eval.gpu_screening import GpuScreen  # needs Triton or CUDA
+            from eval.exact.gpu_screening import GpuScreen  # needs Triton or CUDA
 
             right = None if self.right is self.left else self.right.codes
             self._screen = GpuScreen(self.left.codes, right, device=self.device)
@@ -248,7 +248,7 @@ class Grid:
             self._screen = ProcessorScreen(self.left.codes, self.right.codes)
 
     def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
-        """See :class:`eval.comparisons.Comparisons`."""
+        """See :class:`eval.exact.comparisons.Comparisons`."""
         tall, wide = (
             (GENUINE_ROWS, GENUINE_COLUMNS) if genuine else (self.block_size * ROWS_PER_COLUMN, self.block_size)
         )

@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 from common.errors import UserError
 from common.files import replacing, sync_folder
 from common.progress import progress
-from eval.comparisons import Tile
+from eval.exact.comparisons import Tile
 
 State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
 Found = TypeVar("Found")

@@ -1,6 +1,6 @@
 """Finds the pairs whose integer product reaches a threshold, on the processor.
 
-Any other screen (:mod:`eval.gpu_screening`) has the same method and returns the same cells.
+Any other screen (:mod:`eval.exact.gpu_screening`) has the same method and returns the same cells.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.quantised import CODE_LIMIT
+from eval.exact.quantised import CODE_LIMIT
 
 BLOCK = 1024  # rows and columns of a matrix product: its 4 MiB of int32 are still in the cache when they are compared
 SEGMENT = 64  # products are compared by the largest of this many

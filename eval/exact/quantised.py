@@ -5,7 +5,7 @@ all rows alike: whatever the network, the P numbers of a rotated row scatter lik
 fits all: a code is 32 times the number, rounded to an integer from -127 to 127. Products of codes are exact integers on
 every processor, so the pairs that pass a screening are the same pairs on a laptop and on a GPU.
 
-**Proof.** As in :mod:`eval.scores`, ``a`` and ``b`` are the unit rows (width D, filled up with zeros to P, a power of
+**Proof.** As in ``scores.py``, ``a`` and ``b`` are the unit rows (width D, filled up with zeros to P, a power of
 two), u = 2**-24; ``s`` their score. H is the P x P Hadamard matrix (entries +-1, ``H.T H = P``), S the signs.
 ``y = H S a`` in real numbers has ``a.b = y_a.y_b / P`` and L2 norm ``sqrt(P) |a|``.
 
@@ -18,7 +18,7 @@ two), u = 2**-24; ``s`` their score. H is the P x P Hadamard matrix (entries +-1
 3. ``y_a.y_b - c_a.c_b / 1024 = (y_a - c_a / 32).y_b + (c_a / 32).(y_b - c_b / 32)``, so by Cauchy-Schwarz, with
    ``|c_a / 32| <= sqrt(P) (|a| + r_a)``, the score differs from ``c_a.c_b / (1024 P)`` by at most
    ``(r_a + r_b + r_a r_b) (1 + 2**-20)``: the factor covers that |a| and |b| are not exactly 1 and that s is not
-   exactly a.b, by terms of 2**-53 that :mod:`eval.scores` bounds (r_a is at least u).
+   exactly a.b, by terms of 2**-53 that :mod:`eval.exact.scores` bounds (r_a is at least u).
 4. ``r_a r_b <= (r_a**2 + r_b**2) / 2``, so with ``e = (r + r**2 / 2) (1 + 2**-20)`` a score is at most the product of
    the codes, divided by 1024 P, plus ``e_a + e_b``.
 
@@ -38,7 +38,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.scores import FLOAT32_ROUNDING
+from eval.exact.scores import FLOAT32_ROUNDING
 
 SCALE = 32  # of a rotated row to its codes; with standard normal numbers 127 / 32 is hardly ever exceeded
 CODE_LIMIT = 127

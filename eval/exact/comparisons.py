@@ -1,7 +1,7 @@
 """Which pairs a protocol compares, and their scores: screened block by block, or exact for those that matter.
 
 Three protocols, one interface (:class:`Comparisons`): all pairs of one set and every probe with every gallery row
-(:class:`eval.grid.Grid`), a list of pairs (:class:`PairList`). Whoever consumes them sees no difference.
+(:class:`eval.exact.grid.Grid`), a list of pairs (:class:`PairList`). Whoever consumes them sees no difference.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.bootstrap import Bootstrap, listed_totals
-from eval.feature_set import FeatureSet
+from eval.exact.feature_set import FeatureSet
+from eval.exact.scores import float32_below, score, screening_error
 from eval.labels import DISTRACTOR
-from eval.scores import float32_below, score, screening_error
 
 NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
 SOME_PAIRS = 2**16

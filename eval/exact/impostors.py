@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.comparisons import Comparisons, ScoredPairs, Tile
-from eval.selection import HIGHEST, LOWEST, RankSearch, Tail
-from eval.sharding import Session
+from eval.exact.comparisons import Comparisons, ScoredPairs, Tile
+from eval.exact.selection import HIGHEST, LOWEST, RankSearch, Tail
+from eval.exact.sharding import Session
 
 CAPACITY = 2**21  # pairs held at a time: some 100 MB
 KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
@@ -70,6 +70,8 @@ def find_impostors(
     sample = _Sample(comparisons)
     kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, session, capacity)
     highest = kept.result()
+    if kept.lost > -math.inf:  # which of those that tie were kept is chance, but not how many are shown
+        highest = ScoredPairs(highest.pairs.take(slice(wanted)), highest.scores[:wanted])
     complete = int(np.searchsorted(-highest.scores, -kept.lost, "left"))
     tail = ScoredPairs(highest.pairs.take(slice(complete)), highest.scores[:complete])
     found: dict[int, Ranked] = {}

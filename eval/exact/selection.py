@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.comparisons import NO_PAIR, Block, Comparisons, Pairs, ScoredPairs
-from eval.scores import float32_above, float32_below
+from eval.exact.comparisons import NO_PAIR, Block, Comparisons, Pairs, ScoredPairs
+from eval.exact.scores import float32_above, float32_below
 
 SUB_BIN_BITS = 16
 SUB_BINS = 2**SUB_BIN_BITS
@@ -78,12 +78,12 @@ class Tail:
         return ScoredPairs(Pairs(left[order], right[order]), scores[order])
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         (left, right), scores = self._joined()
         return {"left": left, "right": right, "scores": scores, "limits": np.array([self.floor, self.lost])}
 
     def merge(self, states: States) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         self._found = [ScoredPairs(Pairs(s["left"], s["right"]), s["scores"]) for s in states]
         self._count = sum(len(found.scores) for found in self._found)
         self.floor, self.lost = (max(float(s["limits"][place]) for s in states) for place in range(2))
@@ -202,7 +202,7 @@ class RankSearch:
             self._kept += part._kept
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         if self._exact is not None:
             return self._exact.state()
         kept = self._kept or []
@@ -211,7 +211,7 @@ class RankSearch:
         return {"figures": figures, "counts": self._counts, "left": sides[0], "right": sides[1]}
 
     def merge(self, states: States) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         if self._exact is not None:
             self._exact.merge(states)
             return
@@ -392,11 +392,11 @@ class Acceptance:
         return accepted.tolist()
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         return {"counts": self._counts}
 
     def merge(self, states: States) -> None:
-        """See :class:`eval.sharding.Consumer`."""
+        """See :class:`eval.exact.sharding.Consumer`."""
         self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval import screening
-from eval.screening import ProcessorScreen, integer_products_are_exact
+from eval.exact import screening
+from eval.exact.screening import ProcessorScreen, integer_products_are_exact
 
 
 def codes_of(rows, width, seed=0):

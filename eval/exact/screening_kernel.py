@@ -1,6 +1,6 @@
 """The screening kernel in Triton: a matrix product of int8 codes whose results never leave the chip unless they count.
 
-Imports Triton, which a computer without a CUDA device need not have: only :mod:`eval.gpu_screening` imports this
+Imports Triton, which a computer without a CUDA device need not have: only :mod:`eval.exact.gpu_screening` imports this
 module, when it is needed.
 
 A program multiplies one block of rows with one block of columns and keeps the int32 products in registers. Next to

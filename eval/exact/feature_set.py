@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from eval.exact.quantised import coded_width, encode, extra_numbers
+from eval.exact.scores import WIDTH_LIMIT, row_norms
 from eval.labels import DISTRACTOR, LABEL_LIMIT
-from eval.quantised import coded_width, encode, extra_numbers
-from eval.scores import WIDTH_LIMIT, row_norms
 
 Found = TypeVar("Found")
 
@@ -113,7 +113,7 @@ class FeatureSet:
 
     @cached_property
     def codes(self) -> NDArray[np.int8] | None:
-        """Codes (N, P + E) by position, see :mod:`eval.quantised`; None when some row has no useful one."""
+        """Codes (N, P + E) by position, see :mod:`eval.exact.quantised`; None when some row has no useful one."""
         coded = coded_width(self.width)
         if coded is None:
             return None

@@ -1,10 +1,10 @@
 """Finds the pairs whose integer product reaches a threshold, on a CUDA device.
 
-Returns the same cells as :mod:`eval.screening`, bit for bit: products of int8 codes (:mod:`eval.quantised`) are added
-up in int32, which holds 127**2 * 2**16, so every order of summation and every device gives the same integers.
+Returns the same cells as ``screening.py``, bit for bit: products of int8 codes (``quantised.py``) are added up in
+int32, which holds 127**2 * 2**16, so every order of summation and every device gives the same integers.
 
-* **Triton** (compute capability 8.0 and later): :mod:`eval.screening_kernel`, where products stay on the chip. How it
-  is cut into programs is measured on the card when there is much to do.
+* **Triton** (compute capability 8.0 and later): ``screening_kernel.py``, where products stay on the chip. How it is
+  cut into programs is measured on the card when there is much to do.
 * **PyTorch** where there is no Triton or its kernel does not compile or fit, and on older cards, which one line on
   stderr says: a matrix of products at a time, by ``torch._int_mm`` where a trial gives the right products, else from
   codes in float64, whose sums of integers below 2**53 are exact in any order. float32 is not used: it would be exact
@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.quantised import CODE_LIMIT, NARROWEST, WIDEST, extra_numbers
-from eval.screening import Cells
+from eval.exact.quantised import CODE_LIMIT, NARROWEST, WIDEST, extra_numbers
+from eval.exact.screening import Cells
 
 if TYPE_CHECKING:
-    from eval.screening_kernel import Kernel, Launch
+    from eval.exact.screening_kernel import Kernel, Launch
 
 IN_FLIGHT = 2  # tiles that the device has been given and whose cells it has not yet handed back
 CELL_LIMIT = 2**31  # of a tile: the kernel's numbers are int32
@@ -72,7 +72,7 @@ def device_bytes(rows: int, columns: int, width: int, capacity: int, tiles: int 
 
 
 class GpuScreen:
-    """Codes of two sets on a device, ready to be multiplied: see :class:`eval.screening.Screen`.
+    """Codes of two sets on a device, ready to be multiplied: see :class:`eval.exact.screening.Screen`.
 
     Several threads may call it: the device takes their tiles in turn, so that none waits for what a thread does with
     its cells.
@@ -111,7 +111,7 @@ class GpuScreen:
         self._kernel: Kernel | None = None
         self._starting = threading.Lock()  # Triton does not promise to start kernels from several threads
         if launch is not None:
-            from eval.screening_kernel import Kernel
+            from eval.exact.screening_kernel import Kernel
 
             self._kernel = Kernel(self._left, self._right, launch)
         elif device.type == "cuda":
@@ -125,7 +125,7 @@ class GpuScreen:
             self.tile, self.method = 2 * SIDE, f"PyTorch, {self._products.__name__.strip('_').replace('_', ' ')}"
 
     def hits(self, rows: range, columns: range, threshold: int, *, above: bool) -> Cells | None:
-        """See :class:`eval.screening.Screen`; the cells are sorted by (left, right)."""
+        """See :class:`eval.exact.screening.Screen`; the cells are sorted by (left, right)."""
         ((_, cells),) = self.screen_tiles([Tile(rows, columns, above)], lambda tile: threshold)
         return cells
 
@@ -223,7 +223,7 @@ def _choose_kernel(left: torch.Tensor, right: torch.Tensor) -> Kernel | None:
             raise RuntimeError("it is not NVIDIA's")
         if capability < TRITON_CAPABILITY:
             raise RuntimeError(f"its compute capability is {capability[0]}.{capability[1]}")
-        from eval.screening_kernel import fastest_kernel
+        from eval.exact.screening_kernel import fastest_kernel
 
         with torch.cuda.device(left.device):
             return fastest_kernel(left, right)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
 
-from eval.quantised import SCALE, SIGN_SEED, coded_width, encode, extra_numbers, least_product
-from eval.scores import row_norms, score
+from eval.exact.quantised import SCALE, SIGN_SEED, coded_width, encode, extra_numbers, least_product
+from eval.exact.scores import row_norms, score
 
 ROWS = 24
 WIDTHS = [1, 2, 7, 64, 100, 128, 512, 4096]

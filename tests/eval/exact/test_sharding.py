@@ -14,11 +14,11 @@ import pytest
 
 import eval.tar_far as script
 from common.errors import UserError
-from eval.comparisons import Tile
-from eval.sharding import Session, kept_work
+from eval.exact.comparisons import Tile
+from eval.exact.sharding import Session, kept_work
 from tests.scoring_oracle import make_rows
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TILES = [Tile(at, at + 1 + at % 3, 0, 5) for at in range(20)]
 
 
@@ -195,14 +195,14 @@ def test_two_and_four_processes_give_the_same_file_also_after_a_kill(scored):
         textwrap.dedent(f"""
         import os, signal, sys
         sys.path.insert(0, {str(ROOT)!r})
-        import eval.sharding, eval.tar_far
-        save, saved = eval.sharding.Session._save, []
+        import eval.exact.sharding, eval.tar_far
+        save, saved = eval.exact.sharding.Session._save, []
         def dying(self, *arguments):
             save(self, *arguments)
             saved.append(arguments)
             if self.rank == 1 and len(saved) == 9:
                 os.kill(os.getpid(), signal.SIGKILL)
-        eval.sharding.Session._save = dying
+        eval.exact.sharding.Session._save = dying
         eval.tar_far.main(sys.argv[1:])
         """)
     )
@@ -226,10 +226,10 @@ def test_other_settings_do_not_go_on_from_what_was_kept(scored):
     (folder / "c.csv").write_text("cam,pose\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(420)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os, eval.sharding, eval.tar_far\n"
-        "save = eval.sharding.Session._save\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os, eval.exact.sharding, eval.tar_far\n"
+        "save = eval.exact.sharding.Session._save\n"
         "def dying(self, *a):\n    save(self, *a); os.kill(os.getpid(), 9)\n"
-        "eval.sharding.Session._save = dying\n"
+        "eval.exact.sharding.Session._save = dying\n"
         "eval.tar_far.main(sys.argv[1:])"
     )
     flags = [*flags, "--json", "found.json", "--save-every", "0"]

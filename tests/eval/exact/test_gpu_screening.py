@@ -22,11 +22,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from eval import gpu_screening, grid, screening_kernel
-from eval.gpu_screening import IN_FLIGHT, GpuScreen, Tile, device_bytes
-from eval.quantised import WIDEST
-from eval.screening import ProcessorScreen
-from eval.screening_kernel import LAUNCHES, Kernel, Launch, fastest_kernel
+from eval.exact import gpu_screening, grid, screening_kernel
+from eval.exact.gpu_screening import IN_FLIGHT, GpuScreen, Tile, device_bytes
+from eval.exact.quantised import WIDEST
+from eval.exact.screening import ProcessorScreen
+from eval.exact.screening_kernel import LAUNCHES, Kernel, Launch, fastest_kernel
 from tests.scoring_oracle import draw_case, run_case
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -300,7 +300,7 @@ if not INTERPRETED:
             monkeypatch.setattr(torch.version, "cuda", None)
         if reason == "triton":
             monkeypatch.setitem(sys.modules, "triton", None)
-            monkeypatch.delitem(sys.modules, "eval.screening_kernel")
+            monkeypatch.delitem(sys.modules, "eval.exact.screening_kernel")
         if reason == "launches":
             fake_seconds(monkeypatch)
         assert gpu_screening._choose_kernel(left, left) is None
