@@ -19,8 +19,8 @@ from common.files import PathLike
 from common.image import read_rgb
 from common.progress import progress
 from common.verification_pack import read_pack
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
 from eval.labels import read_labels
 from eval.operating_points import OperatingPoint, operating_points
 from eval.pack_accuracy import verify

@@ -21,9 +21,9 @@ from common.errors import UserError
 from common.file_list import LIST_NAME, read_image_list
 from common.image import read_rgb
 from common.verification_pack import read_pack
-from eval.comparisons import Comparisons, PairList
-from eval.feature_set import FeatureSet
-from eval.grid import Grid
+from eval.exact.comparisons import Comparisons, PairList
+from eval.exact.feature_set import FeatureSet
+from eval.exact.grid import Grid
 from eval.labels import read_labels
 from eval.operating_points import operating_points
 
