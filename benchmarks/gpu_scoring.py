@@ -2,10 +2,10 @@
 
     python benchmarks/gpu_scoring.py
 
-Codes are drawn as those of features scatter (``eval/exact/quantised.py``), on the card; the threshold is the one that a
-share ``--far`` of such pairs reaches. The time is that of every tile until its cells are in the computer's memory, sorted.
-The card's own rates are those of one large matrix product of random numbers, the median of ten. Some tiles are
-computed once more on the processor, and must have the same cells.
+Codes are drawn as those of features scatter (``eval/exact/quantised.py``), on the card; the threshold is the one that
+a share ``--far`` of such pairs reaches. The time is that of every tile until its cells are in the computer's memory,
+sorted. The card's own rates are those of one large matrix product of random numbers, the median of ten. Some tiles
+are computed once more on the processor, and must have the same cells.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ SUSPECT_IMPOSTOR, SUSPECT_GENUINE = 0.9, 0.0  # beyond these scores a label is m
 LISTED = 2000  # suspects of each kind
 TAIL = 2**18  # impostor pairs kept at least: what bootstrap and curve want
 SAMPLE, SAMPLE_SEED = 2**20, 2
+FEWEST_DRAWN = 100  # pairs of the sample above a point of the curve: with fewer the point could be anywhere
 HISTOGRAM_BINS = 1024
 LARGEST_SCORE = 1 + 2.0**-20
 
@@ -171,7 +172,7 @@ def _ladder(comparisons: Comparisons, tail: ScoredPairs, sample: ScoredPairs) ->
     ):
         above = np.searchsorted(-scores, -scores[counts], "left")  # of the score that must be refused
         for score, count in zip(scores[counts].tolist(), above.tolist(), strict=True):
-            if count:
+            if count and (exact or not len(tail.scores) or score < tail.scores[-1]):
                 points.setdefault(threshold_above(score), (Fraction(count, pairs), threshold_above(score), exact))
     points.setdefault(-LARGEST_SCORE, (Fraction(1), -LARGEST_SCORE, True))  # everything is accepted
     rows = sorted(points.values())
@@ -182,7 +183,7 @@ def _of_sample(allowed: NDArray[np.int64], kept: int, total: int, drawn: int) ->
     """The counts beyond the ``kept`` highest of all pairs, as counts of a sample."""
     beyond = allowed[(allowed >= kept) & (allowed < total)]
     counts = np.unique(np.floor(beyond / total * drawn).astype(np.int64))
-    return counts[(counts >= 1) & (counts < drawn)]
+    return counts[(counts >= FEWEST_DRAWN) & (counts < drawn)]
 
 
 def _sample(comparisons: Comparisons) -> ScoredPairs:
