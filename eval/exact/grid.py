@@ -36,7 +36,7 @@ LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
 GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
 GENUINE_PAIRS = 2**18  # of a tile: they are all held at a time
 PAIRS_AT_ONCE = 2**16  # while candidates are scored
-SOME_ROWS = 2**10  # of a quick look at the impostor scores
+SOME_ROWS, LARGE_SHARE, MOST_SOME_ROWS = 2**10, 20, 2**12  # of a quick look: so many, of a large set one in 20
 SAMPLING_ROUNDS = 64
 
 
@@ -112,7 +112,10 @@ class Grid:
     def scores_of_some(self, seed: int) -> NDArray[np.float32]:
         """See :class:`eval.exact.comparisons.Comparisons`."""
         generator = np.random.default_rng(seed)
-        sides = [np.sort(generator.permutation(len(rows))[:SOME_ROWS]) for rows in (self.left, self.right)]
+        sides = [
+            np.sort(generator.permutation(len(rows))[: min(max(SOME_ROWS, len(rows) // LARGE_SHARE), MOST_SOME_ROWS)])
+            for rows in (self.left, self.right)
+        ]
         if self.right is self.left:
             sides[1] = sides[0]
         left, right = (
