@@ -6,6 +6,7 @@ to screen them out. Where the highest end is told by a sample of the pairs: it m
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -82,10 +83,10 @@ def find_impostors(
     missing = sorted(set(ranks) - found.keys())
     each = max(1, capacity // max(1, len(missing)))
     pending = [RankSearch(comparisons, rank, *sample.interval(rank), each) for rank in missing]
-    for number in range(10**6):
-        if not pending:
-            break
-        _search(comparisons, pending, session, f"thresholds-{number}")
+    passes = 0
+    while pending:
+        _search(comparisons, pending, session, f"thresholds-{passes}")
+        passes += 1
         pending, searched = [s for s in pending if not s.finish()], pending
         found.update({s.rank: Ranked(s.score, s.above) for s in searched if s.score is not None})
     return Impostors(found, tail, highest)
@@ -137,12 +138,12 @@ def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:
 
 def _find_tail(comparisons: Comparisons, rank: int, sample: _Sample, session: Session, capacity: int) -> Tail:
     tiles = comparisons.tiles(genuine=False)
-    for attempt in range(10**6):
+    for attempt in itertools.count():
         tail = Tail(rank, floor=sample.floor(rank, attempt), capacity=capacity)
         _fill(tail, comparisons, tiles, session, f"impostors-{attempt}")
         if not tail.missed:
-            break
-    return tail
+            return tail
+    raise AssertionError("the floor falls to minus infinity")
 
 
 def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[Tile], session: Session, name: str) -> None:
