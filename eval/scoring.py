@@ -101,9 +101,9 @@ def model_names(paths: list[str]) -> list[str]:
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise UserError("a feature file is to be compared with itself; name each file once")
     parts = [Path(path).resolve().with_suffix("").parts for path in paths]
-    depth = next(
-        n for n in range(1, 10**6) if len({part[-n:] for part in parts}) == len(parts) or n > max(map(len, parts))
-    )
+    depth = 1
+    while depth < max(map(len, parts)) and len({part[-depth:] for part in parts}) < len(parts):
+        depth += 1
     short = ["/".join(part[-depth:]) for part in parts]
     return short if len(set(short)) == len(short) else paths
 

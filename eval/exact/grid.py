@@ -51,7 +51,7 @@ class Grid:
         device: what screens.
 
     Raises:
-        UserError: the sets differ in width, or an ignored pair is named twice.
+        UserError: the sets differ in width, or the block size is not positive.
     """
 
     def __init__(
