@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from eval.bootstrap import Bootstrap
 from eval.evaluation import Breakdown, Group, GroupPoint
-from eval.exact.pair_counts import pair_counts
 from eval.intervals import GenuineTally, interval, percentiles
 from eval.operating_points import Interval, OperatingPoint
 from eval.people import Codes, in_bands
@@ -143,7 +142,7 @@ class BreakdownTally:
         """What was counted.
 
         Args:
-            impostor_pairs: (V,) of each value, of :func:`impostor_pairs_by_value` or :func:`pairs_by_value`.
+            impostor_pairs: (V,) of each value, as ``impostor_pairs_within`` of the comparisons counts them.
             floor: every impostor pair that scores at least this was added; at a threshold below it the achieved FAR is
                 None.
         """
@@ -187,38 +186,6 @@ class BreakdownTally:
         best, worst = max(tars, key=lambda value: tars[value]), min(tars, key=lambda value: tars[value])
         change = replicates[best][index] - replicates[worst][index]
         return tars[best] - tars[worst], percentiles(change)
-
-
-def pairs_by_value(values: int, left: Side, right: Side, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(V,) how many of the pairs (L, 2) of rows have each value on both sides."""
-    codes = left.values[pairs[:, 0]]
-    same = (codes >= 0) & (codes == right.values[pairs[:, 1]])
-    return np.bincount(codes[same], minlength=values)
-
-
-def impostor_pairs_by_value(
-    values: int,
-    bootstrap: Bootstrap,
-    left: Side,
-    right: Side | None = None,
-    *,
-    groups: NDArray[np.int64] | None = None,
-    other_groups: NDArray[np.int64] | None = None,
-    distractor_pairs: bool = True,
-) -> NDArray[np.int64]:
-    """(V,) impostor pairs of which both rows have each value; arguments as of :func:`pair_counts`."""
-    found = np.zeros(values, dtype=np.int64)
-    for value in range(values):
-        chosen = left.values == value
-        other_chosen = None if right is None else right.values == value
-        found[value] = pair_counts(
-            bootstrap.numbers[left.codes[chosen]],
-            None if right is None else bootstrap.numbers[right.codes[other_chosen]],
-            groups=None if groups is None else groups[chosen],
-            other_groups=None if other_groups is None else other_groups[other_chosen],
-            distractor_pairs=distractor_pairs,
-        ).impostor
-    return found
 
 
 def _width(text: str, part: str) -> float:

@@ -101,15 +101,9 @@ def measure(
     check_pairs(comparisons)
     session = session or Session()
     ranks = ranks_of(comparisons, fars)
-    most = most_kept(comparisons, capacity)
-    small = max((rank for rank in ranks.values() if rank <= most), default=0)
-    found = find_impostors(
-        comparisons,
-        sorted(set(ranks.values())),
-        session,
-        tail_rank=comparisons.impostor_pairs if most == comparisons.impostor_pairs else max(TAIL, 2 * small + 1000),
-        capacity=capacity,
-    )
+    wanted = sorted(set(ranks.values()))
+    depth = _tail_rank(comparisons, wanted, capacity)
+    found = find_impostors(comparisons, wanted, session, tail_rank=depth, capacity=capacity)
     tail = found.tail
     complete = len(tail.scores) == comparisons.impostor_pairs
     sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
@@ -147,6 +141,14 @@ def measure(
         breakdowns=[part.result(tail, complete) for part in parts],
     )
     return Measured(evaluation, spread.tars[: len(fars)], spread.people)
+
+
+def _tail_rank(comparisons: Comparisons, ranks: Sequence[int], capacity: int) -> int:
+    """How many impostor pairs curve and bootstrap want: all if they may be kept, else twice as far as the ranks."""
+    most = most_kept(comparisons, capacity)
+    if most == comparisons.impostor_pairs:
+        return most
+    return max(TAIL, 2 * max((rank for rank in ranks if rank <= most), default=0) + 1000)
 
 
 # -- the curve --------------------------------------------------------------------------------------------------------

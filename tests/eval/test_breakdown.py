@@ -17,8 +17,6 @@ from eval.breakdown import (
     BreakdownTally,
     Side,
     chosen_values,
-    impostor_pairs_by_value,
-    pairs_by_value,
     parse_columns,
 )
 from eval.intervals import ScoredPairs, replicate_thresholds
@@ -97,9 +95,8 @@ def test_a_breakdown_equals_the_loops(seed, crossed, grouped, include):
     for chosen in np.array_split(np.flatnonzero(same), 3):
         tally.add_genuine(first[chosen], second[chosen] - offset, scores[chosen])
     tally.add_impostors(first[~same], second[~same] - offset, scores[~same])
-    counts = impostor_pairs_by_value(3, bootstrap, *sides, **group_flags, distractor_pairs=include)
-    listed = pairs_by_value(3, sides[0], sides[-1], np.stack([first, second - offset], axis=1)[~same])
-    assert counts.tolist() == listed.tolist()
+    inside = [np.array([values[i] == values[j] == value for i, j in pairs]) for value in range(3)]
+    counts = np.array([np.sum(mine & ~same) for mine in inside])
     found = tally.result(counts)
     assert [group.value for group in found.groups] == VALUES
     for value, group in enumerate(found.groups):
@@ -129,10 +126,11 @@ def test_intervals_and_gap():
     thresholds = replicate_thresholds(bootstrap, FARS, totals, len(impostors.scores), impostors)
     points = [OperatingPoint(far, int((~same).sum()), 135, threshold_of(impostors.scores, far)) for far in FARS]
     side = Side(persons, values)
+    counts = np.bincount(values[first][~same & (values[first] == values[second])], minlength=3)
     tally = BreakdownTally("c", VALUES, side, points, bootstrap, thresholds)
     tally.add_genuine(first[same], second[same], scores[same])
     tally.add_impostors(first[~same], second[~same], scores[~same])
-    found = tally.result(impostor_pairs_by_value(3, bootstrap, side), floor=points[1].threshold)
+    found = tally.result(counts, floor=points[1].threshold)
     x, y, z = found.groups
     pairs = list(zip(first, second, strict=True))
     expected = naive_tars(pairs, scores, same, values, bootstrap, persons, thresholds)
