@@ -7,8 +7,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import settings
 
 from common.mxnet_network import MxnetNetwork
+
+# The same examples in every run: what fails was broken by the change at hand, and fails again.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 
 def _count(network: MxnetNetwork, shape: tuple[int, ...]) -> int:

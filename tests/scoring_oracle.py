@@ -216,10 +216,16 @@ def run_case(case: Case) -> bool:
     scores = np.sort(case.scores[~case.same])[::-1]
     assert kept.ranks[rank].score == scores[rank - 1]
     assert kept.highest.scores.tolist() == scores[: len(kept.highest.scores)].tolist()
-    assert rank <= case.capacity or not len(kept.tail.scores)
-    if len(kept.tail.scores):
-        assert (scores[len(kept.tail.scores) :] < kept.tail.scores[-1]).all()  # none that ties is missing
+    assert len(kept.tail.scores) == complete_tail(scores, rank, case.capacity)
     return True
+
+
+def complete_tail(scores: np.ndarray, rank: int, capacity: int) -> int:
+    """How many of the descending ``scores`` are all kept: with those that tie with the last, unless too many do."""
+    if rank > capacity:
+        return 0
+    reaching = int(np.sum(scores >= scores[rank - 1]))
+    return reaching if reaching <= rank + capacity else int(np.sum(scores > scores[rank - 1]))
 
 
 def main() -> None:

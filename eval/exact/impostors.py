@@ -70,11 +70,10 @@ def find_impostors(
     wanted = max((rank for rank in [*ranks, min(tail_rank, most)] if rank <= most), default=0)
     sample = _Sample(comparisons)
     kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, session, capacity)
-    highest = kept.result()
-    if kept.lost > -math.inf:  # which of those that tie were kept is chance, but not how many are shown
-        highest = ScoredPairs(highest.pairs.take(slice(wanted)), highest.scores[:wanted])
-    complete = int(np.searchsorted(-highest.scores, -kept.lost, "left"))
-    tail = ScoredPairs(highest.pairs.take(slice(complete)), highest.scores[:complete])
+    best = kept.result()
+    complete = int(np.searchsorted(-best.scores, -kept.lost, "left"))  # all, where what was lost is below the last
+    tail = _first(best, complete)
+    highest = _first(best, max(complete, wanted))  # which of those that tie were kept is chance, not how many are shown
     found: dict[int, Ranked] = {}
     for rank in ranks:
         if rank <= complete:
@@ -90,6 +89,10 @@ def find_impostors(
         pending, searched = [s for s in pending if not s.finish()], pending
         found.update({s.rank: Ranked(s.score, s.above) for s in searched if s.score is not None})
     return Impostors(found, tail, highest)
+
+
+def _first(found: ScoredPairs, count: int) -> ScoredPairs:
+    return ScoredPairs(found.pairs.take(slice(count)), found.scores[:count])
 
 
 def most_kept(comparisons: Comparisons, capacity: int = CAPACITY) -> int:

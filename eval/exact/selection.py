@@ -39,8 +39,9 @@ class Tail:
 
     Attributes:
         floor: scores below it no longer matter; it rises.
-        lost: the highest score of which pairs were dropped though they tied with the ``rank``-th, because there were
-            too many; minus infinity: none was. Pairs with a higher score are all there.
+        lost: the highest score of which pairs were dropped though they tied with the ``rank``-th of that moment,
+            because there were too many; minus infinity: none was. Pairs with a higher score are all there, and so
+            nothing is missing once the ``rank``-th has risen above it.
     """
 
     def __init__(self, rank: int, *, floor: float = -math.inf, capacity: int = 2**21) -> None:

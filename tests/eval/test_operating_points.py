@@ -21,10 +21,9 @@ from eval.operating_points import operating_points, parse_fars
 from tests.scoring_oracle import FARS, draw_case, figures, make_rows, oracle, run_case, same_person, scores_of
 
 
-@settings(max_examples=250, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_every_protocol_equals_the_oracle(seed):
-    run_case(draw_case(seed))
+@pytest.mark.parametrize("number", [*range(250), 2354])  # of the command's seed 0; thousands more: by the command
+def test_every_protocol_equals_the_oracle(number):
+    run_case(draw_case(number))
 
 
 def test_block_size_order_and_memory_change_nothing():
