@@ -43,10 +43,11 @@ clean:  ## remove what the targets made, but no data and no model
 	rm -rf .venv .venv-mxnet .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp file tells make that the installation ended well and is newer than the pins.
-.venv/.runs: requirements.txt requirements-extras.txt
+.venv/.runs: requirements.txt requirements-extras.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 not found; install it or run make PYTHON=/path/to/python"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(PIP) install -r requirements-extras.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv/.develops: requirements-dev.txt .venv/.runs

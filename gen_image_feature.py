@@ -1,19 +1,6 @@
-"""Image track: a folder with ``filelist.txt`` -> a feature file, one row an image in the order of the list."""
+"""Image track: a folder with filelist.txt -> a feature file. What it takes: --help."""
 
-from __future__ import annotations
-
-from common.commands import run_command
-from recognition.feature_command import write_feature_file
-
-
-def main() -> None:
-    """Write the feature file named on the command line."""
-    write_feature_file(
-        "image",
-        description="Write the features of the images of a list: f(image) + f(mirrored image), L2-normalised.",
-        flip=True,
-    )
-
+from lwface.commands import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("gen-image-feature")

@@ -1,20 +1,6 @@
-"""Video track: folders of frames listed in ``filelist.txt`` -> a feature file, one row a video in the list's order."""
+"""Video track: folders of frames listed in filelist.txt -> a feature file. What it takes: --help."""
 
-from __future__ import annotations
-
-from common.commands import run_command
-from recognition.feature_command import write_feature_file
-
-
-def main() -> None:
-    """Write the feature file named on the command line."""
-    write_feature_file(
-        "video",
-        description="Write the features of the videos of a list: each frame's feature L2-normalised, summed over the "
-        "video's *.jpg, L2-normalised; or what --aggregate makes of the frames.",
-        flip=False,
-    )
-
+from lwface.commands import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("gen-video-feature")

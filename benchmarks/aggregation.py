@@ -24,19 +24,27 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from common.aggregation import CLUSTER_THRESHOLD, MEAN, Aggregation, DominantCluster, NormWeighted, aggregate, normalise
-from common.commands import HelpFormatter, run_command
-from common.embedding import Embedder, select_device
-from common.feature_writing import Listing, look_through
-from common.image import read_rgb
-from common.progress import progress
-from eval.exact.feature_set import FeatureSet
-from eval.exact.grid import Grid
-from eval.labels import read_labels
-from eval.operating_points import operating_points, parse_fars
-from recognition.model_store import load_model, model_sha256
-from recognition.quality import load_quality
-from recognition.quality_training import degraded
+from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.progress import progress
+from lwface.features.aggregation import (
+    CLUSTER_THRESHOLD,
+    MEAN,
+    Aggregation,
+    DominantCluster,
+    NormWeighted,
+    aggregate,
+    normalise,
+)
+from lwface.features.embedder import Embedder, select_device
+from lwface.features.quality import load_quality
+from lwface.features.quality_training import degraded
+from lwface.features.writing import Listing, look_through
+from lwface.formats.image import read_rgb
+from lwface.formats.labels import read_labels
+from lwface.models.store import load_model, model_sha256
+from lwface.scoring.exact.feature_set import FeatureSet
+from lwface.scoring.exact.grid import Grid
+from lwface.scoring.operating_points import operating_points, parse_fars
 
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 COMPARED_FRAMES = 5000  # of the threshold table, evenly spaced

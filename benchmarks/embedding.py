@@ -31,15 +31,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.backends import AUTO, BACKENDS, choose
-from common.commands import HelpFormatter, run_command
-from common.embedding import select_device
-from common.errors import UserError
-from common.runners import Original, Workload
-from recognition.configuration import network_settings
-from recognition.mxnet_export import save_mxnet
-from recognition.networks import create_network
-from recognition.networks.layers import BatchNorm
+from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.errors import UserError
+from lwface.features.backends import AUTO, BACKENDS, choose
+from lwface.features.embedder import select_device
+from lwface.features.runners import Original, Workload
+from lwface.mxnet.export import save_mxnet
+from lwface.networks import create_network
+from lwface.networks.layers import BatchNorm
+from lwface.settings.configuration import network_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "peers" / "mxnet_embedding.py"

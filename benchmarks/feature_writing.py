@@ -23,12 +23,12 @@ import time
 
 import numpy as np
 
-from common.commands import HelpFormatter, run_command
-from common.embedding import Embedder, select_device
-from common.feature_writing import Work, decode, look_through, write_features
-from common.image import encode_jpeg
-from recognition.configuration import network_settings
-from recognition.networks import create_network
+from lwface.base.commands import HelpFormatter, run_command
+from lwface.features.embedder import Embedder, select_device
+from lwface.features.writing import Work, decode, look_through, write_features
+from lwface.formats.image import encode_jpeg
+from lwface.networks import create_network
+from lwface.settings.configuration import network_settings
 
 SIZE = 112
 DIFFERENT = 256  # JPEGs on the disk; a longer list names them again

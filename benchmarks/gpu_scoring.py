@@ -2,10 +2,10 @@
 
     python benchmarks/gpu_scoring.py
 
-Codes are drawn as those of features scatter (``eval/exact/quantised.py``), on the card; the threshold is the one that
-a share ``--far`` of such pairs reaches. The time is that of every tile until its cells are in the computer's memory,
-sorted. The card's own rates are those of one large matrix product of random numbers, the median of ten. Some tiles
-are computed once more on the processor, and must have the same cells.
+Codes are drawn as those of features scatter (``lwface/scoring/exact/quantised.py``), on the card; the threshold is the
+one that a share ``--far`` of such pairs reaches. The time is that of every tile until its cells are in the computer's
+memory, sorted. The card's own rates are those of one large matrix product of random numbers, the median of ten. Some
+tiles are computed once more on the processor, and must have the same cells.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from common.commands import HelpFormatter, run_command
-from common.errors import UserError
-from common.progress import progress
-from eval.exact.feature_set import FeatureSet
-from eval.exact.gpu_screening import GpuScreen, Tile, device_bytes
-from eval.exact.grid import Grid
-from eval.exact.quantised import CODE_LIMIT, NARROWEST, SCALE, WIDEST
-from eval.operating_points import OperatingPoint, operating_points
+from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.errors import UserError
+from lwface.base.progress import progress
+from lwface.scoring.exact.feature_set import FeatureSet
+from lwface.scoring.exact.gpu_screening import GpuScreen, Tile, device_bytes
+from lwface.scoring.exact.grid import Grid
+from lwface.scoring.exact.quantised import CODE_LIMIT, NARROWEST, SCALE, WIDEST
+from lwface.scoring.operating_points import OperatingPoint, operating_points
 
 IMAGES = 1_862_120  # of the challenge
 SIDE = 8192  # of the matrix products that the card is measured by

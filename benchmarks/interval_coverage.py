@@ -24,11 +24,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.commands import run_command
-from common.progress import progress
-from eval.bootstrap import Bootstrap, ImpostorMass
-from eval.intervals import GenuineTally, ScoredPairs, differences, interval, replicate_thresholds
-from eval.operating_points import parse_fars, threshold_above
+from lwface.base.commands import run_command
+from lwface.base.progress import progress
+from lwface.scoring.bootstrap import Bootstrap, ImpostorMass
+from lwface.scoring.intervals import GenuineTally, ScoredPairs, differences, interval, replicate_thresholds
+from lwface.scoring.operating_points import parse_fars, threshold_above
 
 WIDTH = 16
 POPULATION = 12000  # people from whom the truth is taken

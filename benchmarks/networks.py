@@ -30,11 +30,11 @@ from torch import nn
 
 import sample_config
 from benchmarks.network_table import REFERENCE, Speed, cost_of, render
-from common.commands import EXIT_OK, HelpFormatter, run_command
-from common.errors import UserError
-from common.files import write_json, write_text
-from common.progress import progress
-from recognition.networks import create_network
+from lwface.base.commands import EXIT_OK, HelpFormatter, run_command
+from lwface.base.errors import UserError
+from lwface.base.files import write_json, write_text
+from lwface.base.progress import progress
+from lwface.networks import create_network
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
 SPEEDS = Path(__file__).with_name("network_speeds.json")

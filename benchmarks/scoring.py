@@ -34,11 +34,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from common.commands import run_command
-from eval.exact.feature_set import FeatureSet
-from eval.exact.grid import Grid
-from eval.exact.quantised import coded_width, extra_numbers
-from eval.operating_points import OperatingPoint, operating_points, parse_fars
+from lwface.base.commands import run_command
+from lwface.scoring.exact.feature_set import FeatureSet
+from lwface.scoring.exact.grid import Grid
+from lwface.scoring.exact.quantised import coded_width, extra_numbers
+from lwface.scoring.operating_points import OperatingPoint, operating_points, parse_fars
 
 BLOCK = 1024  # of a matrix product
 QUERIES = 1024  # of FAISS at a time: its results are kept until they are counted

@@ -1,62 +1,6 @@
-"""Align the faces of a folder to 112x112 crops by a csv of landmarks, into a folder of the same structure.
+"""Align the faces of a folder to 112x112 crops by landmarks. What it takes: --help."""
 
-The csv is image,x0,y0,...,x4,y4 (eyes, nose tip, mouth corners) or ...,x67,y67 (the usual 68), in pixels, with image
-the path below --input. Each crop is PATH.jpg. An interrupted run goes on where it stopped when the command is given
-again.
-"""
-
-from __future__ import annotations
-
-import argparse
-import os
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from common.commands import HelpFormatter, run_command
-from common.errors import UserError
-from common.image import JPEG_QUALITY
-from datasets.crop_folder import write_images
-from datasets.face_crops import CropRecipe
-from datasets.image_folder import image_names
-from datasets.journal import fingerprint, open_job, print_summary, read_manifest
-from datasets.landmark_csv import read_landmarks
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="folder of images, with any folders in it")
-    parser.add_argument("--landmarks", type=Path, required=True, help="csv of 5 or 68 points an image")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the crops, empty or new")
-    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="JPEG quality of the crops")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode and align")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Align everything."""
-    arguments = parse_arguments()
-    names = image_names(arguments.input)
-    targets = {name.rpartition(".")[0] + ".jpg": name for name in names}
-    if len(targets) != len(names):
-        twice = next(name for name in names if targets[name.rpartition(".")[0] + ".jpg"] != name)
-        raise UserError(f"{arguments.input / twice}: another image has this name with another ending; rename one")
-    recipe = CropRecipe(arguments.input, read_landmarks(arguments.landmarks), quality=arguments.quality)
-    options = {"command": "align_faces", "quality": arguments.quality}
-    job = fingerprint(options, [*(arguments.input / name for name in names), arguments.landmarks])
-    journal = open_job(arguments.output, job)
-    if journal is None:
-        print(f"{arguments.output} is already complete")
-    else:
-        with journal:
-            items = [(name, target) for target, name in targets.items()]
-            write_images(arguments.output, items, recipe.attempt, journal, arguments.workers)
-            journal.finish(options)
-    print_summary(read_manifest(arguments.output), f"aligned faces in {arguments.output}")
-
+from lwface.commands import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("align-faces")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from common.mxnet_network import MxnetNetwork
+from lwface.mxnet.network import MxnetNetwork
 
 # The same examples in every run: what fails was broken by the change at hand, and fails again.
 settings.register_profile("fixed", derandomize=True)

@@ -32,7 +32,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from common.errors import UserError
+from lwface.base.errors import UserError
 from tests.fuzz_targets import Files, Target, make_targets
 
 MEMORY_BYTES = 2**30  # a reader may take beyond what the process has before it

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from common import mxnet_plan
-from common.errors import UserError
-from common.face_records import FaceRecords, identity_records
-from common.feature_file import HEADER, read_features, validate
-from common.image import decode_rgb, encode_jpeg
-from common.mxnet_network import MxnetNetwork, load_mxnet
-from common.mxnet_operators import OPERATORS
-from common.mxnet_params import VERSION_1, VERSION_3, read_params, write_params
-from common.mxnet_symbol import read_symbol
-from common.recordio import RecordWriter, pack
-from common.verification_pack import read_pack, write_pack
+from lwface.base.errors import UserError
+from lwface.formats.face_records import FaceRecords, identity_records
+from lwface.formats.feature_file import HEADER, read_features, validate
+from lwface.formats.image import decode_rgb, encode_jpeg
+from lwface.formats.recordio import RecordWriter, pack
+from lwface.formats.verification_pack import read_pack, write_pack
+from lwface.mxnet import plan as mxnet_plan
+from lwface.mxnet.network import MxnetNetwork, load_mxnet
+from lwface.mxnet.operators import OPERATORS
+from lwface.mxnet.params import VERSION_1, VERSION_3, read_params, write_params
+from lwface.mxnet.symbol import read_symbol
 
 HERE = Path(__file__).parent
 Files = dict[str, bytes]
@@ -196,7 +196,7 @@ def _params_target() -> Target:
 
 def _network_targets() -> list[Target]:
     """The graphs of the operators' golden file, with arrays; what is accepted is run."""
-    lines = gzip.decompress((HERE / "common" / "mxnet_golden" / "operators.json.gz").read_bytes()).decode().splitlines()
+    lines = gzip.decompress((HERE / "mxnet" / "golden" / "operators.json.gz").read_bytes()).decode().splitlines()
     cases = [case for case in map(json.loads, lines) if len(case["shape"]) > 1]
     draw = np.random.default_rng(0)
     graphs, params, shapes = [], [], []

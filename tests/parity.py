@@ -9,7 +9,7 @@
 and exchanges files with this script. Each network gets random weights, running statistics and images and must agree
 with
 
-* written: the symbol and parameters that recognition/mxnet_export.py writes, as MXNet loads them;
+* written: the symbol and parameters that lwface/mxnet/export.py writes, as MXNet loads them;
 * original: the definition in DIR, a checkout of deepinsight/insightface, under its own settings of that name.
 
 Names and shapes of all tensors, their count, and the FLOPs must be equal; the FLOPs are counted in MXNet's process by
@@ -45,17 +45,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.commands import run_command
-from common.errors import UserError
-from common.feature_file import read_features
-from common.file_list import read_image_list
-from common.flops import count_flops
-from common.image import read_rgb
-from recognition.configuration import network_settings
-from recognition.model_store import load_model, parse_model
-from recognition.mxnet_export import save_mxnet
-from recognition.networks import create_network, mxnet_names
-from recognition.networks.layers import BatchNorm, SqueezeExcite
+from lwface.base.commands import run_command
+from lwface.base.errors import UserError
+from lwface.formats.feature_file import read_features
+from lwface.formats.file_list import read_image_list
+from lwface.formats.image import read_rgb
+from lwface.gate.flops import count_flops
+from lwface.models.store import load_model, parse_model
+from lwface.mxnet.export import save_mxnet
+from lwface.networks import create_network, mxnet_names
+from lwface.networks.layers import BatchNorm, SqueezeExcite
+from lwface.settings.configuration import network_settings
 
 PYTHON = ROOT / ".venv-mxnet" / "bin" / "python"
 CHALLENGE = "r100 r100fc r50 r50v1 d169 d201 y1 y2 m1 m05 mnas mnas05 mnas025 vargfacenet"

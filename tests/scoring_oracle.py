@@ -26,16 +26,16 @@ from unittest import mock
 import numpy as np
 from scipy.linalg import hadamard
 
-from common.commands import run_command
-from common.progress import progress
-from eval.exact import impostors
-from eval.exact.comparisons import Comparisons, PairList
-from eval.exact.feature_set import FeatureSet
-from eval.exact.grid import Grid
-from eval.exact.impostors import find_impostors
-from eval.exact.quantised import SIGN_SEED, coded_width
-from eval.exact.sharding import Session
-from eval.operating_points import operating_points, parse_fars
+from lwface.base.commands import run_command
+from lwface.base.progress import progress
+from lwface.scoring.exact import impostors
+from lwface.scoring.exact.comparisons import Comparisons, PairList
+from lwface.scoring.exact.feature_set import FeatureSet
+from lwface.scoring.exact.grid import Grid
+from lwface.scoring.exact.impostors import find_impostors
+from lwface.scoring.exact.quantised import SIGN_SEED, coded_width
+from lwface.scoring.exact.sharding import Session
+from lwface.scoring.operating_points import operating_points, parse_fars
 
 FARS = "0.9,0.31,1e-1,1e-2,1e-3,1e-5"
 KINDS = ["random", "tied", "duplicates", "near", "extreme", "sparse", "clustered", "aligned"]
@@ -57,7 +57,7 @@ def tree(values: Any) -> Any:
 
 
 def scores_of(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The matrix of scores by the definition, vectorised over columns only: independent of eval.exact.scores."""
+    """The matrix of scores by the definition, vectorised over columns only: independent of the kernel."""
     units = []
     for rows in (left, right):
         rows = rows.astype(np.float64)

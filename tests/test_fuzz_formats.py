@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
+from lwface.base.errors import UserError
 from tests import fuzz_formats
 
 HERE = Path(__file__).parent

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from benchmarks import aggregation as benchmark
-from common.aggregation import MEAN
-from common.image import encode_jpeg
-from eval.operating_points import parse_fars
+from lwface.features.aggregation import MEAN
+from lwface.formats.image import encode_jpeg
+from lwface.scoring.operating_points import parse_fars
 
 FRAMES = np.array([3, 4, 1, 6])
 PEOPLE = np.array([0, 0, 1, 2])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks import embedding
-from common.errors import UserError
-from common.runners import Original, Workload
+from lwface.base.errors import UserError
+from lwface.features.runners import Original, Workload
 
 STUB = """
 import os, sys

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmarks import gpu_scoring
-from common.errors import UserError
-from eval.exact.gpu_screening import GpuScreen
+from lwface.base.errors import UserError
+from lwface.scoring.exact.gpu_screening import GpuScreen
 
 CPU = torch.device("cpu")
 

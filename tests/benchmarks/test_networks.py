@@ -10,7 +10,7 @@ import pytest
 import sample_config
 from benchmarks import network_table
 from benchmarks.network_table import Cost, cost_cells, cost_of, render
-from common.errors import UserError
+from lwface.base.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = Cost(2**30, {}, 5242870, 10, 20 * 2**20, 512, "float32")

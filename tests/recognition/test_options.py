@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UserError
-from recognition.options import FLAGS, parse_options
+from lwface.base.errors import UserError
+from lwface.recognition.options import FLAGS, parse_options
 
 NAMES = ["--network", "y2", "--dataset", "retina", "--loss", "arcface"]
 

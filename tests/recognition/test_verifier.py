@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from common.embedding import Embedder
-from common.errors import UserError
-from common.image import encode_jpeg
-from common.verification_pack import read_pack, write_pack
-from eval.pack_accuracy import verify
-from recognition.verifier import BestModel, Verifier
+from lwface.base.errors import UserError
+from lwface.features.embedder import Embedder
+from lwface.formats.image import encode_jpeg
+from lwface.formats.verification_pack import read_pack, write_pack
+from lwface.recognition.verifier import BestModel, Verifier
+from lwface.scoring.pack_accuracy import verify
 
 
 def replay(mode, results):

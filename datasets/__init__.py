@@ -1,1 +1,0 @@
-"""Where data lives, and the tools that make and convert it."""

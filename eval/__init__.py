@@ -1,1 +1,0 @@
-"""Local scoring from files and arrays; nothing here imports a network."""

@@ -1,1 +1,0 @@
-"""The parts of the report that ``eval/report.py`` puts on one page."""

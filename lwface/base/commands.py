@@ -1,0 +1,59 @@
+"""What every command shares: its help, and how it ends.
+
+This is the one place where an error becomes a line on stderr and an exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from lwface.base.errors import EXIT_ERROR, UserError
+
+EXIT_OK = 0
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of each flag that has one worth showing: None, False and the empty text mean "not given"."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == "":
+            return action.help
+        return super()._get_help_string(action)
+
+
+def one_line(error: BaseException) -> str:
+    """``error`` as one line for a user, with the file name of an ``OSError`` kept."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
+        remedy = ": make room, then give the same command again" if error.errno == errno.ENOSPC else ""
+        return f"{place}{error.strerror}{remedy}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def run_command(main: Callable[[], int | None]) -> NoReturn:
+    """Run ``main`` as a command: what a user did wrong ends in one line on stderr and a non-zero exit status.
+
+    Anything else is a bug and keeps its traceback.
+    """
+    try:
+        status = main() or EXIT_OK
+        sys.stdout.flush()  # here, where what goes wrong is told
+    except UserError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        status = error.exit_status
+    except BrokenPipeError:  # the reader of a pipe, such as head, has left: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_OK
+    except OSError as error:  # missing file, no permission, full disk
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        status = EXIT_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = EXIT_INTERRUPTED
+    sys.exit(status)

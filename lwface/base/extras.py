@@ -1,0 +1,28 @@
+"""Optional packages: imported where they are used, and one clear line where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from lwface.base.errors import UserError
+
+
+def available(module: str) -> bool:
+    """Whether ``module`` is installed; it is not imported."""
+    return importlib.util.find_spec(module) is not None
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import the optional ``module``.
+
+    Args:
+        extra: the group of ``pyproject.toml`` that brings it: ``onnx``, ``openvino`` or ``search``.
+
+    Raises:
+        UserError: it is not installed, with what to type.
+    """
+    if not available(module):
+        raise UserError(f"{module} is not installed: make setup installs it, or pip install '.[{extra}]'")
+    return importlib.import_module(module)

@@ -1,0 +1,74 @@
+"""The commands by name. A door such as ``recognition/train.py`` and ``lwface train`` both call :func:`run` here.
+
+Nothing heavy is imported before a command has parsed its arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+from lwface.base.commands import run_command
+
+# Subcommand -> what ``lwface --help`` says of it. Its module here has the same name with underscores.
+COMMANDS = {
+    "train": "train a face-recognition network",
+    "gate": "count a network, and hold it against a track's budget",
+    "gen-image-feature": "write the features of images",
+    "gen-video-feature": "write the features of videos",
+    "feature-file": "check a feature file before submitting it",
+    "tar-far": "exact 1:1 scores: TAR at FAR",
+    "identification": "open-set 1:N identification",
+    "ijb": "IJB-B and IJB-C, 1:1 and 1:N",
+    "verification": "accuracy and validation rate of an LFW-style pack",
+    "build-rec": "folders of people -> train.rec and its companions",
+    "build-pack": "pairs of faces -> verification pack",
+    "align-faces": "images and landmarks -> 112x112 crops",
+    "rec-info": "look inside a record file, check it",
+    "rec-to-images": "unpack a record file",
+    "convert-ytf": "convert the YouTube Faces teaching set",
+    "make-synthetic": "make the embedded set of procedural faces",
+    "export": "write a trained model as an ONNX model",
+    "convert-model": "write a trained model as MXNet's files",
+    "check-model": "find the input that a model was trained with",
+    "train-quality": "train a head that weighs the frames of a video",
+    "search": "search for a network under a track's budget",
+    "demo": "the whole road on procedural faces",
+}
+ALIASES = {"flops-counter": "gate"}
+
+# PyTorch's threads (GNU OpenMP's) spin some 300 000 turns before they sleep. Beside busy processes they then hold the
+# cores that the threads they wait for need, and a training step can lose most of its speed. Some thousand turns keep
+# the speed of an idle machine, which OMP_WAIT_POLICY=PASSIVE does not: measured, PASSIVE cost a fifth to a quarter.
+SPIN_TURNS = "5000"
+
+
+def run(name: str) -> NoReturn:
+    """Run the command ``name`` with the arguments of this process, and end the process with its exit status."""
+    if "OMP_WAIT_POLICY" not in os.environ:  # the user's own settings win
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_TURNS)
+    run_command(lambda: importlib.import_module(f"lwface.commands.{name.replace('-', '_')}").main())
+
+
+def main() -> NoReturn:
+    """``lwface COMMAND ...``."""
+    given = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = ALIASES.get(given, given)
+    if name in COMMANDS:
+        sys.argv = [f"{sys.argv[0]} {name}", *sys.argv[2:]]
+        run(name)
+    run_command(lambda: _explain(given))
+
+
+def _explain(given: str) -> int:
+    """The list of commands, or what is wrong with ``given``."""
+    from lwface.base.errors import unknown_name
+
+    if given not in ("-h", "--help"):
+        raise unknown_name("command", given, COMMANDS)
+    width = max(map(len, COMMANDS))
+    print("usage: lwface COMMAND ...\n\nFace recognition under a compute budget. lwface COMMAND --help explains one:\n")
+    print("\n".join(f"  {name:{width}}  {says}" for name, says in COMMANDS.items()))
+    return 0

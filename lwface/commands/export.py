@@ -1,0 +1,66 @@
+"""Write a trained model as an ONNX file, checked in ONNX Runtime against PyTorch before it gets its name.
+
+    python recognition/export.py --model models/y2-arcface-retina/model,1 --output y2.onnx --track deepglint-light
+
+The file takes any number of images (N, 3, 112, 112) as input "data" and gives embeddings (N, D) as output "fc1". At 1,
+7 and 32 images it must give what PyTorch gives (cosine at least 0.99999), and for an image the same whatever the
+number. fp16 and int8 report what they cost in TAR or accuracy on labelled faces, beside float32. Exit status 1: over
+the budget of the track, or a number type that it forbids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from lwface.base.commands import HelpFormatter
+from lwface.base.errors import UserError
+from lwface.deploy.export import Wish, export
+from lwface.gate.budgets import TRACKS
+from lwface.models.store import load_model
+from lwface.onnx.export import OPSET, OPSETS
+from lwface.onnx.model import Pixels
+from lwface.onnx.precision import NUMBER_TYPES
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Command-line flags."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter, allow_abbrev=False)
+    add = parser.add_argument
+    add("--model", required=True, metavar="MODEL", help="PREFIX,EPOCH of this project or of MXNet, or F.onnx")
+    add("--output", required=True, type=Path, metavar="F.onnx", help="file to write, once it is checked")
+    add("--normalise", choices=("inside", "outside"), help="where (x - 127.5) / 128 is done; inside if not given")
+    add("--opset", type=int, help=f"ONNX operator set, {OPSETS[0]} to {OPSETS[-1]}; {OPSET} if not given")
+    add("--precision", choices=NUMBER_TYPES, default="float32", help="number type of the weights")
+    add("--track", choices=TRACKS, help="refuse a model over this track's budget, or of a number type it forbids")
+    add("--layer", help="output that is the embedding, for an MXNet or ONNX model that has several")
+    add("--pixels", metavar="MEAN/DIVISOR[,BGR]", help="for an ONNX model: what it takes, such as 127.5/128; kept in F")
+    add("--calibration", type=Path, metavar="FOLDER", help="for int8: aligned faces whose values give the ranges")
+    add("--calibration-images", type=int, default=256, metavar="N", help="how many of them, evenly spread")
+    add("--score-images", type=Path, metavar="FOLDER", help="labelled aligned faces, listed in its filelist.txt")
+    add("--labels", type=Path, metavar="FILE", help="who is on each of them: one integer a line")
+    add("--pack", type=Path, metavar="FILE", help="verification pack, such as lfw.bin")
+    return parser.parse_args()
+
+
+def parse_pixels(text: str) -> Pixels:
+    """``MEAN/DIVISOR`` or ``MEAN/DIVISOR,BGR``."""
+    number = r"\d+(?:\.\d+)?"
+    found = re.fullmatch(rf"({number})/({number})(?:,(RGB|BGR))?", text)
+    if not found or not float(found[2]):
+        raise UserError(f"--pixels {text}: expected MEAN/DIVISOR such as 127.5/128 or 127.5/127.5,BGR")
+    return Pixels(float(found[1]), 1 / float(found[2]), found[3] or "RGB")
+
+
+def main() -> None:
+    """Load, export, say what was found."""
+    args = parse_arguments()
+    flags = ("precision", "normalise", "opset", "calibration", "calibration_images", "pack", "score_images", "labels")
+    wish = Wish(
+        **{name: getattr(args, name) for name in flags},
+        pixels=parse_pixels(args.pixels) if args.pixels else None,
+        track=TRACKS[args.track] if args.track else None,
+    )
+    network, config = load_model(args.model, layer=args.layer)
+    print("\n".join(export(network, config, args.output, wish)))

@@ -1,0 +1,193 @@
+"""The command line that ``gen_image_feature.py`` and ``gen_video_feature.py`` share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from torch import nn
+
+from lwface.base.commands import HelpFormatter
+from lwface.base.errors import UserError
+from lwface.features.aggregation import CLUSTER_THRESHOLD, MEAN, Aggregation, DominantCluster, NormWeighted
+from lwface.features.aggregation import NAMES as AGGREGATIONS
+from lwface.features.backends import AUTO, BACKENDS
+from lwface.features.embedder import PRECISIONS, Embedder, select_device
+from lwface.features.quality import load_quality
+from lwface.features.writing import Work, look_through, write_features
+from lwface.formats.feature_file import unfinished_identity
+from lwface.gate.budgets import TRACKS, BudgetError, Track
+from lwface.gate.flops import budget_violations, count_flops
+from lwface.models.store import load_model, model_file, model_sha256
+
+IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say: the challenge's
+
+
+def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[str] | None = None) -> None:
+    """Run the writer of the ``image`` or ``video`` track as typed on the command line; ``flip`` is its default."""
+    args = _parser(kind, description, flip).parse_args(argv)
+    output = Path(args.output)
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder; give the name of the feature file")
+    height, width = _image_size(args.image_size)
+    if args.num_workers < 0:
+        raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
+    _check_aggregation(args)
+    normalise = kind == "video" or args.normalise
+    if args.track and not normalise:
+        raise UserError(f"--no-normalise: the rows of a submission for {args.track} are L2-normalised")
+    device = select_device(args.device)
+    network, config = load_model(args.model, layer=args.layer)
+    model = model_sha256(network, config, args.layer)
+    aggregation = _aggregation(args, model)
+    trained_size = tuple(config.get("image_shape", IMAGE_SHAPE))
+    if trained_size != (height, width, 3):
+        trained = f"{trained_size[0]}x{trained_size[1]}, not {height}x{width}"
+        raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained}")
+    track = TRACKS[args.track] if args.track else None
+    if track:
+        _gate(track, args.model, network, height, width)
+    embedder = Embedder(network, device=device, batch_size=args.batch_size, precision=args.precision)
+    listing = look_through(args.input, videos=kind == "video")
+    _warn_of_rows(track, len(listing.names))
+    backend = _backend_to_resume(output, args.backend) if args.resume else args.backend
+    embedder.use_backend(backend, images=listing.images * (1 + args.flip), image_size=(height, width))
+    write_features(
+        listing,
+        output,
+        embedder,
+        Work(args.flip, height, width, args.num_workers, normalise),
+        model_sha256=model,
+        resume=args.resume,
+        aggregation=aggregation,
+    )
+    print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
+
+
+def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+    add = parser.add_argument
+    add("--input", default=f"./testdata-{kind}", help=f"folder with filelist.txt and the {kind}s that it lists")
+    add(
+        "--output",
+        required=True,
+        default=argparse.SUPPRESS,
+        help="feature file to write; it appears when it is complete and checked",
+    )
+    add(
+        "--model",
+        required=True,
+        help="trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's) or FILE.onnx",
+    )
+    add("--layer", help="the output of an MXNet or ONNX model that is the embedding, where it has several")
+    add("--batch_size", "--batch-size", type=int, default=32, help="images that the network sees at once")
+    add("--image_size", "--image-size", default="3,112,112", help="channels,height,width that each image must have")
+    add("--device", default="auto", help="auto (a CUDA device where there is one), cpu, cuda or cuda:N")
+    add(
+        "--precision",
+        default="float32",
+        choices=PRECISIONS,
+        help="arithmetic of the network; bf16 on a CUDA device only",
+    )
+    add(
+        "--backend",
+        default=AUTO,
+        choices=BACKENDS,
+        help="what runs the network: auto measures which is the fastest here, if the list is long enough to pay for "
+        "it, and with --resume takes that of the interrupted run; all give the same features to float32's precision",
+    )
+    add("--num-workers", type=int, default=2, help="threads that decode images ahead of the network; 0: none")
+    add("--flip", action=argparse.BooleanOptionalAction, default=flip, help="add the feature of the mirrored image")
+    if kind == "image":
+        add(
+            "--normalise",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="divide each row by its L2 norm; without it the norm is kept, as templates of IJB are weighted by it",
+        )
+    if kind == "video":
+        _add_aggregation(parser)
+    else:
+        parser.set_defaults(aggregate="mean", quality_model=None, cluster_threshold=None)
+    tracks = [track.name for track in TRACKS.values() if track.kind == kind]
+    add(
+        "--track",
+        choices=tracks,
+        help="refuse a network over this track's budget (exit status 1) before anything is written, and say so "
+        "when the number of rows is not that of the official list (a local folder may have any)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run of the same model, list and settings; the bytes are those of a run "
+        "that was not interrupted. Without it the unfinished rows are discarded",
+    )
+    return parser
+
+
+def _add_aggregation(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--aggregate",
+        default="mean",
+        choices=AGGREGATIONS,
+        help="how frames become a row. mean: each counts the same, the challenge's definition; norm: by the norm of "
+        "its feature; quality: by a learned head; cluster: only those that resemble most others, for mixed tracks",
+    )
+    add("--quality-model", metavar="FILE", help="for quality: the head that recognition/train_quality.py wrote")
+    add(
+        "--cluster-threshold",
+        metavar="COSINE",
+        type=float,
+        help=f"for cluster: the cosine from which two frames show one person (default: {CLUSTER_THRESHOLD})",
+    )
+
+
+def _check_aggregation(args: argparse.Namespace) -> None:
+    """Before anything is loaded: the settings given are those of the aggregation asked for."""
+    if args.aggregate == "quality" and not args.quality_model:
+        raise UserError("--aggregate quality: give the head, --quality-model FILE (recognition/train_quality.py)")
+    for flag, value, of in (
+        ("--quality-model", args.quality_model, "quality"),
+        ("--cluster-threshold", args.cluster_threshold, "cluster"),
+    ):
+        if value is not None and args.aggregate != of:
+            raise UserError(f"{flag} is a setting of --aggregate {of}, not of {args.aggregate}")
+
+
+def _aggregation(args: argparse.Namespace, model: str) -> Aggregation:
+    """What the command line asks for; ``model`` is the model's sha256."""
+    if args.aggregate == "quality":
+        return load_quality(args.quality_model, model, args.model).weighting(views=1 + args.flip)
+    if args.aggregate == "cluster":
+        return DominantCluster(CLUSTER_THRESHOLD if args.cluster_threshold is None else args.cluster_threshold)
+    return NormWeighted() if args.aggregate == "norm" else MEAN
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    """``3,height,width`` as (height, width)."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts) or int(parts[0]) != 3:
+        raise UserError(f"--image_size {text}: expected 3,HEIGHT,WIDTH such as 3,112,112")
+    return int(parts[1]), int(parts[2])
+
+
+def _gate(track: Track, model: str, network: nn.Module, height: int, width: int) -> None:
+    """Raise :class:`BudgetError` when ``network``, kept as ``model``, is over the budget of ``track``."""
+    report = count_flops(network, (1, 3, height, width))
+    found = budget_violations(report, track, model_file(model).stat().st_size)
+    if found:
+        raise BudgetError("; ".join(found))
+
+
+def _backend_to_resume(output: Path, asked_for: str) -> str:
+    """The backend for the rest of ``output``: its bytes depend on it, so ``auto`` is what the unfinished rows had."""
+    recorded = str(unfinished_identity(output).get("backend", AUTO)).split(" ")[0]
+    return recorded if asked_for == AUTO and recorded in BACKENDS else asked_for
+
+
+def _warn_of_rows(track: Track | None, rows: int) -> None:
+    if track and rows != track.rows:
+        official = f"the official list has {track.rows}"
+        print(f"note: {rows} rows, {official}: this file is no submission for {track.name}", file=sys.stderr)

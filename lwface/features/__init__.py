@@ -1,0 +1,1 @@
+"""The embedding engine, what runs it, and the feature files that it writes."""

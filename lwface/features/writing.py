@@ -1,0 +1,310 @@
+"""From a file list to a feature file: the work behind ``gen_image_feature.py`` and ``gen_video_feature.py``.
+
+The images of all rows (one an image, the frames of a video) form one stream that is cut into full batches, so videos of
+different lengths waste nothing. Threads decode the next batches while the network runs (OpenCV lets go of Python's
+lock) and rows go to the file as they are finished: memory holds a few batches, however long the list. (For videos also
+four bytes a row, its number of frames, and where the aggregation asks for it the features of one video's frames.)
+
+The grid of batches is fixed by the stream, not by where a run starts: a resumed run puts each image at the same place
+of a batch of the same size, and so writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import sys
+from array import array
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lwface.base.errors import UserError
+from lwface.base.files import PathLike, naming
+from lwface.base.progress import progress
+from lwface.features.aggregation import MEAN, Aggregation, RowPools, normalise
+from lwface.features.embedder import Embedder
+from lwface.formats.feature_file import FeatureWriter, Identity
+from lwface.formats.file_list import FRAME_SUFFIX, FileList, frames_of, open_list
+from lwface.formats.image import decode_rgb, image_damage
+
+LISTED_FAULTS = 10
+BATCHES_AHEAD = 2  # decoded and waiting, beyond the one each worker is at
+
+
+@dataclass
+class Faults:
+    """Counts what cannot be used and keeps the first few, for one error about all of them."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, path: PathLike, reason: str) -> None:
+        """Note that the file or folder ``path`` cannot be used."""
+        self.count += 1
+        if len(self.first) < LISTED_FAULTS:
+            self.first.append(f"{os.fspath(path)}: {reason}")
+
+    def error(self, what: str, advice: str) -> UserError:
+        """One error that lists the first and counts all."""
+        more = f"; and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
+        return UserError(f"{self.count} {what} cannot be used: {'; '.join(self.first)}{more}. {advice}")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows to be written, looked through once: every file of them is there.
+
+    Attributes:
+        frames: how many images each row has; None: one each.
+        sha256: identifies the rows, their images' names and their order.
+    """
+
+    names: FileList
+    frames: array[int] | None
+    sha256: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the list and its files lie."""
+        return self.names.path.parent
+
+    def images_before(self, row: int) -> int:
+        """How many images the rows before ``row`` have together."""
+        return row if self.frames is None else sum(itertools.islice(self.frames, row))
+
+    @property
+    def images(self) -> int:
+        """How many images all rows have together."""
+        return self.images_before(len(self.names))
+
+    def images_of_rows(self, first_row: int) -> Iterator[int]:
+        """How many images each row has, from ``first_row`` on."""
+        if self.frames is None:
+            return itertools.repeat(1, len(self.names) - first_row)
+        return itertools.islice(self.frames, first_row, None)
+
+    def paths(self, first_row: int) -> Iterator[str]:
+        """The stream of image paths, from the first image of ``first_row`` on."""
+        names = (os.path.join(self.folder, name) for name in itertools.islice(self.names, first_row, None))
+        if self.frames is None:
+            yield from names
+            return
+        for folder, expected in zip(names, itertools.islice(self.frames, first_row, None), strict=True):
+            paths = frames_of(folder)
+            if len(paths) != expected:
+                raise UserError(
+                    f"{folder}: {len(paths)} frames, but {expected} when the run began; start the run again"
+                )
+            yield from paths
+
+
+def look_through(folder: PathLike, *, videos: bool) -> Listing:
+    """Read ``folder/filelist.txt`` and see that each image is there, or that each video has frames.
+
+    Raises:
+        UserError: the list is bad, or one error about all that is missing.
+    """
+    names = open_list(folder, videos=videos)
+    faults, frames, digest = Faults(), array("I"), hashlib.sha256()
+    for name in progress(names, total=len(names), label="looking for files", unit="row"):
+        path = os.path.join(folder, name)
+        if videos:
+            found = _frames_or_none(path)
+            if not found:
+                faults.add(path, "no such folder" if found is None else f"no {FRAME_SUFFIX} frame in this folder")
+                continue
+            frames.append(len(found))
+            digest.update("\n".join([name, *map(os.path.basename, found), "\n"]).encode("utf-8", "surrogateescape"))
+        elif not os.path.isfile(path):
+            faults.add(path, "no such file")
+    if faults.count:
+        raise faults.error("videos" if videos else "images", f"Add them or take them out of {names.path}")
+    return Listing(names, frames, digest.hexdigest()) if videos else Listing(names, None, names.sha256)
+
+
+def _frames_or_none(folder: str) -> list[str] | None:
+    try:
+        return frames_of(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each image.
+
+    Attributes:
+        flip: add the mirrored image's feature.
+        height, width: the size that each image must have.
+        workers: threads that decode ahead of the network; 0: none.
+        normalise: rows are L2-normalised. Else each is the one image's feature as the network gives it.
+    """
+
+    flip: bool
+    height: int
+    width: int
+    workers: int
+    normalise: bool = True
+
+
+@dataclass(frozen=True)
+class DecodedBatch:
+    """The images (n, H, W, 3) uint8 of ``paths``, and (path, reason) of those that cannot be used."""
+
+    paths: Sequence[str]
+    images: np.ndarray
+    faults: list[tuple[str, str]]
+
+
+def decode(paths: Sequence[str], height: int, width: int) -> DecodedBatch:
+    """Read and decode ``paths``; nothing is resized."""
+    images = np.zeros((len(paths), height, width, 3), np.uint8)
+    faults = []
+    for place, path in enumerate(paths):
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            faults.append((path, error.strerror or "cannot be read"))
+            continue
+        image = decode_rgb(data)
+        if image is None:
+            faults.append((path, image_damage(data) or "not an image that can be decoded"))
+        elif image.shape != images.shape[1:]:
+            faults.append((path, f"{image.shape[1]}x{image.shape[0]} pixels, not {width}x{height}"))
+        else:
+            images[place] = image
+    return DecodedBatch(paths, images, faults)
+
+
+def decoded_batches(paths: Iterator[str], first: int, batch_size: int, work: Work) -> Generator[DecodedBatch]:
+    """Decode the stream ``paths`` batch by batch, in order, ``work.workers`` threads working ahead.
+
+    The first batch has ``first`` images, the others ``batch_size``, the last what is left.
+    """
+    sizes = itertools.chain([first], itertools.repeat(batch_size))
+    cuts = itertools.takewhile(bool, (list(itertools.islice(paths, size)) for size in sizes))
+    if work.workers == 0:
+        yield from (decode(cut, work.height, work.width) for cut in cuts)
+        return
+    pool = ThreadPoolExecutor(work.workers, thread_name_prefix="decode")
+    waiting: deque[Future[DecodedBatch]] = deque()
+    try:
+        for cut in cuts:
+            waiting.append(pool.submit(decode, cut, work.height, work.width))
+            if len(waiting) >= work.workers + BATCHES_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def write_features(
+    listing: Listing,
+    output: PathLike,
+    embedder: Embedder,
+    work: Work,
+    *,
+    model_sha256: str,
+    resume: bool,
+    aggregation: Aggregation = MEAN,
+) -> None:
+    """Write the feature file ``output`` of all rows of ``listing``.
+
+    Each image's feature is f(x), with ``work.flip`` f(x) + f(mirrored x); a row is what ``aggregation`` makes of its
+    images, L2-normalised. The mean is the tracks' definition: with one image a row the image track's, with a video's
+    frames the video track's.
+
+    Args:
+        model_sha256: identifies the model, so that no run is resumed with another.
+        resume: go on with what an earlier run left; without it that is discarded.
+        aggregation: from the images of a row to the row.
+
+    Raises:
+        UserError: one error about all images that cannot be used, or a resume with other settings. Rows that were
+            finished are kept for a resume.
+    """
+    rows = len(listing.names)
+    identity: Identity = {
+        "model": model_sha256,
+        "list": listing.sha256,
+        "flip": work.flip,
+        "aggregate": aggregation.label if work.normalise else "none, as the network gives it",
+        "batch_size": embedder.batch_size,
+        "image_size": f"3,{work.height},{work.width}",
+        "device": _device_name(embedder.device),
+        "precision": embedder.precision,
+        "backend": embedder.backend,
+        "torch": torch.__version__,
+    }
+    writer = FeatureWriter(
+        output, rows, embedder.embedding_size, identity=identity, resume=resume, unit_rows=work.normalise
+    )
+    _announce(writer, resume)
+    try:
+        with naming(writer.path), writer:
+            _write_rows(writer, listing, embedder, work, aggregation)
+    except BaseException:
+        if writer.part.exists():
+            kept = f"{writer.rows_done} of {rows} rows are kept"
+            print(f"{writer.path}: {kept}; the same command with --resume goes on from there", file=sys.stderr)
+        raise
+
+
+def _write_rows(
+    writer: FeatureWriter, listing: Listing, embedder: Embedder, work: Work, aggregation: Aggregation
+) -> None:
+    """Decode, embed, aggregate and write from ``writer.rows_done`` on."""
+    done = listing.images_before(writer.rows_done)
+    place = done % embedder.batch_size  # of the first image in its batch; what stands before it is of no account
+    batches = decoded_batches(listing.paths(writer.rows_done), embedder.batch_size - place, embedder.batch_size, work)
+    pools = RowPools(listing.images_of_rows(writer.rows_done), aggregation)
+    faults = Faults()
+    with (
+        contextlib.closing(batches),
+        progress(total=listing.images, initial=done, label="writing features", unit="image") as bar,
+    ):
+        for batch in batches:
+            if batch.faults and not faults.count:  # nothing can be written from here on: only look for the others
+                bar.set_description("decoding the rest to list what cannot be used")
+            for path, reason in batch.faults:
+                faults.add(path, reason)
+            if not faults.count:
+                images = np.pad(batch.images, ((place, 0), (0, 0), (0, 0), (0, 0)))
+                features = embedder.embed(images, work.flip)[place:].astype(np.float64)
+                units = normalise(features, batch.paths.__getitem__)
+                if work.normalise:
+                    features = normalise(pools.add(units, features), lambda row: f"row {writer.rows_done + row}")
+                writer.write(features.astype(np.float32))
+                place = 0
+            bar.update(len(batch.paths))
+    if faults.count:
+        size = f"{work.width}x{work.height}"
+        raise faults.error("images", f"Each must be {size}: the challenge forbids resizing. Mend them, then --resume")
+
+
+def _announce(writer: FeatureWriter, resume: bool) -> None:
+    """Say what becomes of an earlier run's rows."""
+    if writer.rows_discarded:
+        lost = f"{writer.rows_discarded} rows that an unfinished run had left are discarded"
+        print(f"{writer.path}: {lost} (--resume would have kept them)", file=sys.stderr)
+    elif resume and writer.rows_done:
+        print(f"{writer.path}: resuming at row {writer.rows_done} of {writer.rows}", file=sys.stderr)
+    elif resume:
+        print(f"{writer.path}: nothing to resume, starting at the first row", file=sys.stderr)
+
+
+def _device_name(device: torch.device) -> str:
+    """What arithmetic depends on: the same network gives other last bits on another processor or number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"

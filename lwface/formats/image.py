@@ -1,0 +1,219 @@
+"""Images in memory are RGB, uint8, ``(H, W, 3)``; this is the one place that turns them into bytes and back.
+
+OpenCV decodes and encodes. What decoders do with a damaged file differs between versions (an error, or a picture whose
+lower half is grey), so the frame of a file is checked here first: a damaged image never becomes a picture.
+What no such check can see is a changed bit inside the compressed data that still decodes to some picture.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lwface.base.errors import UserError
+from lwface.base.files import PathLike
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+JPEG_QUALITY = 95
+MAX_PIXELS = 1 << 26  # 8192x8192: 400 MiB while it is decoded
+MAX_SCANNED_PIXELS = 1 << 30  # of all scans of a progressive JPEG, which has about 10
+
+JPEG_START = b"\xff\xd8"
+JPEG_END = b"\xff\xd9"
+# Inside compressed data 0xFF is followed by 0 (a literal 0xFF) or starts a marker (any number of fill bytes 0xFF).
+_MARKER_IN_SCAN = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_SOS, _EOI, _DRI, _TEM = 0xDA, 0xD9, 0xDD, 0x01
+_RESTARTS = range(0xD0, 0xD8)
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the SOFn markers; the three left out are tables
+# What may stand between two scans of a progressive JPEG: tables, restart interval, line count, APPn, comment.
+_BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, _DRI, 0xDC, 0xFE, *range(0xE0, 0xF0)})
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+def is_image_name(name: str) -> bool:
+    """Whether ``name`` ends like an image file that :func:`decode_rgb` can read."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def image_damage(data: bytes) -> str | None:
+    """What is wrong with the frame of the encoded image ``data``, in a few words; None when nothing is seen."""
+    if not data:
+        return "the file is empty"
+    if data.startswith(JPEG_START):
+        damage = _jpeg_damage(data)
+    elif data.startswith(PNG_START):
+        damage = _png_damage(data)
+    elif data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        damage = "the WebP is cut short"
+    elif data.startswith(b"BM") and len(data) < int.from_bytes(data[2:6], "little"):
+        damage = "the BMP is cut short"
+    else:
+        damage = None
+    return damage or _size_damage(data)
+
+
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """``(height, width)`` from the header of a JPEG, PNG, BMP or WebP; None when it has no such header."""
+    if data.startswith(JPEG_START):
+        return _jpeg_size(data)
+    if data.startswith(PNG_START) and len(data) >= 24:
+        return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+    if data.startswith(b"BM") and len(data) >= 26:
+        if int.from_bytes(data[14:18], "little") == 12:  # the first header, of OS/2
+            return int.from_bytes(data[20:22], "little"), int.from_bytes(data[18:20], "little")
+        width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+        return abs(height), abs(width)  # a negative height: rows from the top
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
+        return _webp_size(data)
+    return None
+
+
+def decode_rgb(data: bytes) -> np.ndarray | None:
+    """Decode a JPEG, PNG, BMP or WebP to RGB uint8 ``(H, W, 3)``; None when it is damaged or larger than MAX_PIXELS.
+
+    :func:`image_damage` says why where it can. Grey images become three equal channels, transparency is dropped.
+    """
+    if image_damage(data) is not None:
+        return None
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # such as more pixels than OpenCV agrees to decode
+        return None
+    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def read_rgb(path: PathLike) -> np.ndarray:
+    """Read an image file as RGB uint8 ``(H, W, 3)``; :class:`UserError` naming the file when it does not decode."""
+    data = Path(path).read_bytes()
+    image = decode_rgb(data)
+    if image is None:
+        reason = image_damage(data) or "not an image that can be decoded"
+        raise UserError(f"{path}: cannot read this image: {reason}; replace or remove it")
+    return image
+
+
+def encode_jpeg(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode RGB uint8 ``(H, W, 3)`` as a JPEG of ``quality`` 0 to 100."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ValueError(f"an RGB uint8 image (H, W, 3) was expected, not {rgb.dtype} {rgb.shape}")
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"an image of {rgb.shape[1]}x{rgb.shape[0]} cannot be a JPEG")
+    return encoded.tobytes()
+
+
+def _size_damage(data: bytes) -> str | None:
+    """A header may announce more pixels than there is memory for, whatever the file's size."""
+    size = image_size(data)
+    if size is None:
+        return "not a JPEG, PNG, BMP or WebP image"
+    height, width = size
+    if height * width > MAX_PIXELS:
+        return f"its header announces {width}x{height} pixels, more than {MAX_PIXELS} are not read"
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if marker in _FRAMES:
+            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
+            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """The sizes in the first chunk: lossy, lossless, or extended (the canvas)."""
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+        return height, width
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        return height, width
+    return None
+
+
+def _jpeg_damage(data: bytes) -> str | None:
+    """Walk the segments up to the first scan, then the markers in the scans up to the end (ITU-T T.81, annex B)."""
+    position, restarts, frame, scans = 2, False, False, 1
+    while True:
+        if position + 4 > len(data):
+            return "the JPEG is cut short in its header"
+        if data[position] != 0xFF:
+            return f"no JPEG marker at byte {position}"
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if marker in (_EOI, _TEM) or marker in _RESTARTS:  # these have no length: what follows would be misread
+            return "the JPEG ends before its picture"
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        restarts |= marker == _DRI
+        frame |= marker in _FRAMES
+        position += 2 + length
+        if marker == _SOS:
+            break
+    if not frame:
+        return "the JPEG has no picture size"
+    for match in _MARKER_IN_SCAN.finditer(data, position):
+        marker = match.group(1)[0]
+        if match.start() < position:  # inside a table between two scans
+            continue
+        if marker == _EOI:
+            return _too_many_scans(data, scans) or _after_end(data[match.end() :])
+        if marker in _RESTARTS:
+            if not restarts:
+                return f"a stray restart marker at byte {match.start()}"
+        elif marker == _SOS or marker in _BETWEEN_SCANS:
+            restarts |= marker == _DRI
+            scans += marker == _SOS
+            position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+        else:
+            return f"a stray marker 0x{marker:02X} at byte {match.start()}"
+    return "the JPEG is cut short: it has no end marker"
+
+
+def _too_many_scans(data: bytes, scans: int) -> str | None:
+    """A scan of a few bytes makes a decoder go over the whole picture once more."""
+    height, width = _jpeg_size(data) or (0, 0)
+    if scans * height * width > MAX_SCANNED_PIXELS:
+        return f"the JPEG goes {scans} times over {width}x{height} pixels"
+    return None
+
+
+def _after_end(rest: bytes) -> str | None:
+    """Cameras may append anything after the end; but a second end marker without a start means the first is damage."""
+    if rest.rstrip(b"\x00").endswith(JPEG_END) and JPEG_START + b"\xff" not in rest:
+        return "the JPEG ends twice"
+    return None
+
+
+def _png_damage(data: bytes) -> str | None:
+    """Walk the chunks up to IEND and check the CRC of each (PNG specification, section 5)."""
+    position = len(PNG_START)
+    while True:
+        if position + 12 > len(data):
+            return "the PNG is cut short"
+        length = int.from_bytes(data[position : position + 4], "big")
+        end = position + 8 + length
+        if end + 4 > len(data):
+            return "the PNG is cut short"
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return f"the PNG chunk at byte {position} is damaged"
+        if data[position + 4 : position + 8] == b"IEND":
+            return None
+        position = end + 4

@@ -1,0 +1,261 @@
+"""Who is on each row of a feature file, and what else is known of the rows.
+
+The people come from one of three sources:
+
+* a text file, one integer a line, -1 for a distractor (:mod:`lwface.formats.labels`);
+* a csv with a header and one line a row, in the order of the rows; one of its columns names the people. Any text is a
+  person; an empty field or -1 is a distractor. Its other columns are attributes;
+* the file list that the features were made from, whose folders are the people: ``person/image.jpg`` or
+  ``person/video``. The person is the name of the folder ``depth`` levels above the last part of the path (1: the folder
+  that holds the image, or the video's folder; 2: the one above, as in ``person/video/frame.jpg``). Folders of the same
+  name are one person, wherever they lie. It has one attribute, ``folder``: all of the path but its last part.
+
+Blanks around a name or value do not count. Names become integers in the order in which they first occur.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.base.errors import UserError, unknown_name
+from lwface.formats.file_list import LIST_NAME
+from lwface.formats.labels import DISTRACTOR, PathLike, read_labels
+
+NO_VALUE = -1  # the code of an empty field
+FOLDER = "folder"  # the attribute of a file list
+
+
+class Codes(NamedTuple):
+    """One column of text: each row's value by its number."""
+
+    codes: NDArray[np.int64]  # (N,) index into ``values``, NO_VALUE for an empty field
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is on each row.
+
+    Attributes:
+        labels: (N,) equal numbers are one person, -1 is a distractor.
+        names: the person of label i; None: the labels are the numbers of a text file.
+        attributes: by column.
+    """
+
+    labels: NDArray[np.int64]
+    names: list[str] | None = None
+    attributes: dict[str, Codes] = field(default_factory=dict)
+
+
+def read_people(
+    path: PathLike, rows: int, *, column: str | None = None, depth: int = 0, attributes: Sequence[str] = ()
+) -> People:
+    """The people of a feature file of ``rows`` rows.
+
+    Args:
+        path: a text file of labels; with ``column`` a csv; with ``depth`` a file list, or the folder of a
+            ``filelist.txt``.
+        rows: rows of the feature file.
+        column: the column of the csv that names the people.
+        depth: of the folder in the file list that names the people; 0: the file is no file list.
+        attributes: columns of the csv to read besides, or ``folder`` of a file list.
+
+    Raises:
+        UserError: the file does not fit the features, a line is malformed, or there is no such column; names file and
+            line.
+    """
+    if depth:
+        return _from_file_list(path, rows, depth, attributes)
+    if column is None:
+        if Path(path).suffix.lower() == ".csv":
+            header = next(_csv_lines(path), (0, []))[1]
+            raise UserError(f"{path}: which column of the csv names the people? It has {', '.join(header)}")
+        return People(read_labels(path, rows))
+    columns = read_columns(path, rows, [column, *attributes])
+    labels, names = columns[column]
+    if "-1" in names:
+        labels = np.where(labels == names.index("-1"), DISTRACTOR, labels)
+    return People(labels, names, {name: columns[name] for name in attributes})
+
+
+def add_label_flags(add: Callable[..., object]) -> None:
+    """The flags ``--label-column`` and ``--label-folders``: what the files of labels are.
+
+    Args:
+        add: ``add_argument`` of the parser.
+    """
+    add("--label-column", metavar="NAME", help="labels are a csv: the column that names the people")
+    add(
+        "--label-folders",
+        metavar="DEPTH",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        help="labels are a file list: the folder DEPTH above the last part of a line names the person (1 if not given: "
+        "PERSON/IMAGE or PERSON/VIDEO)",
+    )
+
+
+def check_label_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with the parser's error where these flags do not go together."""
+    if args.label_folders < 0 or (args.label_column and args.label_folders):
+        parser.error("give --label-column, or --label-folders with a depth of at least 1, not both")
+
+
+def read_columns(path: PathLike, rows: int, columns: Sequence[str]) -> dict[str, Codes]:
+    """Columns of a csv that has a header and one line a row of a feature file; errors as in :func:`read_people`."""
+    lines = _csv_lines(path)
+    header = [name.strip() for name in next(lines, (0, []))[1]]
+    for name in columns:
+        if name not in header:
+            raise UserError(f"{path}: {unknown_name('column', name, header)}")
+        if header.count(name) > 1:
+            raise UserError(f"{path}: has {header.count(name)} columns {name!r}; rename all but one")
+    places = [header.index(name) for name in columns]
+    numbers: list[dict[str, int]] = [{"": NO_VALUE} for _ in columns]
+    codes: list[list[int]] = [[] for _ in columns]
+    for line, fields in lines:
+        if len(fields) != len(header):
+            raise UserError(f"{path}, line {line}: {len(fields)} fields, the header has {len(header)}")
+        for place, known, found in zip(places, numbers, codes, strict=True):
+            found.append(known.setdefault(fields[place].strip(), len(known) - 1))
+    if columns:
+        _check_rows(path, len(codes[0]), rows)
+    return {
+        name: Codes(np.array(found, dtype=np.int64), list(known)[1:])
+        for name, found, known in zip(columns, codes, numbers, strict=True)
+    }
+
+
+def united(first: People, second: People) -> tuple[People, People]:
+    """The same with common numbers, so that one text is one person (one value) in both, as probe and gallery need.
+
+    The number 7 of a text file is the text "7". Attributes must have the same columns.
+    """
+    attributes: tuple[dict[str, Codes], dict[str, Codes]] = ({}, {})
+    for name, column in first.attributes.items():
+        for side, codes in zip(attributes, _recoded(column, second.attributes[name]), strict=True):
+            side[name] = codes
+    if first.names is None and second.names is None:
+        return replace(first, attributes=attributes[0]), replace(second, attributes=attributes[1])
+    names, other_names = _recoded(_as_codes(first), _as_codes(second))
+    return People(*names, attributes[0]), People(*other_names, attributes[1])
+
+
+def people_of_pairs(rows: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The people (N,) that follow from genuine pairs (P,) alone: rows that a chain of pairs joins are one person.
+
+    For a list of pairs that says itself which are genuine. A person's number is its lowest row.
+    """
+    people = np.arange(rows)
+    while True:
+        lowest = np.minimum(people[first], people[second])
+        joined = people.copy()
+        np.minimum.at(joined, people[first], lowest)
+        np.minimum.at(joined, people[second], lowest)
+        joined = joined[joined]
+        if (joined == people).all():
+            return people
+        people = joined
+
+
+def in_bands(column: Codes, width: float, name: str) -> Codes:
+    """A column of numbers by bands ``[low, low + width)`` that start at multiples of ``width``, in their order.
+
+    Raises:
+        UserError: a value is not a number.
+    """
+    bands = [_band(value, width, name) for value in column.values]
+    order, inverse = np.unique(np.array(bands, dtype=np.int64), return_inverse=True)
+    of_code = np.append(inverse, NO_VALUE)  # the last is what NO_VALUE finds
+    values = [f"{band * width:g} to below {(band + 1) * width:g}" for band in order.tolist()]
+    return Codes(of_code[column.codes], values)
+
+
+def _band(value: str, width: float, name: str) -> int:
+    try:
+        return int(np.floor(float(value) / width))
+    except (ValueError, OverflowError):
+        raise UserError(f"column {name!r}: {value!r} is not a number, so it lies in no band of {width:g}") from None
+
+
+def _from_file_list(path: PathLike, rows: int, depth: int, attributes: Sequence[str]) -> People:
+    if wrong := [name for name in attributes if name != FOLDER]:
+        raise UserError(f"{path}: {unknown_name('column', wrong[0], [FOLDER])} (it is a file list)")
+    names: dict[str, int] = {}
+    folders: dict[str, int] = {}
+    labels, of_folder = [], []
+    for parts in _paths(path, depth):
+        labels.append(names.setdefault(parts[-1 - depth], len(names)))
+        if attributes:
+            of_folder.append(folders.setdefault("/".join(parts[:-1]), len(folders)))
+    _check_rows(path, len(labels), rows)
+    codes = Codes(np.array(of_folder, dtype=np.int64), list(folders))
+    return People(np.array(labels, dtype=np.int64), list(names), {FOLDER: codes} if attributes else {})
+
+
+def _paths(path: PathLike, depth: int) -> Iterator[list[str]]:
+    """The parts of each line of a file list, which has a folder ``depth`` above the last."""
+    if os.path.isdir(path):
+        path = Path(path) / LIST_NAME
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:  # a file name is bytes
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            parts = [part for part in line.strip().split("/") if part not in ("", ".")]
+            if len(parts) <= depth or parts[-1 - depth] == "..":
+                raise UserError(
+                    f"{path}, line {number}: {line.strip()!r} has no folder {depth} above it to name a person"
+                )
+            yield parts
+
+
+def _csv_lines(path: PathLike) -> Iterator[tuple[int, list[str]]]:
+    """Line number (of the last line of a quoted field) and fields, without blank lines at the end."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        blank = 0
+        try:
+            for fields in lines:
+                if not fields:
+                    blank = blank or lines.line_num
+                    continue
+                if blank:
+                    raise UserError(f"{path}, line {blank}: is blank; there must be one line a row of the feature file")
+                yield lines.line_num, fields
+        except csv.Error as error:
+            raise UserError(f"{path}, line {lines.line_num}: is not csv: {error}") from None
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: is not a text file ({error.reason})") from None
+
+
+def _check_rows(path: PathLike, found: int, rows: int) -> None:
+    if found != rows:
+        raise UserError(f"{path}: {found} lines for {rows} feature rows; give one a row, in the order of the rows")
+
+
+def _recoded(first: Codes, second: Codes) -> tuple[Codes, Codes]:
+    """The second's values numbered as the first's, those it has alone after them."""
+    known = {value: number for number, value in enumerate(first.values)}
+    numbers = [known.setdefault(value, len(known)) for value in second.values] + [NO_VALUE]
+    values = list(known)
+    return Codes(first.codes, values), Codes(np.array(numbers)[second.codes], values)
+
+
+def _as_codes(people: People) -> Codes:
+    """The people as text."""
+    if people.names is not None:
+        return Codes(people.labels, people.names)
+    numbers, codes = np.unique(people.labels, return_inverse=True)
+    distractors = int(np.count_nonzero(numbers == DISTRACTOR))  # first of all, being the lowest
+    return Codes(codes - distractors, [str(number) for number in numbers[distractors:].tolist()])

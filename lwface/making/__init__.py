@@ -1,0 +1,1 @@
+"""From folders of people to record files, verification packs and crops."""

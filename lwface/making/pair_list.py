@@ -1,0 +1,157 @@
+"""Pairs for 1:1 verification: read from a file, or drawn so that ten-fold evaluation is fair.
+
+A drawn list is ordered as LFW's is: fold after fold, in each first the pairs of the same person, then as many of
+different people. The people of a fold are in no other, so a threshold is never tested on people it was chosen with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from lwface.base.errors import UserError
+from lwface.base.files import PathLike
+from lwface.making.image_folder import Sample, by_person
+
+FOLDS = 10
+T = TypeVar("T")
+
+
+class Pair(NamedTuple):
+    """Two images by name, and whether they show the same person."""
+
+    first: str
+    second: str
+    same: bool
+
+
+def read_pairs(path: PathLike, names: Sequence[str]) -> list[Pair]:
+    """The pairs of a text file, one a line; :class:`UserError` with the line for one that is wrong or not in ``names``.
+
+    A line is ``IMAGE IMAGE 0|1`` (separated by tabs, or by spaces where names have none), or as in LFW's ``pairs.txt``
+    ``PERSON N M`` for the same person and ``PERSON N PERSON M`` for different ones, with the images
+    ``PERSON/PERSON_%04d.*``. A first line of one or two numbers, as LFW's, is passed over.
+    """
+    known = {name: name for name in names} | {name.rpartition(".")[0]: name for name in names}
+    pairs = []
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file of pairs") from None
+    for number, line in enumerate(lines, 1):
+        fields = line.split("\t") if "\t" in line else line.split()
+        if not fields or (number == 1 and len(fields) <= 2 and all(f.isdecimal() for f in fields)):
+            continue
+        pair = _parsed(fields)
+        if pair is None:
+            raise UserError(
+                f"{path}: line {number} is not a pair: IMAGE IMAGE 0|1, PERSON N M or PERSON N PERSON M expected"
+            )
+        for name in pair[:2]:
+            if name not in known:
+                raise UserError(f"{path}: line {number}: no usable image {name!r} among the images")
+        pairs.append(Pair(known[pair.first], known[pair.second], pair.same))
+    if not pairs:
+        raise UserError(f"{path}: no pairs in it")
+    return pairs
+
+
+def _parsed(fields: list[str]) -> Pair | None:
+    if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
+        return Pair(_lfw_name(fields[0], fields[1]), _lfw_name(fields[0], fields[2]), True)
+    if len(fields) == 3 and fields[2] in ("0", "1"):
+        return Pair(fields[0], fields[1], fields[2] == "1")
+    if len(fields) == 4 and fields[1].isdecimal() and fields[3].isdecimal():
+        return Pair(_lfw_name(fields[0], fields[1]), _lfw_name(fields[2], fields[3]), False)
+    return None
+
+
+def _lfw_name(person: str, number: str) -> str:
+    return f"{person}/{person}_{int(number):04d}"
+
+
+def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int = FOLDS) -> list[Pair]:
+    """``count`` different pairs of ``samples``, half of them of the same person, the same for the same ``seed``.
+
+    Same-person pairs are drawn person first, so that people with many images do not fill the list, and never within
+    one non-empty group (a video). :class:`UserError` when a fold's people cannot give that many; it names how many can.
+    """
+    if count < 2 * folds or count % (2 * folds):
+        raise UserError(f"{count} pairs cannot fill {folds} equal folds, half same: give a multiple of {2 * folds}")
+    people = by_person(samples)
+    dice = random.Random(seed)
+    names = shuffled(sorted(people), dice)
+    fold_people = [[people[name] for name in sorted(names[fold::folds])] for fold in range(folds)]
+    possible = [min(sum(map(_same_pairs, fold)), _different_pairs(fold)) for fold in fold_people]
+    each = count // (2 * folds)
+    if min(possible) < each:
+        raise UserError(
+            f"{count} pairs are too many for {len(people)} people and {len(samples)} images: "
+            f"seed {seed} can give {2 * folds * min(possible)}"
+        )
+    pairs: list[Pair] = []
+    for fold in fold_people:
+        pairs += _draw_same(fold, each, dice)
+        pairs += _draw_different(fold, each, dice)
+    return pairs
+
+
+def _draw_same(people: list[list[Sample]], count: int, dice: random.Random) -> list[Pair]:
+    """Person by person in turn, in a random order; each person's pairs in a random order without repetition."""
+    queues: dict[int, list[Pair]] = {}  # made when a person's first turn comes: all at once may be very many
+    pairs: list[Pair] = []
+    while True:
+        for i in shuffled(range(len(people)), dice):
+            if i not in queues:
+                images = enumerate(people[i], 1)
+                every = [Pair(a.name, b.name, True) for n, a in images for b in people[i][n:] if _apart(a, b)]
+                queues[i] = shuffled(every, dice)
+            if queues[i]:
+                pairs.append(queues[i].pop())
+                if len(pairs) == count:
+                    return pairs
+
+
+def _draw_different(people: list[list[Sample]], count: int, dice: random.Random) -> list[Pair]:
+    """Two people at random, an image of each at random, until there are enough different pairs."""
+    if count * 4 > _different_pairs(people):  # so many that throwing until all are different would take long
+        samples = [(i, sample) for i, person in enumerate(people) for sample in person]
+        every = [Pair(a.name, b.name, False) for n, (i, a) in enumerate(samples) for j, b in samples[n + 1 :] if i != j]
+        return shuffled(every, dice)[:count]
+    pairs: dict[Pair, None] = {}
+    while len(pairs) < count:
+        i, j = _below(len(people), dice), _below(len(people) - 1, dice)
+        i, j = sorted((i, j + (j >= i)))
+        first, second = (person[_below(len(person), dice)] for person in (people[i], people[j]))
+        pairs[Pair(first.name, second.name, False)] = None
+    return list(pairs)
+
+
+def _apart(a: Sample, b: Sample) -> bool:
+    return not a.group or a.group != b.group
+
+
+def _same_pairs(person: list[Sample]) -> int:
+    sizes = [sum(s.group == group for s in person) for group in {s.group for s in person if s.group}]
+    return len(person) * (len(person) - 1) // 2 - sum(n * (n - 1) // 2 for n in sizes)
+
+
+def _different_pairs(people: list[list[Sample]]) -> int:
+    sizes = [len(person) for person in people]
+    return (sum(sizes) ** 2 - sum(n * n for n in sizes)) // 2
+
+
+def _below(limit: int, dice: random.Random) -> int:
+    """A number from 0 to ``limit - 1``. Python promises to keep only ``random()`` the same between versions."""
+    return int(dice.random() * limit)
+
+
+def shuffled(items: Sequence[T], dice: random.Random) -> list[T]:
+    """A copy of ``items`` in an order that ``dice`` decides, the same on every version of Python."""
+    result = list(items)
+    for i in range(len(result) - 1, 0, -1):
+        j = _below(i + 1, dice)
+        result[i], result[j] = result[j], result[i]
+    return result

@@ -1,0 +1,1 @@
+"""Trained models by the names of the command line: stored, found, opened, started from."""

@@ -1,0 +1,1 @@
+"""MXNet's checkpoints: read, run and written, without MXNet."""

@@ -1,0 +1,27 @@
+"""Network families by name. A new one is a file here with one function decorated by ``@NETWORKS.register``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from lwface.networks.base import NETWORKS, FaceNetwork, mxnet_names
+
+for _module in pkgutil.iter_modules(__path__):  # importing a family's file registers it
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["NETWORKS", "FaceNetwork", "create_network", "mxnet_names"]
+
+
+def create_network(config: Mapping[str, Any]) -> FaceNetwork:
+    """The network ``config`` describes: family ``config["net_name"]``, given the settings its signature names.
+
+    Settings absent from ``config`` keep the family's defaults; those of other families are not looked at.
+    :class:`~lwface.base.errors.UserError` for an unknown family and for a setting with an impossible value.
+    """
+    family = NETWORKS[config["net_name"]]
+    settings = inspect.signature(family).parameters
+    return family(**{name: config[name] for name in settings if name in config})

@@ -1,0 +1,241 @@
+"""Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200.
+
+The units of He et al. 2016 (arXiv 1603.05027) in three versions, over four stages of 56 to 7 pixels. r18, r34 and r200
+are those of arcface_torch, with whose weights embeddings are the same. It reports multiply-adds, and counts batch norms
+and activations besides:
+
+======= =========== ============= ========== ======
+.       here                                 theirs
+------- ------------------------------------ ------
+network FLOPs       multiply-adds parameters GFLOPs
+======= =========== ============= ========== ======
+r18     5216096256  2609954816    24025600   2.6
+r34     8914217984  4459642880    34139328   .
+r50     12612791296 6309330944    43590848   6.3
+r100    24169929728 12089606144   65156160   12.1
+r200    46821634048 23418945536   118833920  23.5
+======= =========== ============= ========== ======
+
+The number 200 has other units in the original's list than in arcface_torch, so r200 sets net_units. It is over every
+budget of the challenge: a network to learn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from lwface.base.errors import UserError
+from lwface.networks.attention import make_attention
+from lwface.networks.base import NETWORKS, FaceNetwork, require, require_kernels, require_numbers
+from lwface.networks.heads import make_head
+from lwface.networks.layers import (
+    BatchNorm,
+    activation,
+    convolution,
+    initialise_gaussian_out,
+    named,
+)
+
+# Units a stage for each num_layers; the numbers are names, some count the layers and some do not.
+UNITS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    49: (3, 4, 14, 3),
+    50: (3, 4, 14, 3),
+    74: (3, 6, 24, 3),
+    90: (3, 8, 30, 3),
+    98: (3, 4, 38, 3),
+    99: (3, 8, 35, 3),
+    100: (3, 13, 30, 3),
+    101: (3, 4, 23, 3),
+    124: (3, 13, 40, 5),
+    134: (3, 10, 50, 3),
+    136: (3, 13, 48, 3),
+    140: (3, 15, 48, 3),
+    152: (3, 8, 36, 3),
+    160: (3, 24, 49, 3),
+    200: (3, 24, 36, 3),
+    269: (3, 30, 48, 8),
+}
+WIDTHS = (64, 64, 128, 256, 512)  # of the first layer and of the four stages
+
+
+class UnitShape(NamedTuple):
+    """What a unit is made of."""
+
+    inputs: int
+    middle: int  # channels between its two convolutions
+    outputs: int
+    kernel: int  # of its second convolution; the first is 3x3
+    stride: int
+    attention: str
+    act: str
+    bn_mom: float
+
+    def batch_norm(self, channels: int) -> BatchNorm:
+        """A batch norm as all units use it."""
+        return BatchNorm(channels, bn_mom=self.bn_mom)
+
+
+class Unit(nn.Module):
+    """What the three kinds of unit share: the attention on what they add, and the shortcut of a changed shape."""
+
+    def add_attention(self, s: UnitShape) -> None:
+        """Make the attention, under the name that its tensors carry."""
+        self.attention = s.attention
+        for name, block in make_attention(s.attention, s.outputs, act=s.act, bn_mom=s.bn_mom).items():
+            self.add_module(name, block)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) behind the attention; same shape."""
+        return x if self.attention == "none" else self.get_submodule(self.attention)(x)
+
+
+class UnitV1(Unit):
+    """Convolution, norm, activation, convolution, norm; added, then activation.
+
+    ``late_stride`` moves the stride to the second convolution.
+    """
+
+    def __init__(self, s: UnitShape, *, late_stride: bool) -> None:
+        super().__init__()
+        first, second = (1, s.stride) if late_stride else (s.stride, 1)
+        self.conv1 = convolution(s.inputs, s.middle, 3, first)
+        self.bn1 = s.batch_norm(s.middle)
+        self.relu1 = activation(s.act, s.middle)
+        self.conv2 = convolution(s.middle, s.outputs, s.kernel, second)
+        self.bn2 = s.batch_norm(s.outputs)
+        self.add_attention(s)
+        self.conv1sc = convolution(s.inputs, s.outputs, 1, s.stride) if s.stride > 1 else None
+        self.sc = s.batch_norm(s.outputs) if s.stride > 1 else None
+        self.relu3 = activation(s.act, s.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        out = self.attend(self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x))))))
+        shortcut = x if self.conv1sc is None or self.sc is None else self.sc(self.conv1sc(x))
+        return self.relu3(out + shortcut)
+
+
+class UnitV2(Unit):
+    """Pre-activation: norm, activation, convolution, twice; a changed shape's shortcut starts at the activation."""
+
+    def __init__(self, s: UnitShape) -> None:
+        super().__init__()
+        self.bn1 = s.batch_norm(s.inputs)
+        self.relu1 = activation(s.act, s.inputs)
+        self.conv1 = convolution(s.inputs, s.middle, 3, s.stride)
+        self.bn2 = s.batch_norm(s.middle)
+        self.relu2 = activation(s.act, s.middle)
+        self.conv2 = convolution(s.middle, s.outputs, s.kernel)
+        self.add_attention(s)
+        self.sc = convolution(s.inputs, s.outputs, 1, s.stride) if s.stride > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        active = self.relu1(self.bn1(x))
+        out = self.attend(self.conv2(self.relu2(self.bn2(self.conv1(active)))))
+        return out + (x if self.sc is None else self.sc(active))
+
+
+class UnitV3(Unit):
+    """Norm, convolution, norm, activation, convolution of the stride, norm: ArcFace's "improved" unit."""
+
+    def __init__(self, s: UnitShape) -> None:
+        super().__init__()
+        self.bn1 = s.batch_norm(s.inputs)
+        self.conv1 = convolution(s.inputs, s.middle, 3)
+        self.bn2 = s.batch_norm(s.middle)
+        self.relu1 = activation(s.act, s.middle)
+        self.conv2 = convolution(s.middle, s.outputs, s.kernel, s.stride)
+        self.bn3 = s.batch_norm(s.outputs)
+        self.add_attention(s)
+        self.conv1sc = convolution(s.inputs, s.outputs, 1, s.stride) if s.stride > 1 else None
+        self.sc = s.batch_norm(s.outputs) if s.stride > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        out = self.attend(self.bn3(self.conv2(self.relu1(self.bn2(self.conv1(self.bn1(x)))))))
+        return out + (x if self.conv1sc is None or self.sc is None else self.sc(self.conv1sc(x)))
+
+
+@NETWORKS.register
+def fresnet(
+    *,
+    num_layers: int = 50,
+    emb_size: int = 512,
+    net_output: str = "E",
+    net_act: str = "prelu",
+    net_unit: int = 3,
+    net_input: int = 1,
+    net_se: int = 0,
+    net_units: Sequence[int] = (),
+    net_widths: Sequence[int] = WIDTHS,
+    net_expansions: Sequence[float] = (1, 1, 1, 1),
+    net_kernels: Sequence[int] = (3, 3, 3, 3),
+    net_attention: str = "none",
+    bn_mom: float = 0.9,
+) -> FaceNetwork:
+    """A residual network of ``num_layers``.
+
+    Args:
+        net_unit: 1 classic, 2 pre-activation, 3 ArcFace's unit. (The original lists a 4, whose code it does not have.)
+        net_input: 0 first convolution 7x7 of stride 2; 1 3x3 of stride 1; 2 the same behind a batch norm of the raw
+            pixels. Units of version 1 have the stride in their first convolution for 0, else in their second.
+        net_se: 1 adds squeeze-and-excitation to every unit, as ``net_attention = "se"`` does.
+        net_units: units of the four stages; empty: those that ``num_layers`` names.
+        net_widths: channels of the first convolution and of the four stages.
+        net_expansions: channels between a unit's two convolutions over those it puts out, a stage.
+        net_kernels: of a unit's second convolution, a stage.
+        net_attention: ``none``, ``se``, ``cbam`` or ``cbam_tanh`` at the end of every unit, before it is added.
+    """
+    if num_layers not in UNITS:
+        known = ", ".join(str(number) for number in UNITS)
+        raise UserError(f"num_layers is {num_layers!r}: choose from {known}")
+    require(net_unit in (1, 2, 3), "net_unit", net_unit, "1 (classic), 2 (pre-activation) or 3 (ArcFace's)")
+    require(net_input in (0, 1, 2), "net_input", net_input, "0 (7x7, stride 2), 1 (3x3) or 2 (batch norm, 3x3)")
+    require(net_se in (0, 1), "net_se", net_se, "0 (none) or 1 (squeeze-and-excitation)")
+    clash = bool(net_se) and net_attention not in ("none", "se")
+    require(not clash, "net_attention", net_attention, "'se', which net_se = 1 asks for, or net_se = 0")
+    stages = tuple(net_units) or UNITS[num_layers]
+    require_numbers("net_units", stages, 4, "the units of the four stages")
+    require_numbers("net_widths", net_widths, 5, "the channels of the first convolution and of the four stages")
+    require_numbers("net_expansions", net_expansions, 4, "one a stage", least=0.1)
+    require_kernels(net_kernels, "of the units' second convolutions, one a stage")
+    version: Any = {1: partial(UnitV1, late_stride=net_input != 0), 2: UnitV2, 3: UnitV3}[net_unit]
+
+    width = net_widths[0]
+    layers: dict[str, nn.Module] = {}
+    if net_input == 2:
+        layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
+    layers["conv0"] = convolution(3, width, 7, 2) if net_input == 0 else convolution(3, width, 3)
+    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom)
+    layers["relu0"] = activation(net_act, width)
+    for stage, units in enumerate(stages):
+        outputs, middle = net_widths[stage + 1], max(int(net_widths[stage + 1] * net_expansions[stage]), 1)
+        for number in range(units):
+            stride = 2 if number == 0 else 1
+            layers[f"stage{stage + 1}_unit{number + 1}"] = version(
+                UnitShape(
+                    width,
+                    middle,
+                    outputs,
+                    net_kernels[stage],
+                    stride,
+                    "se" if net_se else net_attention,
+                    net_act,
+                    bn_mom,
+                )
+            )
+            width = outputs
+    size = 4 if net_input == 0 else 7  # 112 pixels halved, rounding up, five times or four
+    head = make_head(
+        net_output, channels=width, size=size, emb_size=emb_size, act=net_act, bn_mom=bn_mom, gdc_channels=width
+    )
+    network = FaceNetwork(named(**layers), head, emb_size, normalise=net_input != 2)
+    initialise_gaussian_out(network)
+    return network

@@ -1,0 +1,1 @@
+"""ONNX models: written, read, counted, checked and made smaller."""

@@ -1,0 +1,1 @@
+"""The face task: network and classifier, its data, its verification."""

@@ -1,0 +1,96 @@
+"""Aligned training faces from a RecordIO file, decoded a batch at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from lwface.base.errors import UserError
+from lwface.formats.face_records import FaceRecords
+from lwface.formats.image import decode_rgb, image_damage
+
+LISTED = 10  # bad images named in one line
+
+
+class Batch(NamedTuple):
+    """What one step trains on."""
+
+    images: torch.Tensor  # (N, H, W, 3) uint8 RGB
+    labels: torch.Tensor  # (N,) int64
+    bad: dict[int, str]  # key and reason of each image that did not decode and was replaced
+
+
+class BadImage(UserError):
+    """Images that cannot be decoded."""
+
+
+class FaceDataset(Dataset[Batch]):
+    """Indexed by an array of positions, gives the whole :class:`Batch` of these images.
+
+    Args:
+        records: the record file.
+        image_size: (height, width) that every image must have: nothing is resized.
+        images_filter: leave out identities with fewer images; labels stay as they are.
+        skip_bad: in place of an image that does not decode, take the next of the batch that does; ``Batch.bad`` tells.
+    """
+
+    def __init__(
+        self, records: FaceRecords, *, image_size: tuple[int, int], images_filter: int = 0, skip_bad: bool = False
+    ) -> None:
+        self.records, self.image_size, self.skip_bad = records, image_size, skip_bad
+        self.kept: np.ndarray | None = None  # positions in records; None: all
+        if images_filter > 1:
+            labels = records.labels()
+            self.kept = np.flatnonzero(np.bincount(labels)[labels] >= images_filter)
+            if len(self.kept) == 0:
+                raise UserError(f"{records.path}: no identity has data_images_filter = {images_filter} images")
+
+    def __len__(self) -> int:
+        return len(self.records) if self.kept is None else len(self.kept)
+
+    def __getitem__(self, positions: np.ndarray) -> Batch:
+        """The batch of the images at ``positions``.
+
+        Raises:
+            BadImage: an image does not decode and ``skip_bad`` is off, or no image of the batch decodes.
+            UserError: an image has another size; a record is damaged.
+        """
+        indices = positions if self.kept is None else self.kept[positions]
+        images = np.empty((len(indices), *self.image_size, 3), dtype=np.uint8)
+        labels = np.empty(len(indices), dtype=np.int64)
+        bad: dict[int, str] = {}
+        good_rows = np.ones(len(indices), dtype=bool)
+        for row, index in enumerate(indices):
+            labels[row], data = self.records.read(int(index))
+            image = decode_rgb(data)
+            if image is None:
+                bad[self._key(index)] = image_damage(data) or "not an image that can be decoded"
+                good_rows[row] = False
+                continue
+            if image.shape[:2] != self.image_size:
+                raise self._wrong_size(index, image.shape)
+            images[row] = image
+        if bad:
+            self._replace_bad(images, labels, good_rows, bad)
+        return Batch(torch.from_numpy(images), torch.from_numpy(labels), bad)
+
+    def _replace_bad(self, images: np.ndarray, labels: np.ndarray, good_rows: np.ndarray, bad: dict[int, str]) -> None:
+        if not self.skip_bad or not good_rows.any():
+            named = "; ".join(f"key {key}: {reason}" for key, reason in list(bad.items())[:LISTED])
+            remedy = "no image of this batch is left" if self.skip_bad else "repair the file, or go on with --skip-bad"
+            raise BadImage(f"{self.records.path}: {len(bad)} images of this batch do not decode ({named}): {remedy}")
+        good = np.flatnonzero(good_rows)
+        for row in np.flatnonzero(~good_rows):
+            substitute = good[np.searchsorted(good, row) % len(good)]
+            images[row], labels[row] = images[substitute], labels[substitute]
+
+    def _key(self, index: int) -> int:
+        return int(self.records.keys[index])
+
+    def _wrong_size(self, index: int, shape: tuple[int, ...]) -> UserError:
+        found, wanted = (f"{size[0]}x{size[1]}" for size in (shape, self.image_size))
+        where = f"{self.records.path}: the image of key {self._key(index)}"
+        return UserError(f"{where} is {found}, expected {wanted}: align the faces when the data set is made")

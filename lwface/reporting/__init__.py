@@ -1,0 +1,1 @@
+"""Evaluations as one HTML page, with plots and faces."""

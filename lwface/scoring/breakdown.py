@@ -1,0 +1,209 @@
+"""TAR and FAR of the parts of a set: the rows that share a camera, a pose, an age band, compared among themselves.
+
+Every part is judged at the thresholds of the whole, for one threshold is what is deployed: a part whose TAR is lower is
+served worse, one whose achieved FAR is higher is protected less. Counts are exact; intervals come from the replicates
+of the whole (:mod:`lwface.scoring.intervals`), each part at the replicate's overall threshold, so that the parts can be
+compared.
+
+The gap is the largest TAR less the smallest among the parts that have enough people for an interval. Its interval is
+that of the difference between those two parts: of the maximum less the minimum of each replicate it could never hold 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.base.errors import UserError
+from lwface.formats.people import Codes, in_bands
+from lwface.scoring.bootstrap import Bootstrap
+from lwface.scoring.evaluation import Breakdown, Group, GroupPoint
+from lwface.scoring.intervals import GenuineTally, interval, percentiles
+from lwface.scoring.operating_points import Interval, OperatingPoint
+
+MOST_VALUES = 200
+
+
+class Side(NamedTuple):
+    """The rows of one set."""
+
+    codes: NDArray[np.int64]  # (N,) person, as in Bootstrap.codes
+    values: NDArray[np.int64]  # (N,) of the column; negative: none
+
+
+def parse_columns(text: str) -> list[tuple[str, float | None]]:
+    """Columns to break down by: ``camera,age:10`` is the values of camera, and age in bands of 10.
+
+    Raises:
+        UserError: a band is not a number above 0.
+    """
+    columns: list[tuple[str, float | None]] = []
+    for part in text.split(","):
+        name, colon, width = part.strip().rpartition(":")
+        columns.append((name, _width(width, part)) if colon else (width, None))
+    return columns
+
+
+def chosen_values(column: Codes, name: str, width: float | None) -> Codes:
+    """The column in bands of ``width``, or its values in order: numbers by size, else by text.
+
+    Raises:
+        UserError: there are more than ``MOST_VALUES``, or a value to put in a band is not a number.
+    """
+    banded = column if width is None else in_bands(column, width, name)
+    if len(banded.values) > MOST_VALUES:
+        raise UserError(
+            f"column {name!r} has {len(banded.values)} values, a breakdown shows {MOST_VALUES} at most; "
+            f"give {name}:WIDTH for bands of numbers, or a column with fewer"
+        )
+    if width is not None:
+        return banded
+    order = sorted(range(len(column.values)), key=lambda code: _sorting_key(column.values[code]))
+    places = np.empty(len(order) + 1, dtype=np.int64)
+    places[order], places[-1] = np.arange(len(order)), -1
+    return Codes(places[column.codes], [column.values[code] for code in order])
+
+
+class BreakdownTally:
+    """Counts the pairs of which both rows have the same value.
+
+    Args:
+        name: of the column, for the result.
+        values: V, of :func:`chosen_values`.
+        left: the rows of the only set, or of the probe.
+        points: F, of the whole.
+        bootstrap: the people of both sets.
+        thresholds: (F, B) of the replicates of the whole.
+        right: the rows of the gallery.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        values: list[str],
+        left: Side,
+        points: Sequence[OperatingPoint],
+        bootstrap: Bootstrap,
+        thresholds: NDArray[np.float64],
+        right: Side | None = None,
+    ) -> None:
+        self.name, self.values = name, values
+        self.points, self.bootstrap = points, bootstrap
+        self.left, self.right = left, left if right is None else right
+        self._sides = [left] if right is None else [left, right]
+        known = np.array([np.nan if point.threshold is None else point.threshold for point in points])
+        self._thresholds = np.unique(known[~np.isnan(known)])
+        self._reach = 1 + np.searchsorted(self._thresholds, known)  # how many thresholds an accepted pair reaches
+        self._genuine = np.zeros((len(values), len(self._thresholds) + 1), dtype=np.int64)  # by thresholds reached
+        self._impostors = np.zeros_like(self._genuine)
+        people = len(bootstrap)
+        has_value = (left.values >= 0) & (left.codes < bootstrap.known)
+        self._cells, cell_of = np.unique(
+            left.values[has_value] * people + left.codes[has_value], return_inverse=True
+        )  # a (value, person) that has rows, by value
+        self._cell_of = np.full(len(left.codes), -1)
+        self._cell_of[has_value] = cell_of
+        self._tally = GenuineTally(thresholds, len(self._cells))
+
+    def add_genuine(self, left: NDArray[np.int64], right: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        """Count genuine pairs (n,) of rows and their scores; every genuine pair is to be added once."""
+        kept, scores = self._add(self._genuine, left, right, scores)
+        self._tally.add(self._cell_of[left[kept]], scores)
+
+    def add_impostors(self, left: NDArray[np.int64], right: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        """Count impostor pairs (n,); every one at or above the thresholds of interest is to be added once."""
+        self._add(self._impostors, left, right, scores)
+
+    def _add(
+        self,
+        counts: NDArray[np.int64],
+        left: NDArray[np.int64],
+        right: NDArray[np.int64],
+        scores: NDArray[np.float64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        values = self.left.values[left]
+        kept = np.flatnonzero((values >= 0) & (values == self.right.values[right]))
+        reached = np.searchsorted(self._thresholds, scores[kept], side="right")
+        np.add.at(counts, (values[kept], reached), 1)
+        return kept, scores[kept]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What was counted of the genuine pairs, as :class:`lwface.scoring.exact.sharding.Consumer` has it."""
+        return {"genuine": self._genuine.ravel(), "tally": self._tally.state()}
+
+    def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """Become the sum of ``states``."""
+        self._genuine = np.sum([s["genuine"] for s in states], axis=0).reshape(self._genuine.shape)
+        self._tally.merge([s["tally"] for s in states])
+
+    def result(self, impostor_pairs: NDArray[np.int64], *, floor: float = -np.inf) -> Breakdown:
+        """What was counted.
+
+        Args:
+            impostor_pairs: (V,) of each value, as ``impostor_pairs_within`` of the comparisons counts them.
+            floor: every impostor pair that scores at least this was added; at a threshold below it the achieved FAR is
+                None.
+        """
+        replicates, groups = [], []
+        for value in range(len(self.values)):
+            cells = np.flatnonzero(self._cells // len(self.bootstrap) == value)
+            cells = cells[self._tally.counts[cells].any(axis=1)]  # of people with genuine pairs
+            replicates.append(self._tally.tars(self.bootstrap, self._cells % len(self.bootstrap), cells))
+            groups.append(self._group(value, int(impostor_pairs[value]), replicates[-1], len(cells), floor))
+        gaps = [self._gap(index, groups, replicates) for index in range(len(self.points))]
+        return Breakdown(self.name, groups, gaps)
+
+    def _group(
+        self, value: int, impostor_pairs: int, replicates: NDArray[np.float64], people: int, floor: float
+    ) -> Group:
+        genuine_pairs = int(self._genuine[value].sum())
+        points = []
+        for index, point in enumerate(self.points):
+            tar, around, achieved = None, None, None
+            if point.threshold is not None and genuine_pairs:
+                tar = int(self._genuine[value, self._reach[index] :].sum()) / genuine_pairs
+                around = interval(replicates[index], people)
+            if point.threshold is not None and point.threshold >= floor and impostor_pairs:
+                achieved = int(self._impostors[value, self._reach[index] :].sum()) / impostor_pairs
+            points.append(GroupPoint(point.far, tar, around, achieved))
+        codes = [side.codes[side.values == value] for side in self._sides]
+        rows, persons = sum(map(len, codes)), len(np.unique(np.concatenate(codes)))
+        return Group(self.values[value], rows, persons, genuine_pairs, impostor_pairs, points)
+
+    @staticmethod
+    def _gap(
+        index: int, groups: list[Group], replicates: list[NDArray[np.float64]]
+    ) -> tuple[float | None, Interval | None]:
+        tars = {
+            value: point.tar
+            for value, point in enumerate(group.points[index] for group in groups)
+            if point.tar is not None and point.interval is not None
+        }
+        if len(tars) < 2:
+            return None, None
+        best, worst = max(tars, key=lambda value: tars[value]), min(tars, key=lambda value: tars[value])
+        change = replicates[best][index] - replicates[worst][index]
+        return tars[best] - tars[worst], percentiles(change)
+
+
+def _width(text: str, part: str) -> float:
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0
+    if not 0 < width < np.inf:
+        raise UserError(
+            f"{part.strip()!r}: {text!r} is not the width of a band; give COLUMN or COLUMN:WIDTH, as in age:10"
+        )
+    return width
+
+
+def _sorting_key(value: str) -> tuple[bool, float, str]:
+    try:
+        number = float(value)
+    except ValueError:
+        return True, 0, value
+    return (False, number, value) if number == number else (True, 0, value)

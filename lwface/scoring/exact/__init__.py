@@ -1,0 +1,1 @@
+"""Exact scores of very many pairs."""

@@ -1,0 +1,407 @@
+"""All pairs of a set, or every probe with every gallery row."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lwface.base.errors import UserError
+from lwface.formats.labels import LABEL_LIMIT
+from lwface.scoring.bootstrap import Bootstrap, ImpostorMass
+from lwface.scoring.exact.comparisons import (
+    BASE_BYTES,
+    NO_PAIR,
+    Block,
+    Pairs,
+    ScoredPairs,
+    Tile,
+    exact_scores,
+    float32_floor,
+    screened_scores,
+)
+from lwface.scoring.exact.feature_set import FeatureSet
+from lwface.scoring.exact.pair_counts import pair_counts
+from lwface.scoring.exact.quantised import coded_width, least_product
+from lwface.scoring.exact.scores import screening_error
+from lwface.scoring.exact.screening import ProcessorScreen, Screen, integer_products_are_exact
+
+BLOCK_SIZE = 512
+ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns are normalised that much less often
+BLOCKS_PER_TILE = 8  # a tile is this many blocks wide
+LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
+GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
+GENUINE_PAIRS = 2**18  # of a tile: they are all held at a time
+PAIRS_AT_ONCE = 2**16  # while candidates are scored
+SOME_ROWS, LARGE_SHARE, MOST_SOME_ROWS = 2**10, 20, 2**12  # of a quick look: so many, of a large set one in 20
+SAMPLING_ROUNDS = 64
+
+
+class Grid:
+    """All pairs of a set (``right`` is None: each unordered pair once, no row with itself) or left x right.
+
+    Args:
+        left, right: the sets; rows of one group are not compared.
+        block_size: columns of a block. It changes memory and speed, never a result.
+        distractor_pairs: whether pairs of two distractors count as impostor pairs.
+        ignored: (Q, 2) rows (left, right); these pairs are left out. Without ``right`` in any order.
+        device: what screens.
+
+    Raises:
+        UserError: the sets differ in width, or the block size is not positive.
+    """
+
+    def __init__(
+        self,
+        left: FeatureSet,
+        right: FeatureSet | None,
+        *,
+        block_size: int = BLOCK_SIZE,
+        distractor_pairs: bool = True,
+        ignored: NDArray[np.int64] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        if right is not None and left.width != right.width:
+            raise UserError(f"probe features have width {left.width}, gallery features {right.width}")
+        if block_size < 1:
+            raise UserError(f"block size {block_size} is not a positive number of rows")
+        self.left = left
+        self.right = left if right is None else right
+        self.block_size = block_size
+        self.error = screening_error(left.width)
+        self._distractor_pairs = distractor_pairs
+        self.device = device or torch.device("cpu")
+        known, rows, columns = left.known, len(left), len(self.right)
+        # Rectangles that hold every pair once.
+        if right is None and distractor_pairs:
+            self._regions = [Tile(0, rows, 0, rows, True)]
+        elif right is None:
+            self._regions = [Tile(0, known, 0, known, True), Tile(0, known, known, rows)]
+        elif distractor_pairs:
+            self._regions = [Tile(0, rows, 0, columns)]
+        else:
+            self._regions = [Tile(0, known, 0, columns), Tile(known, rows, 0, right.known)]
+        self._regions = [region for region in self._regions if region.area]
+        genuine, impostor = pair_counts(
+            left.persons,
+            None if right is None else right.persons,
+            groups=left.groups,
+            other_groups=None if right is None else right.groups,
+            distractor_pairs=distractor_pairs,
+        )
+        self._ignored = self._ignored_keys(ignored)
+        away, away_impostors = len(self._ignored_pairs().left), len(self._ignored_impostors().left)
+        self.genuine_pairs, self.impostor_pairs = genuine - away + away_impostors, impostor - away_impostors
+        self._screen: Screen | None = None
+        self._prepared = False
+        self._preparing = threading.Lock()
+
+    # -- what is compared -----------------------------------------------------------------------------------------
+
+    def tiles(self, *, genuine: bool) -> list[Tile]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        large = max(len(self.left), len(self.right)) >= LARGE_ROWS
+        side = self.block_size * (LARGE_BLOCKS_PER_TILE if large else BLOCKS_PER_TILE)
+        if genuine:
+            return self._bands(side)
+        return [tile for region in self._regions for tile in _squares(region, side)]
+
+    def scores_of_some(self, seed: int) -> NDArray[np.float32]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        generator = np.random.default_rng(seed)
+        sides = [
+            np.sort(generator.permutation(len(rows))[: min(max(SOME_ROWS, len(rows) // LARGE_SHARE), MOST_SOME_ROWS)])
+            for rows in (self.left, self.right)
+        ]
+        if self.right is self.left:
+            sides[1] = sides[0]
+        left, right = (
+            rows.units(side).astype(np.float32) for rows, side in zip((self.left, self.right), sides, strict=True)
+        )
+        values = left @ right.T
+        persons, others = self.left.persons[sides[0]], self.right.persons[sides[1]]
+        impostor = persons[:, np.newaxis] != others
+        if not self._distractor_pairs:
+            impostor &= (persons[:, np.newaxis] < LABEL_LIMIT) | (others < LABEL_LIMIT)
+        if self.left.groups is not None and self.right.groups is not None:
+            groups = self.left.groups[sides[0], np.newaxis]
+            impostor &= (groups < 0) | (groups != self.right.groups[sides[1]])
+        return values[np.triu(impostor, 1) if self.right is self.left else impostor]
+
+    def sample(self, count: int, seed: int) -> Pairs:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        generator = np.random.default_rng(seed)
+        table = np.array(self._regions, dtype=np.int64).reshape(-1, 5)  # a region a row
+        firsts, ends, seconds, second_ends, above = table.T
+        starts = np.cumsum(np.append(0, (ends - firsts) * (second_ends - seconds)))
+        found = [Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))]
+        missing = count if self.impostor_pairs else 0
+        for _ in range(SAMPLING_ROUNDS):
+            if missing <= 0:
+                break
+            cells = generator.integers(0, starts[-1], count)
+            region = np.searchsorted(starts, cells, "right") - 1
+            rows, columns = np.divmod(cells - starts[region], (second_ends - seconds)[region])
+            pairs = Pairs(rows + firsts[region], columns + seconds[region])
+            pairs = pairs.take((above[region] == 0) | (pairs.right > pairs.left))
+            found.append(pairs.take(self._is_impostor(pairs)))
+            missing -= len(found[-1].left)
+        joined = Pairs(*(np.concatenate(side) for side in zip(*found, strict=True)))
+        return joined.take(slice(count))
+
+    def rows(self, pairs: Pairs) -> Pairs:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        left, right = self.left.rows[pairs.left], self.right.rows[pairs.right]
+        return (
+            Pairs(np.minimum(left, right), np.maximum(left, right)) if self.right is self.left else Pairs(left, right)
+        )
+
+    def persons(self, pairs: Pairs) -> Pairs:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        return Pairs(self.left.persons[pairs.left], self.right.persons[pairs.right])
+
+    def everyone(self) -> NDArray[np.int64]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        return self.left.persons if self.right is self.left else np.append(self.left.persons, self.right.persons)
+
+    def people(self) -> NDArray[np.int64]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        return self.left.people()
+
+    def impostor_pairs_within(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        at_position = values[self.left.rows]
+        found = np.zeros(count, dtype=np.int64)
+        for value in range(count):
+            chosen = at_position == value
+            groups = None if self.left.groups is None else self.left.groups[chosen]
+            persons = self.left.persons[chosen]
+            found[value] = pair_counts(persons, groups=groups, distractor_pairs=self._distractor_pairs).impostor
+        away = self._ignored_pairs()
+        away = away.take(self.left.persons[away.left] != self.left.persons[away.right])
+        left, right = at_position[away.left], at_position[away.right]
+        return found - np.bincount(left[(left == right) & (left >= 0)], minlength=count)
+
+    def memory(self) -> int:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        sets = [self.left] if self.right is self.left else [self.left, self.right]
+        return BASE_BYTES + sum(features.memory() for features in sets)
+
+    def impostor_weights(self, bootstrap: Bootstrap) -> NDArray[np.int64]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        both = self.right is not self.left
+        mass = ImpostorMass(
+            bootstrap,
+            bootstrap.codes(self.left.persons),
+            bootstrap.codes(self.right.persons) if both else None,
+            groups=self.left.groups,
+            other_groups=self.right.groups if both else None,
+            distractor_pairs=self._distractor_pairs,
+            ignored=bootstrap.codes(np.stack(self._ignored_impostors(), axis=1)),
+        )
+        return mass.totals()
+
+    # -- their scores ---------------------------------------------------------------------------------------------
+
+    def exact(self, pairs: Pairs) -> NDArray[np.float64]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        return exact_scores(self.left, self.right, pairs)
+
+    def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        self.prepare()
+        parts = [tile]
+        while parts:
+            part = parts.pop()
+            cells = self._hits(part, floor())
+            if cells is not None:
+                if len(cells.left):
+                    yield self._reaching(cells, floor)
+            elif max(part.first_end - part.first, part.second_end - part.second) > BLOCKS_PER_TILE * self.block_size:
+                parts.extend(_quarters(part))
+            else:  # so many that screening saves nothing
+                for block in self.blocks(part, genuine=False):
+                    cells_of_block = np.flatnonzero(block.values >= float32_floor(floor() - self.error))
+                    for start in range(0, len(cells_of_block), PAIRS_AT_ONCE):
+                        pairs = block.pairs(cells_of_block[start : start + PAIRS_AT_ONCE])
+                        scores = self.exact(pairs)
+                        keep = np.flatnonzero(scores >= floor())
+                        yield ScoredPairs(pairs.take(keep), scores[keep])
+
+    def prepare(self) -> None:
+        """Make the codes that screen, unless they exist; :meth:`above` does so by itself."""
+        with self._preparing:
+            if not self._prepared:
+                self._prepare()
+                self._prepared = True
+
+    def _prepare(self) -> None:
+        _ = self.left.rounded, self.right.rounded
+        if self.left.codes is None or self.right.codes is None:
+            return
+        if self.device.type == "cuda":
+            from lwface.scoring.exact.gpu_screening import GpuScreen  # needs Triton or CUDA
+
+            right = None if self.right is self.left else self.right.codes
+            self._screen = GpuScreen(self.left.codes, right, device=self.device)
+        elif integer_products_are_exact():
+            self._screen = ProcessorScreen(self.left.codes, self.right.codes)
+
+    def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        tall, wide = (
+            (GENUINE_ROWS, GENUINE_COLUMNS) if genuine else (self.block_size * ROWS_PER_COLUMN, self.block_size)
+        )
+        space = np.empty(tall * wide, dtype=np.float32)
+        for first in range(tile.first, tile.first_end, tall):
+            first_end = min(first + tall, tile.first_end)
+            columns = self._band(first, first_end) if genuine else tile
+            start = max(columns.second, first + 1) if tile.above else columns.second
+            units = self.left.float32_units(slice(first, first_end))
+            for second in range(start, columns.second_end, wide):
+                second_end = min(second + wide, columns.second_end)
+                rows = min(first_end, second_end - 1) if tile.above else first_end  # below: on or under the diagonal
+                others = self.right.float32_units(slice(second, second_end))
+                values = space[: (rows - first) * len(others)].reshape(rows - first, len(others))
+                np.matmul(units[: rows - first], others.T, out=values)
+                self._mark(values, first, second, tile.above, genuine)
+                yield Block(values, first, second)
+
+    def _mark(self, values: NDArray[np.float32], first: int, second: int, above: bool, genuine: bool) -> None:
+        """Put ``NO_PAIR`` into the cells of a block that are no pair of the kind asked for."""
+        shape = values.shape
+        rows, columns = np.arange(first, first + shape[0]), np.arange(second, second + shape[1])
+        persons, other_persons = self.left.persons[rows], self.right.persons[columns]
+        if genuine:
+            values[persons[:, np.newaxis] != other_persons] = NO_PAIR
+        else:  # sorted by person: those who are on both sides are a range of the rows
+            start = int(np.searchsorted(persons, other_persons[0], "left"))
+            end = int(np.searchsorted(persons, other_persons[-1], "right"))
+            values[start:end][persons[start:end, np.newaxis] == other_persons] = NO_PAIR
+        if above and first + shape[0] > second:
+            below = max(first, second)  # rows above this one lie above the diagonal in every column
+            values[below - first :][columns <= rows[below - first :, np.newaxis]] = NO_PAIR
+        if self.left.groups is not None and self.right.groups is not None:
+            groups = self.left.groups[rows, np.newaxis]
+            values[(groups >= 0) & (groups == self.right.groups[columns])] = NO_PAIR
+        if len(self._ignored):
+            start, end = np.searchsorted(self._ignored, np.array([first, first + shape[0]]) * len(self.right))
+            left, right = np.divmod(self._ignored[start:end], len(self.right))
+            inside = (right >= second) & (right < second + shape[1])
+            values[left[inside] - first, right[inside] - second] = NO_PAIR
+
+    # -- how --------------------------------------------------------------------------------------------------------
+
+    def _hits(self, tile: Tile, floor: float) -> Pairs | None:
+        """Cells that may reach ``floor``; None where a screen finds too many or there is none."""
+        if self._screen is None or floor < -1:
+            return None
+        rows, columns = range(tile.first, tile.first_end), range(tile.second, tile.second_end)
+        coded = coded_width(self.left.width)
+        assert coded is not None, "there is a screen"
+        threshold = least_product(floor, coded)
+        cells = self._screen.hits(rows, columns, threshold, above=tile.above)
+        return None if cells is None else Pairs(*cells)
+
+    def _reaching(self, pairs: Pairs, floor: Callable[[], float]) -> ScoredPairs:
+        """The impostor pairs among ``pairs`` whose exact score is at least the floor."""
+        pairs = pairs.take(self._is_impostor(pairs))
+        screened = screened_scores(self.left, self.right, pairs)
+        if screened is not None:
+            pairs = pairs.take(screened >= float32_floor(floor() - self.error))
+        scores = self.exact(pairs)
+        keep = np.flatnonzero(scores >= floor())
+        return ScoredPairs(pairs.take(keep), scores[keep])
+
+    def _is_impostor(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Whether two different persons who are to be compared are on each pair of cells of a region."""
+        keep = self.left.persons[pairs.left] != self.right.persons[pairs.right]
+        if self.left.groups is not None and self.right.groups is not None:
+            groups = self.left.groups[pairs.left]
+            keep &= (groups < 0) | (groups != self.right.groups[pairs.right])
+        if len(self._ignored):
+            keep &= ~_contains(self._ignored, pairs.left * len(self.right) + pairs.right)
+        return keep
+
+    def _bands(self, side: int) -> list[Tile]:
+        """Parts of at most ``side`` rows that hold some ``GENUINE_PAIRS`` at most, or one row."""
+        persons = self.left.persons[: self.left.known]
+        ends = np.searchsorted(self.right.persons, persons, "right")
+        counts = np.cumsum(ends - np.searchsorted(self.right.persons, persons, "left"))
+        tiles, first, before = [], 0, 0
+        while first < len(persons):
+            end = max(first + 1, int(np.searchsorted(counts, before + GENUINE_PAIRS, "right")))
+            end = min(end, first + side, len(persons))
+            tiles.append(self._band(first, end))
+            first, before = end, int(counts[end - 1])
+        return tiles
+
+    def _band(self, first: int, first_end: int) -> Tile:
+        """The columns that hold all genuine pairs of some rows, none of them a distractor."""
+        persons = self.right.persons
+        start = int(np.searchsorted(persons, self.left.persons[first], "left"))
+        end = int(np.searchsorted(persons, self.left.persons[first_end - 1], "right"))
+        above = self.right is self.left
+        return Tile(first, first_end, first if above else start, end, above)
+
+    def _ignored_keys(self, ignored: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        """Ascending cell numbers (left position * columns + right position) of the ignored pairs."""
+        if ignored is None or not len(ignored):
+            return np.empty(0, dtype=np.int64)
+        sides = []
+        for features, rows in zip((self.left, self.right), ignored.T, strict=True):
+            positions = np.empty(len(features), dtype=np.int64)
+            positions[features.rows] = np.arange(len(features))
+            sides.append(positions[rows])
+        left, right = (np.minimum(*sides), np.maximum(*sides)) if self.right is self.left else sides
+        inside = np.zeros(len(left), dtype=bool)
+        for region in self._regions:
+            inside |= (
+                (left >= region.first)
+                & (left < region.first_end)
+                & (right >= region.second)
+                & (right < region.second_end)
+            )
+        return np.unique((left * len(self.right) + right)[inside])
+
+    def _ignored_pairs(self) -> Pairs:
+        """The ignored pairs that would be compared otherwise."""
+        left, right = np.divmod(self._ignored, max(1, len(self.right)))
+        counted = left != right if self.right is self.left else np.full(len(left), True)
+        if self.left.groups is not None and self.right.groups is not None:
+            groups = self.left.groups[left]
+            counted &= (groups < 0) | (groups != self.right.groups[right])
+        return Pairs(left, right).take(counted)
+
+    def _ignored_impostors(self) -> Pairs:
+        """The persons of those that would be impostor pairs."""
+        persons = self.persons(self._ignored_pairs())
+        return persons.take(persons.left != persons.right)
+
+
+def _squares(region: Tile, side: int) -> Iterator[Tile]:
+    for first in range(region.first, region.first_end, side):
+        first_end = min(first + side, region.first_end)
+        for second in range(first if region.above else region.second, region.second_end, side):
+            tile = Tile(first, first_end, second, min(second + side, region.second_end), region.above)
+            if tile.area:
+                yield tile
+
+
+def _quarters(tile: Tile) -> list[Tile]:
+    row, column = (tile.first + tile.first_end + 1) // 2, (tile.second + tile.second_end + 1) // 2
+    parts = [
+        Tile(*rows, *columns, tile.above)
+        for rows in ((tile.first, row), (row, tile.first_end))
+        for columns in ((tile.second, column), (column, tile.second_end))
+    ]
+    return [part for part in parts if part.area]
+
+
+def _contains(ascending: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    found: NDArray[np.bool_] = ascending[places] == values
+    return found

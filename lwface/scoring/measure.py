@@ -1,0 +1,404 @@
+"""From the pairs of a protocol to an :class:`lwface.scoring.evaluation.Evaluation`, in a pass over each kind of pairs.
+
+The impostor pairs with the highest scores are all kept, and with them everything that happens at low FARs is known
+exactly: thresholds, the curve, the pairs that are hardest to tell, how much the people drawn matter. Where the curve
+goes on beyond them it is drawn from a sample of the impostor pairs, and says so; a FAR that was asked for is exact
+wherever it lies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.formats.people import Codes
+from lwface.scoring.bootstrap import REPLICATES, Bootstrap
+from lwface.scoring.breakdown import BreakdownTally, Side
+from lwface.scoring.evaluation import Breakdown, Evaluation, HardPair, Roc, ScoreHistogram, Suspects
+from lwface.scoring.exact.comparisons import Comparisons, Pairs, ScoredPairs
+from lwface.scoring.exact.impostors import CAPACITY, find_impostors, most_kept
+from lwface.scoring.exact.selection import Acceptance, Batch, States
+from lwface.scoring.exact.sharding import Session
+from lwface.scoring.intervals import GenuineTally, interval, replicate_thresholds
+from lwface.scoring.intervals import ScoredPairs as CodedPairs
+from lwface.scoring.operating_points import (
+    Interval,
+    OperatingPoint,
+    check_pairs,
+    points_from,
+    ranks_of,
+    sweep_genuine,
+    threshold_above,
+)
+
+POINTS_PER_DECADE = 10  # of the curve
+HARDEST = 12  # pairs of each kind shown
+SUSPECT_IMPOSTOR, SUSPECT_GENUINE = 0.9, 0.0  # beyond these scores a label is more likely wrong than the model
+LISTED = 2000  # suspects of each kind
+TAIL = 2**18  # impostor pairs kept at least: what bootstrap and curve want
+SAMPLE, SAMPLE_SEED = 2**20, 2
+FEWEST_DRAWN = 100  # pairs of the sample above a point of the curve: with fewer the point could be anywhere
+HISTOGRAM_BINS = 1024
+LARGEST_SCORE = 1 + 2.0**-20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What tables call the features, and which pairs of them are meant."""
+
+    name: str
+    rows: int
+    dim: int
+    protocol: str
+
+
+class Measured(NamedTuple):
+    """An evaluation, and what it takes to compare it with another one of the same rows.
+
+    Attributes:
+        tars: (F, B) TAR of each replicate at each FAR.
+        people: who have genuine pairs.
+    """
+
+    evaluation: Evaluation
+    tars: NDArray[np.float64]
+    people: int
+
+
+def measure(
+    comparisons: Comparisons,
+    fars: Sequence[Fraction],
+    subject: Subject,
+    *,
+    session: Session | None = None,
+    columns: Sequence[tuple[str, Codes]] = (),
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    capacity: int = CAPACITY,
+) -> Measured:
+    """Score everything there is to know of the pairs of a protocol.
+
+    Args:
+        comparisons: the pairs.
+        fars: each above 0 and below 1.
+        subject: of the tables.
+        session: who computes; None: this process, and nothing is kept on disk.
+        columns: attributes of the file rows to break down by; not for probe and gallery.
+        replicates: of the bootstrap over people, 0: no intervals.
+        seed: of the bootstrap.
+        capacity: pairs held at a time; it changes memory and speed, never a count.
+
+    Raises:
+        UserError: there are no genuine or no impostor pairs.
+    """
+    check_pairs(comparisons)
+    session = session or Session()
+    ranks = ranks_of(comparisons, fars)
+    wanted = sorted(set(ranks.values()))
+    depth = _tail_rank(comparisons, wanted, capacity)
+    found = find_impostors(comparisons, wanted, session, tail_rank=depth, capacity=capacity)
+    tail = found.tail
+    complete = len(tail.scores) == comparisons.impostor_pairs
+    sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
+    ladder = _ladder(comparisons, tail, sample)
+
+    thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
+    acceptance = Acceptance(comparisons, [*thresholds.values(), *ladder.threshold.tolist()])
+    lowest, histogram = Lowest(comparisons), ScoreCounts()
+    spread = _Spread(comparisons, [*fars, *ladder.far], tail, sample, replicates, seed)
+    decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
+    parts = [_Part(comparisons, name, codes, decided, spread) for name, codes in columns]
+    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], session, exact=True)
+
+    accepted = acceptance.accepted
+    points = points_from(comparisons, fars, found.ranks, dict(zip(thresholds, accepted, strict=False)))
+    bands = spread.intervals()
+    points = [point.with_interval(band) for point, band in zip(points, bands, strict=False)]
+    tar = np.array(accepted[len(thresholds) :], dtype=np.int64) / comparisons.genuine_pairs
+    evaluation = Evaluation(
+        subject.name,
+        subject.rows,
+        subject.dim,
+        comparisons.genuine_pairs,
+        comparisons.impostor_pairs,
+        subject.protocol,
+        points,
+        roc=Roc(
+            np.array(ladder.far, dtype=np.float64), tar, ladder.threshold, ladder.exact, *_band(bands[len(fars) :])
+        ),
+        genuine=histogram.result(sampled=False),
+        impostors=_histogram(tail if complete else sample, sampled=not complete),
+        hardest_genuine=lowest.pairs(HARDEST),
+        hardest_impostors=_hard_pairs(comparisons, found.highest, HARDEST),
+        suspects=_suspects(comparisons, found.highest, lowest),
+        breakdowns=[part.result(tail, complete) for part in parts],
+    )
+    return Measured(evaluation, spread.tars[: len(fars)], spread.people)
+
+
+def _tail_rank(comparisons: Comparisons, ranks: Sequence[int], capacity: int) -> int:
+    """How many impostor pairs curve and bootstrap want: all if they may be kept, else twice as far as the ranks."""
+    most = most_kept(comparisons, capacity)
+    if most == comparisons.impostor_pairs:
+        return most
+    return max(TAIL, 2 * max((rank for rank in ranks if rank <= most), default=0) + 1000)
+
+
+# -- the curve --------------------------------------------------------------------------------------------------------
+
+
+class _Ladder(NamedTuple):
+    """Points of a curve, ascending: achieved FAR, threshold, and whether all pairs were counted."""
+
+    far: list[Fraction]
+    threshold: NDArray[np.float64]
+    exact: NDArray[np.bool_]
+
+
+def _ladder(comparisons: Comparisons, tail: ScoredPairs, sample: ScoredPairs) -> _Ladder:
+    """Evenly placed on a logarithmic axis, from one false accept to all pairs."""
+    total = comparisons.impostor_pairs
+    steps = np.arange(math.ceil(POINTS_PER_DECADE * math.log10(total)) + 1) / POINTS_PER_DECADE
+    allowed = np.unique(np.floor(10**steps).clip(1, total).astype(np.int64))
+    points: dict[float, tuple[Fraction, float, bool]] = {}  # by threshold
+    for scores, pairs, counts, exact in (
+        (tail.scores, total, allowed[allowed < len(tail.scores)], True),
+        (sample.scores, len(sample.scores), _of_sample(allowed, len(tail.scores), total, len(sample.scores)), False),
+    ):
+        above = np.searchsorted(-scores, -scores[counts], "left")  # of the score that must be refused
+        for score, count in zip(scores[counts].tolist(), above.tolist(), strict=True):
+            if count and (exact or not len(tail.scores) or score < tail.scores[-1]):
+                points.setdefault(threshold_above(score), (Fraction(count, pairs), threshold_above(score), exact))
+    points.setdefault(-LARGEST_SCORE, (Fraction(1), -LARGEST_SCORE, True))  # everything is accepted
+    rows = sorted(points.values())
+    return _Ladder([far for far, _, _ in rows], np.array([row[1] for row in rows]), np.array([row[2] for row in rows]))
+
+
+def _of_sample(allowed: NDArray[np.int64], kept: int, total: int, drawn: int) -> NDArray[np.int64]:
+    """The counts beyond the ``kept`` highest of all pairs, as counts of a sample."""
+    beyond = allowed[(allowed >= kept) & (allowed < total)]
+    counts = np.unique(np.floor(beyond / total * drawn).astype(np.int64))
+    return counts[(counts >= FEWEST_DRAWN) & (counts < drawn)]
+
+
+def _sample(comparisons: Comparisons) -> ScoredPairs:
+    pairs = comparisons.sample(SAMPLE, SAMPLE_SEED)
+    scores = comparisons.exact(pairs)
+    order = np.argsort(-scores, kind="stable")
+    return ScoredPairs(pairs.take(order), scores[order])
+
+
+def _band(bands: Sequence[Interval | None]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Lower and upper ends of a curve's intervals; NaN where there is none."""
+    if not any(bands):
+        return None, None
+    ends = np.array([band or (math.nan, math.nan) for band in bands])
+    return ends[:, 0], ends[:, 1]
+
+
+# -- pairs worth a look -----------------------------------------------------------------------------------------------
+
+
+def _hard_pairs(comparisons: Comparisons, found: ScoredPairs, count: int) -> list[HardPair]:
+    """The first ``count``; pairs that tie are in the order of their file rows, whatever the order of comparison."""
+    end = min(count, len(found.scores))
+    if end:  # and all that tie with the last of them
+        end = int(np.searchsorted(-found.scores, -found.scores[end - 1], "right"))
+    rows = comparisons.rows(found.pairs.take(slice(end)))
+    order = np.lexsort((rows.right, rows.left, -found.scores[:end]))[:count]
+    return _listed(rows.take(order), found.scores[order])
+
+
+def _listed(rows: Pairs, scores: NDArray[np.float64]) -> list[HardPair]:
+    return [HardPair(*pair) for pair in zip(rows.left.tolist(), rows.right.tolist(), scores.tolist(), strict=True)]
+
+
+def _suspects(comparisons: Comparisons, highest: ScoredPairs, lowest: Lowest) -> Suspects:
+    high = int(np.searchsorted(-highest.scores, -SUSPECT_IMPOSTOR, "left"))
+    wrong = [pair for pair in lowest.pairs(LISTED) if pair.score < SUSPECT_GENUINE]
+    kept = _hard_pairs(comparisons, highest, LISTED)[:high]
+    all_kept = len(highest.scores) == comparisons.impostor_pairs
+    return Suspects(kept, high, wrong, lowest.below, more_impostors=high == len(highest.scores) and not all_kept)
+
+
+class Lowest:
+    """The genuine pairs with the lowest scores, and how many score below 0.
+
+    Attributes:
+        below: their number.
+    """
+
+    def __init__(self, comparisons: Comparisons) -> None:
+        self.below = 0
+        self._comparisons = comparisons
+        self._rows = _no_pairs()
+        self._scores = np.empty(0)
+
+    def add(self, batch: Batch) -> None:
+        """See some pairs."""
+        self.below += int(np.count_nonzero(batch.scores < SUSPECT_GENUINE))
+        worst = self._scores[-1] if len(self._scores) == LISTED else np.inf
+        places = np.flatnonzero(batch.scores <= worst)
+        if len(places):
+            rows = self._comparisons.rows(batch.pairs.take(places))
+            self._keep([self._rows, rows], [self._scores, batch.scores[places]])
+
+    def pairs(self, count: int) -> list[HardPair]:
+        """The ``count`` lowest, lowest first; pairs that tie in the order of their rows."""
+        return _listed(self._rows.take(slice(count)), self._scores[:count])
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        left, right = self._rows
+        return {"below": np.array([self.below]), "left": left, "right": right, "scores": self._scores}
+
+    def merge(self, states: States) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self.below = sum(int(s["below"][0]) for s in states)
+        self._keep([Pairs(s["left"], s["right"]) for s in states], [s["scores"] for s in states])
+
+    def _keep(self, rows: Sequence[Pairs], scores: Sequence[NDArray[np.float64]]) -> None:
+        joined = Pairs(*(np.concatenate(side) for side in zip(*rows, strict=True)))
+        values = np.concatenate(scores)
+        order = np.lexsort((joined.right, joined.left, values))[:LISTED]
+        self._rows, self._scores = joined.take(order), values[order]
+
+
+# -- histograms -------------------------------------------------------------------------------------------------------
+
+
+def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    places = np.floor((scores + 1) * (HISTOGRAM_BINS / 2)).astype(np.int64).clip(0, HISTOGRAM_BINS - 1)
+    return np.bincount(places, minlength=HISTOGRAM_BINS)
+
+
+def _histogram(pairs: ScoredPairs, *, sampled: bool) -> ScoreHistogram:
+    return ScoreHistogram(np.linspace(-1, 1, HISTOGRAM_BINS + 1), _bins(pairs.scores), sampled)
+
+
+class ScoreCounts:
+    """A histogram of genuine scores."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
+
+    def add(self, batch: Batch) -> None:
+        """See some pairs."""
+        self._counts += _bins(batch.scores)
+
+    def result(self, *, sampled: bool) -> ScoreHistogram:
+        """The histogram."""
+        return ScoreHistogram(np.linspace(-1, 1, HISTOGRAM_BINS + 1), self._counts, sampled)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        return {"counts": self._counts}
+
+    def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self._counts = np.sum([s["counts"] for s in states], axis=0)
+
+
+# -- intervals --------------------------------------------------------------------------------------------------------
+
+
+class _Spread:
+    """How the TARs vary with the people drawn: the bootstrap, fed with the tail, the sample and the genuine pairs."""
+
+    def __init__(
+        self,
+        comparisons: Comparisons,
+        fars: Sequence[Fraction],
+        tail: ScoredPairs,
+        sample: ScoredPairs,
+        replicates: int,
+        seed: int,
+    ) -> None:
+        self._comparisons = comparisons
+        self.bootstrap = Bootstrap(comparisons.everyone(), replicates=replicates, seed=seed)
+        complete = len(tail.scores) in (0, comparisons.impostor_pairs)
+        self.thresholds = np.empty((len(fars), 0))
+        if replicates:
+            self.thresholds = replicate_thresholds(
+                self.bootstrap,
+                fars,
+                comparisons.impostor_weights(self.bootstrap),
+                comparisons.impostor_pairs,
+                self._coded(tail),
+                floor=-np.inf if complete else float(tail.scores[-1]),
+                sample=self._coded(sample) if len(sample.scores) else None,
+            )
+        self._tally = GenuineTally(self.thresholds, self.bootstrap.known)
+
+    def add(self, batch: Batch) -> None:
+        """See some genuine pairs."""
+        self._tally.add(self.bootstrap.codes(self._comparisons.persons(batch.pairs).left), batch.scores)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        return {"counts": self._tally.state()}
+
+    def merge(self, states: States) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self._tally.merge([s["counts"] for s in states])
+
+    @property
+    def people(self) -> int:
+        """Who have genuine pairs."""
+        return int(self._tally.counts.any(axis=1).sum())
+
+    @cached_property
+    def tars(self) -> NDArray[np.float64]:
+        """(F, B) TAR of each replicate at each FAR."""
+        return self._tally.tars(self.bootstrap, np.arange(self.bootstrap.known))
+
+    def intervals(self) -> list[Interval | None]:
+        """One a FAR."""
+        return [interval(tars, self.people) for tars in self.tars]
+
+    def _coded(self, found: ScoredPairs) -> CodedPairs:
+        persons = self._comparisons.persons(found.pairs)
+        return CodedPairs(self.bootstrap.codes(np.stack(persons, axis=1)), found.scores)
+
+
+class _Part:
+    """One column of attributes: the pairs of which both rows have the same value."""
+
+    def __init__(
+        self, comparisons: Comparisons, name: str, codes: Codes, points: Sequence[OperatingPoint], spread: _Spread
+    ) -> None:
+        self._comparisons = comparisons
+        people = spread.bootstrap.codes(comparisons.people())
+        self._side = Side(people, codes.codes)
+        thresholds = spread.thresholds[: len(points)]
+        self._tally = BreakdownTally(name, codes.values, self._side, points, spread.bootstrap, thresholds)
+
+    def add(self, batch: Batch) -> None:
+        """See some genuine pairs."""
+        self._tally.add_genuine(*self._comparisons.rows(batch.pairs), batch.scores)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        return self._tally.state()
+
+    def merge(self, states: States) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self._tally.merge(states)
+
+    def result(self, tail: ScoredPairs, complete: bool) -> Breakdown:
+        """What was counted, with the impostors of the tail."""
+        self._tally.add_impostors(*self._comparisons.rows(tail.pairs), tail.scores)
+        lowest = float(tail.scores[-1]) if len(tail.scores) else np.inf
+        counts = self._comparisons.impostor_pairs_within(self._side.values, len(self._tally.values))
+        return self._tally.result(counts, floor=-np.inf if complete else lowest)
+
+
+def _no_pairs() -> Pairs:
+    return Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

@@ -1,0 +1,1 @@
+"""Search for a network under a track's budget."""

@@ -1,0 +1,111 @@
+"""The short training by which a network is judged, with the project's own trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Generator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from easydict import EasyDict
+
+from lwface.base.progress import progress
+from lwface.recognition.options import RunOptions
+from lwface.search.held_out import HeldOut
+from lwface.search.space import family_settings, tensor_digest
+from lwface.settings.configuration import resolve
+from lwface.training.loop import NotFinite, Trainer
+
+WARMUP_SHARE = 10  # one step in so many
+
+
+class Proxy(NamedTuple):
+    """How networks are tried: the same images in the same order for each, from weights of the same seed."""
+
+    dataset: str
+    loss: str
+    recipe: dict[str, Any]  # settings of the training, on top of the configuration
+    report_steps: tuple[int, ...]  # after which the network is judged; the last is the end
+    far: Fraction
+    device: str
+
+
+class Score(NamedTuple):
+    """What a network in training reaches."""
+
+    step: int
+    tar: float
+
+
+def recipe(*, steps: int, images_per_step: int, seed: int, lr: float | None) -> dict[str, Any]:
+    """The settings of a proxy training: a whole cosine schedule with warm-up, however short."""
+    settings: dict[str, Any] = {
+        "max_steps": steps,
+        "per_batch_size": images_per_step,
+        "accumulate": 1,
+        "lr_policy": "cosine",
+        "warmup_steps": max(1, steps // WARMUP_SHARE),
+        "total_steps": steps,
+        "seed": seed,
+        "pretrained": "",
+        "val_targets": [],  # HeldOut judges
+        "count_flops": False,  # they were counted before
+    }
+    return settings if lr is None else {**settings, "lr": lr}
+
+
+def report_steps(steps: int, reports: int) -> tuple[int, ...]:
+    """The steps after which a network is judged, evenly over the training.
+
+    >>> report_steps(60, 3)
+    (20, 40, 60)
+    """
+    return tuple(sorted({max(1, steps * number // reports) for number in range(1, reports + 1)}))
+
+
+class Try:
+    """One network's training.
+
+    Attributes:
+        settings: all settings of the network that is trained, defaults and the configuration's included.
+        digest: of its tensors' names and shapes.
+        diverged: the loss was no longer a number, and the last score is 0.
+
+    Args:
+        settings: the network's.
+        track: its name; the trainer holds the network against the budget once more.
+        label: of the progress shown.
+    """
+
+    def __init__(
+        self, proxy: Proxy, settings: Mapping[str, Any], held_out: HeldOut, *, track: str, folder: Path, label: str
+    ) -> None:
+        config = resolve(settings["net_name"], proxy.dataset, proxy.loss, **{**settings, **proxy.recipe})
+        self.proxy, self.held_out, self.label = proxy, held_out, label
+        with contextlib.redirect_stdout(io.StringIO()):  # what a run says of itself is said once, by the search
+            self._trainer = Trainer(RunOptions(EasyDict(config), device=proxy.device, track=track), folder)
+        self.settings = family_settings(self._trainer.config)
+        self.digest = tensor_digest(self._trainer.network)
+        self.diverged = False
+
+    def scores(self) -> Generator[Score, None, None]:
+        """Train, and score after each of the steps asked for; close it to end early."""
+        trainer, due = self._trainer, self.proxy.report_steps
+        batch_size = trainer.config.per_batch_size
+        try:
+            with (
+                contextlib.closing(trainer.updates()) as updates,
+                progress(total=trainer.last_step, label=self.label, unit="step") as bar,
+            ):
+                for _ in updates:
+                    bar.update()
+                    if trainer.step in due:
+                        tar = self.held_out.tar(
+                            trainer.network, self.proxy.far, device=trainer.device, batch_size=batch_size
+                        )
+                        yield Score(trainer.step, tar)
+        except NotFinite:
+            self.diverged = True
+            yield Score(due[-1], 0.0)

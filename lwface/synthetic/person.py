@@ -1,0 +1,246 @@
+"""Who somebody is: everything about a person that stays from picture to picture, drawn from (seed, identity)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.synthetic.head import blend, template
+
+Floats = NDArray[Any]  # float32 unless said otherwise
+
+# Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
+STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO = range(6)
+
+SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
+SHAPE_SCALE = 0.8
+
+# sRGB of skin from light to dark (Monk's scale, evened out), of hair and of irises.
+SKIN_TONES = (
+    np.array(
+        [
+            (247, 222, 205),
+            (240, 205, 182),
+            (228, 186, 156),
+            (208, 160, 126),
+            (178, 128, 95),
+            (140, 95, 68),
+            (104, 69, 50),
+            (72, 48, 38),
+        ],
+        np.float32,
+    )
+    / 255
+)
+HAIR_COLOURS = (
+    np.array(
+        [
+            (22, 18, 17),
+            (38, 27, 22),
+            (62, 42, 30),
+            (92, 62, 42),
+            (128, 90, 58),
+            (176, 134, 84),
+            (208, 176, 122),
+            (140, 62, 34),
+        ],
+        np.float32,
+    )
+    / 255
+)
+EYE_COLOURS = (
+    np.array(
+        [(58, 34, 20), (84, 52, 28), (112, 80, 42), (96, 98, 58), (92, 118, 102), (92, 124, 156), (120, 132, 142)],
+        np.float32,
+    )
+    / 255
+)
+HAIR_STYLES = (
+    "bald",
+    "buzz",
+    "short",
+    "side part",
+    "receding",
+    "bowl",
+    "bob",
+    "long",
+    "long fringe",
+    "curly",
+    "afro",
+    "bun",
+)
+BEARD_STYLES = ("none", "stubble", "moustache", "goatee", "full")
+
+
+def generator(seed: int, identity: int, index: int, stream: int) -> np.random.Generator:
+    """The random numbers of one purpose: a function of its arguments alone, so order and workers do not matter."""
+    return np.random.default_rng((seed, identity, index, stream))
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Colours and details of a person's skin, eyes and hair. Colours are sRGB in 0..1; sizes are in mm."""
+
+    age: float  # 0 young .. 1 old
+    masculine: float  # -2 .. 2
+    skin: Floats  # (3,)
+    redness: float
+    freckles: float
+    moles: Floats  # (M, 3) canonical x, y and radius
+    shadows_under_eyes: float
+    wrinkles: float
+    lips: Floats  # (3,) colour
+    lip_height: Floats  # (2,) upper and lower vermilion
+    iris: Floats  # (3,)
+    iris_radius: float
+    eye_height: Floats  # (2,) of the upper and the lower lid above and below the corner line
+    eye_peak: float  # where along the eye the upper lid is highest, -1 inner .. 1 outer
+    crease: float  # distance of the lid's fold from its edge; below 1 there is none to see
+    lashes: float
+    brow_height: float
+    brow_arch: float
+    brow_slope: float
+    brow_thickness: float
+    brow_density: float
+    brow_length: float
+    hair: Floats  # (3,)
+    hair_style: str
+    hair_volume: float
+    hair_length: float
+    hairline: float
+    parting: float
+    beard: str
+    beard_density: float
+    glasses: bool  # wears them as a rule
+    ear_size: float
+    ear_angle: float
+    shoulders: float  # half width
+    build: float  # 1 is average
+
+
+@dataclass(frozen=True)
+class Person:
+    """A synthetic person: ``Person(seed, identity)`` is always the same one."""
+
+    seed: int
+    identity: int
+
+    @cached_property
+    def _latent(self) -> tuple[Floats, Appearance]:
+        rng = generator(self.seed, self.identity, 0, STREAM_PERSON)
+        names = template().identity_names
+        shape = rng.normal(size=len(names))
+        masculine, age = float(np.clip(rng.normal() * 1.0, -2, 2)), float(rng.beta(1.4, 2.0))
+        weight = dict(zip(names, range(len(names)), strict=True))
+        for name, amount in (
+            ("jaw width", 0.4),
+            ("jaw corner", 0.5),
+            ("brow ridge", 0.5),
+            ("chin length", 0.4),
+            ("chin width", 0.4),
+            ("nose width", 0.3),
+            ("neck width", 0.7),
+            ("forehead slope", 0.3),
+            ("face length", 0.3),
+            ("brow height", -0.4),
+            ("upper lip", -0.3),
+            ("lower lip", -0.3),
+            ("eye opening", -0.3),
+        ):
+            shape[weight[name]] += amount * masculine
+        shape = (np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT) * SHAPE_SCALE).astype(np.float32)
+        return shape, _appearance(rng, masculine, age, self)
+
+    @property
+    def shape(self) -> Floats:
+        """Strength (K,) of every identity mode of the template, in standard deviations."""
+        return self._latent[0]
+
+    @property
+    def look(self) -> Appearance:
+        """Skin, eyes, hair and build."""
+        return self._latent[1]
+
+    @cached_property
+    def vertices(self) -> Floats:
+        """The neutral head (ROWS, COLUMNS, 3) in mm."""
+        base = template()
+        return base.vertices + blend(self.shape, base.identity_modes)
+
+
+@lru_cache(maxsize=64)
+def person(seed: int, identity: int) -> Person:
+    """``Person(seed, identity)``, remembered, since its texture and shape are costly next to one picture."""
+    return Person(seed, identity)
+
+
+def _blend(palette: Floats, at: float) -> Floats:
+    position = np.clip(at, 0, len(palette) - 1.001)
+    low = int(position)
+    return palette[low] + (palette[low + 1] - palette[low]) * np.float32(position - low)
+
+
+def _appearance(rng: np.random.Generator, masculine: float, age: float, who: Person) -> Appearance:
+    u, n = rng.uniform, rng.normal
+    tone = u(0, len(SKIN_TONES) - 1)
+    skin = _blend(SKIN_TONES, tone) * (1 + 0.03 * n(size=3).astype(np.float32))
+    dark = tone > 3.2
+    hair = _blend(HAIR_COLOURS[:3], u(0, 2)) if dark or u() < 0.35 else _blend(HAIR_COLOURS[:7], u(1, 6))
+    if not dark and u() < 0.08:
+        hair = HAIR_COLOURS[7] * np.float32(u(0.8, 1.25))
+    grey = np.clip((age - 0.5) * 2.2 + 0.25 * n(), 0, 1)
+    hair = hair + (np.float32(u(0.5, 0.8)) - hair) * np.float32(grey)
+    iris = _blend(EYE_COLOURS[:2], u(0, 1)) if dark or u() < 0.35 else _blend(EYE_COLOURS, u(0.5, len(EYE_COLOURS) - 1))
+    man = masculine > 0
+    man_styles = (0.10, 0.16, 0.28, 0.18, 0.10, 0.05, 0.01, 0.03, 0.0, 0.06, 0.03, 0.0)
+    woman_styles = (0.0, 0.01, 0.08, 0.07, 0.0, 0.04, 0.17, 0.25, 0.14, 0.08, 0.04, 0.12)
+    style = str(rng.choice(HAIR_STYLES, p=man_styles if man else woman_styles))
+    if style == "bald" and age < 0.25:
+        style = "buzz"
+    beard = str(rng.choice(BEARD_STYLES, p=(0.42, 0.23, 0.08, 0.11, 0.16))) if man else "none"
+    lips = skin * np.array((0.88, 0.62, 0.62), np.float32) * np.float32(u(0.85, 1.05)) + np.array(
+        (0.08, 0.0, 0.01), np.float32
+    ) * np.float32(u(0, 1))
+    spots = int(rng.integers(0, 6))
+    moles = np.stack((u(-58, 58, spots), u(-105, 55, spots), u(0.7, 1.7, spots)), axis=1).astype(np.float32)
+    return Appearance(
+        age=age,
+        masculine=masculine,
+        skin=np.clip(skin, 0.05, 0.98),
+        redness=u(0.2, 1.0),
+        freckles=max(0.0, n() - 0.7) if not dark else 0.0,
+        moles=moles,
+        shadows_under_eyes=u(0, 0.5) + 0.4 * age,
+        wrinkles=max(0.0, age - 0.25) * u(0.6, 1.5),
+        lips=np.clip(lips, 0.04, 1),
+        lip_height=np.array((u(4.8, 8.2), u(7.0, 11.0)), np.float32) - np.float32(0.7) * np.float32(masculine > 0),
+        iris=iris,
+        iris_radius=u(5.5, 6.2),
+        eye_height=np.array((u(4.4, 7.0), u(3.0, 4.8)), np.float32),
+        eye_peak=u(-0.35, 0.3),
+        crease=u(-0.5, 4.2),
+        lashes=u(0.2, 0.6) + 0.35 * (not man),
+        brow_height=u(16.5, 21.0),
+        brow_arch=u(0.5, 5.5) - 0.8 * masculine,
+        brow_slope=u(-0.08, 0.10),
+        brow_thickness=max(1.8, u(2.2, 3.8) + 0.5 * masculine),
+        brow_density=u(0.65, 1.0),
+        brow_length=u(0.88, 1.12),
+        hair=np.clip(hair, 0.03, 1),
+        hair_style=style,
+        hair_volume=u(0.75, 1.35),
+        hair_length=u(0, 1),
+        hairline=u(-7, 7),
+        parting=float(rng.choice((-1, 1))) * u(0.15, 0.6),
+        beard=beard,
+        beard_density=u(0.5, 1.0),
+        glasses=bool(u() < 0.25 + 0.2 * age),
+        ear_size=u(0.84, 1.08),
+        ear_angle=u(8, 32),
+        shoulders=188 + 16 * masculine + 10 * n(),
+        build=1 + 0.08 * n(),
+    )

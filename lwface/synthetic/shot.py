@@ -1,0 +1,232 @@
+"""What changes from picture to picture: pose, expression, light, camera, clothes, occlusion, image quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.synthetic.head import template
+from lwface.synthetic.parts import GLASSES_SHAPES
+from lwface.synthetic.person import STREAM_SESSION, STREAM_SHOT, Person, generator
+
+Floats = NDArray[Any]  # float32 unless said otherwise
+
+FRAME_SIZE = 192
+YAW_LIMIT = 60.0
+WIDE_SHARE = 0.25  # of shots whose yaw is drawn evenly up to the limit
+SESSIONS = 6  # outings of a person: clothes and headgear are those of the session
+GARMENTS = ("t-shirt", "v-neck", "shirt", "jacket", "hoodie", "turtleneck")
+PATTERNS = ("plain", "plain", "stripes", "bars", "check", "print")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One outing: what somebody has on. Nothing here depends on who it is but the glasses of their wearers."""
+
+    garment: str
+    pattern: str
+    colours: Floats  # (3, 3) cloth, second cloth, shirt under a jacket; linear
+    pattern_size: float  # mm
+    headgear: str  # "", "cap", "beanie", "hood"
+    headgear_colour: Floats  # (3,) linear
+    glasses: str  # "" or a shape
+    glasses_colour: Floats  # (3,) linear
+    glasses_width: float  # mm of the rim's line
+    sunglasses: bool
+    lens_tint: float  # share of light a lens takes
+    hair_volume: float
+    hair_shift: float  # mm the hairline's edge lies lower
+    lip_tint: Floats  # (4,) colour and coverage
+    hair_brightness: float
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Everything of one picture that is not the person. Angles are degrees, lengths mm or, where said, pixels."""
+
+    session: Session
+    yaw: float  # the face turns to the image's right when positive
+    pitch: float  # the face looks up when positive
+    roll: float  # the head leans clockwise when positive
+    torso_yaw: float
+    expression: Floats  # (E,) strength of every movement of the template
+    lids: Floats  # (2,) 1 open .. 0 closed, the image's left eye first
+    gaze: Floats  # (2,) mm the irises are off centre
+    light: Floats  # (3,) direction to the key light
+    key: Floats  # (3,) its linear colour
+    sky: Floats  # (3,) ambient from above
+    ground: Floats  # (3,) ambient from below
+    rim: Floats  # (4,) side of a second light (-1 or 1) and its colour
+    shadow: float  # how dark cast shadows are
+    scale: float  # pixels a mm at the head in a frame of FRAME_SIZE
+    distance: float  # mm from the camera to the head
+    centre: Floats  # (2,) where the eyes' middle would be in the frame, as a share of it
+    background: tuple[int, float]  # seed and blur
+    mask: Floats | None  # (4,) colour and kind of a face mask
+    hand: int  # 0: none, else the seed of its pose
+    hand_target: Floats  # (3,) mm on the head
+    exposure: float
+    balance: Floats  # (3,) white balance
+    contrast: float
+    blur: float  # pixels
+    motion: Floats  # (2,) pixels
+    noise: float  # grey levels
+    detail: float  # share of the resolution that is kept
+    quality: int  # JPEG
+    grey: bool
+
+
+def colour(rng: np.random.Generator) -> Floats:
+    """A colour of cloth or paint, linear: often muted, sometimes bright."""
+    value, saturation, hue = rng.uniform(0.06, 0.95), rng.beta(1.1, 2.0), rng.uniform(0, 6)
+    ramp = np.clip(np.abs((hue + np.array((0.0, 4.0, 2.0))) % 6 - 3) - 1, 0, 1)
+    return ((value * (1 - saturation + saturation * ramp)) ** 2 + 0.004).astype(np.float32)
+
+
+def sample_session(person: Person, number: int, difficulty: float) -> Session:
+    """Session ``number`` of ``person``."""
+    rng = generator(person.seed, person.identity, number, STREAM_SESSION)
+    u = rng.uniform
+    has_glasses = u() < (0.85 if person.look.glasses else 0.06 * difficulty)
+    sunglasses = u() < 0.04 * difficulty
+    shape = str(rng.choice(GLASSES_SHAPES)) if not person.look.glasses else GLASSES_SHAPES[person.identity * 7 % 5]
+    if person.look.glasses and u() < 0.3:
+        shape = str(rng.choice(GLASSES_SHAPES))
+    tint = rng.choice((0.0, 0.0, 0.0, 0.1, 0.25))
+    headgear = str(
+        rng.choice(("", "cap", "beanie", "hood"), p=_with_rest(np.array((0.06, 0.05, 0.03)) * min(difficulty, 3)))
+    )
+    made_up = u() < (0.35 if person.look.masculine < 0 else 0.02)
+    lip = np.array((u(0.35, 0.75), u(0.05, 0.3), u(0.08, 0.35), u(0.3, 0.8) if made_up else 0.0), np.float32)
+    return Session(
+        garment=str(rng.choice(GARMENTS)),
+        pattern=str(rng.choice(PATTERNS)),
+        colours=np.stack([colour(rng) for _ in range(3)]),
+        pattern_size=u(8, 40),
+        headgear=headgear,
+        headgear_colour=colour(rng),
+        glasses=shape if has_glasses or sunglasses else "",
+        glasses_colour=colour(rng) * np.float32(0.5 if u() < 0.4 else 0.06),
+        glasses_width=u(1.2, 4.2),
+        sunglasses=sunglasses,
+        lens_tint=u(0.75, 0.97) if sunglasses else float(tint),
+        hair_volume=float(np.exp(0.16 * difficulty * rng.normal())),
+        hair_shift=float(3.0 * difficulty * rng.normal()),
+        lip_tint=lip,
+        hair_brightness=float(np.exp(0.15 * difficulty * rng.normal())),
+    )
+
+
+def _with_rest(shares: NDArray) -> NDArray:
+    return np.concatenate(((1 - shares.sum(),), shares))
+
+
+def sample_expression(rng: np.random.Generator, difficulty: float) -> Floats:
+    """Strengths (E,) of a face's movements: often near neutral, often a smile, sometimes speaking or surprised."""
+    names = {name: index for index, name in enumerate(template().expression_names)}
+    e = np.zeros(len(names), np.float32)
+    mood = rng.choice(
+        ("neutral", "smile", "grin", "speak", "surprise", "stern", "sad", "grimace"),
+        p=(0.26, 0.24, 0.14, 0.16, 0.06, 0.06, 0.04, 0.04),
+    )
+    u = rng.uniform
+    recipe: dict[str, dict[str, float]] = {
+        "neutral": {"jaw": max(0.0, u(-0.15, 0.12))},
+        "smile": {"smile": u(0.2, 0.9), "teeth": u(0, 0.5)},
+        "grin": {"smile": u(0.6, 1.2), "teeth": u(0.6, 1.3), "jaw": u(0, 0.35), "brow raise": u(0, 0.5)},
+        "speak": {"jaw": u(0.05, 0.6), "pucker": u(-0.2, 0.8), "teeth": u(0, 0.6)},
+        "surprise": {"jaw": u(0.3, 1.0), "brow raise": u(0.5, 1.3)},
+        "stern": {"brow knit": u(0.4, 1.2), "frown": u(0, 0.6)},
+        "sad": {"frown": u(0.4, 1.0), "brow raise": u(0, 0.5), "brow knit": u(0, 0.6)},
+        "grimace": {"puff": u(-0.3, 1.0), "skew": u(-1, 1), "pucker": u(0, 0.6)},
+    }
+    for name, value in recipe[str(mood)].items():
+        e[names[name]] = value
+    e += 0.08 * rng.normal(size=len(e)).astype(np.float32)
+    e[names["jaw"]] = max(0.0, float(e[names["jaw"]]))
+    e[names["teeth"]] = max(0.0, float(e[names["teeth"]]))
+    return e * np.float32(min(difficulty, 1.5) if difficulty < 1 else 1.0)
+
+
+def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session: int | None = None) -> Shot:
+    """Shot number ``index`` of ``person``; ``difficulty`` scales the range of everything that is not identity.
+
+    Yaw is at most 60 degrees either way whatever the difficulty, and reaches that at any.
+    """
+    rng = generator(person.seed, person.identity, index, STREAM_SHOT)
+    u, n, d = rng.uniform, rng.normal, difficulty
+    if session is None:
+        session = int(rng.integers(SESSIONS))
+    wear = sample_session(person, session, d)
+    spread = min(d, 1.6)
+    wide = u() < WIDE_SHARE * min(d, 1)  # an easier set turns away less often, not less far
+    yaw = float(np.clip(u(-YAW_LIMIT, YAW_LIMIT) if wide else n() * 22 * spread, -YAW_LIMIT, YAW_LIMIT))
+    pitch, roll = float(np.clip(n() * 8 * spread, -28, 28)), float(np.clip(n() * 7 * spread, -32, 32))
+    expression = sample_expression(rng, d)
+    blink = u()
+    lids = np.full(2, u(0.75, 1.12), np.float32)
+    if blink < 0.06:
+        lids[:] = u(0, 0.3)
+    elif blink < 0.07:
+        lids[int(rng.integers(2))] = 0.0
+    azimuth, height = n() * 55 * spread, u(-10, 70)
+    a, h = np.radians(np.clip(azimuth, -120, 120)), np.radians(height)
+    light = np.array((np.sin(a) * np.cos(h), np.sin(h), np.cos(a) * np.cos(h)), np.float32)
+    warm = float(np.clip(0.20 * spread * n(), -0.4, 0.4))
+    key_share = u(0.35, 0.9)
+    key = np.array((1 + warm, 1, 1 - warm), np.float32) * np.float32(0.95 * key_share)
+    cool = float(np.clip(0.15 * spread * n(), -0.3, 0.3))
+    sky = np.array((1 - cool, 1, 1 + cool), np.float32) * np.float32(0.95 - 0.72 * key_share)
+    ground = sky * np.float32(u(0.3, 0.8)) * np.array((1 + u(0, 0.2), 1, 1 - u(0, 0.2)), np.float32)
+    rim_share = u(0.15, 0.7) if u() < 0.3 else 0.0
+    rim = np.concatenate(((rng.choice((-1.0, 1.0)),), colour(rng) * 0.5 + 0.3)).astype(np.float32)
+    rim[1:] *= rim_share
+    scale = u(0.44, 0.58)
+    masked = u() < 0.045 * d
+    mask_colour = (
+        np.array((0.30, 0.55, 0.68), np.float32)
+        if u() < 0.4
+        else (np.full(3, 0.85, np.float32) if u() < 0.4 else colour(rng))
+    )
+    mask = np.concatenate((mask_colour, (float(u() < 0.6),))).astype(np.float32) if masked else None
+    with_hand = not masked and u() < 0.05 * d
+    target = np.array(
+        [(28, -78, 100), (0, -68, 112), (-30, -70, 100), (45, -40, 85), (-45, -40, 85), (30, 0, 100), (0, -105, 100)][
+            int(rng.integers(7))
+        ]
+    )
+    return Shot(
+        session=wear,
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        torso_yaw=float(yaw * u(0.2, 0.7) + n() * 9 * spread),
+        expression=expression,
+        lids=lids,
+        gaze=np.clip(n(size=2) * (2.2, 1.0), (-5, -2), (5, 2)).astype(np.float32),
+        light=light,
+        key=key,
+        sky=sky,
+        ground=ground,
+        rim=rim,
+        shadow=u(0.3, 0.9),
+        scale=scale,
+        distance=float(np.exp(u(np.log(420), np.log(2600)))),
+        centre=np.array((0.5 + 0.04 * n(), 0.43 + 0.03 * n()), np.float32),
+        background=(int(rng.integers(1 << 31)), u(0.5, 6.0)),
+        mask=mask,
+        hand=int(rng.integers(1, 1 << 31)) if with_hand else 0,
+        hand_target=target.astype(np.float32),
+        exposure=float(np.exp(0.18 * spread * n())),
+        balance=np.exp(0.05 * spread * n(size=3)).astype(np.float32),
+        contrast=float(np.exp(0.10 * spread * n())),
+        blur=max(0.0, float(u(-0.6, 1.1))) * spread if u() < 0.8 else u(0.7, 1.5) * spread,
+        motion=(n(size=2) * (2.4 * spread if u() < 0.12 else 0.0)).astype(np.float32),
+        noise=float(rng.exponential(2.4)) * spread,
+        detail=u(0.3, 0.7) if u() < 0.15 * d else 1.0,
+        quality=int(rng.integers(max(12, int(70 - 35 * spread)), 97)),
+        grey=bool(u() < 0.03 * d),
+    )

@@ -1,0 +1,1 @@
+"""The spine: the loop, and what it takes to stop and continue."""

@@ -1,0 +1,1 @@
+"""Which images make each step, decoded ahead of it."""

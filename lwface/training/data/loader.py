@@ -1,0 +1,108 @@
+"""From the record file to the device: processes decode ahead, the device mirrors and lays out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from lwface.base.errors import UserError
+from lwface.recognition.dataset import Batch, FaceDataset
+from lwface.training.data.sampler import BatchSampler, random_stream
+
+GRACE_S = 90  # seconds; service managers and batch systems wait no longer between SIGTERM and SIGKILL
+SHIELDED = {signal.SIGINT, signal.SIGTERM}
+
+
+def load_batches(
+    dataset: FaceDataset, sampler: BatchSampler, *, num_workers: int, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """The batches of ``sampler`` in its order, the same for any ``num_workers`` (0: in this process).
+
+    The sampler runs through all epochs, so the processes live as long as the run.
+
+    Raises:
+        UserError: what :class:`FaceDataset` raises; a process was killed.
+    """
+    loader = DataLoader(
+        _ErrorsAsValues(dataset),
+        batch_size=None,  # the sampler makes the batches
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # its own: the global random state must not depend on how often loading starts
+    )
+    # The processes begin with these signals blocked, and so cannot be hit before they know what to do with them.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
+    try:
+        batches = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            reason = str(error).splitlines()[0]
+            batch = UserError(
+                f"a process that loads images died ({reason}): "
+                "this happens when memory or /dev/shm is full; lower --num-workers"
+            )
+        if isinstance(batch, UserError):
+            del batches  # ends the processes now; the traceback of what is raised here would keep them
+            raise batch
+        yield batch
+
+
+class _ErrorsAsValues(torch.utils.data.Dataset[Any]):
+    """Hands a :class:`UserError` over as a value: raised in a worker, its one line would arrive inside a traceback."""
+
+    def __init__(self, dataset: FaceDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, positions: Any) -> Batch | UserError:
+        try:
+            return self.dataset[positions]
+        except UserError as error:
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    """Ctrl-C and SIGTERM may reach the whole process group; the main process alone decides when to stop.
+
+    After a SIGTERM a worker goes on for a while, so that the step can be finished and saved, and then ends: a main
+    process that exits without having closed its loader waits for that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SHIELDED)
+    cv2.setNumThreads(0)  # one core a process
+
+
+def mirror_choice(seed: int, step: int, images: int) -> torch.Tensor:
+    """Which images of ``step`` are mirrored, bool ``(images,)``: by seed and step alone, on any device."""
+    return torch.rand(images, generator=random_stream(seed, "mirror", step)) < 0.5
+
+
+def to_network_input(images: torch.Tensor, mirror: torch.Tensor | None = None) -> torch.Tensor:
+    """``images`` (N, H, W, 3) uint8 as (N, 3, H, W) uint8, channels-last, those where ``mirror`` (N,) is true flipped.
+
+    One operation on the batch wherever it lies; the network itself turns pixels into normalised floats.
+    """
+    channels_first = images.permute(0, 3, 1, 2)  # (N, 3, H, W): a view whose memory is channels-last already
+    if mirror is None:
+        return channels_first
+    return torch.where(mirror[:, None, None, None], channels_first.flip(3), channels_first)

@@ -1,0 +1,199 @@
+"""What a run says while it trains: the original's lines, a JSON-lines file and TensorBoard.
+
+The speed and accuracy lines are those of MXNet's Speedometer and module, to the character, on stderr as there::
+
+    INFO:root:Epoch[0] Batch [0-20]\tSpeed: 123.45 samples/sec\tacc=0.012500\tlossvalue=12.345678
+
+``log.jsonl`` holds one object every ``frequent`` steps, and one for the last step, with ``step, epoch, loss, acc, lr,
+images_per_s``; loss and accuracy are means since the object before. A verification adds one object a pack with ``step,
+epoch, verification, accuracy, std, xnorm``. On resuming, what lies after the checkpoint is cut off, so that in the end
+the file is that of a run that was never interrupted, times aside.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from lwface.base.files import replacing
+from lwface.recognition.verifier import PackScore
+
+TIME_LEFT_INTERVAL_S = 10.0
+
+
+class Meter:
+    """Means of accuracy and loss over some steps; sums are kept, so they go into a checkpoint without loss."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.images = 0
+        self.correct = 0
+        self.loss_sum = 0.0
+
+    def add(self, loss: float, correct: int, images: int) -> None:
+        """Take one step in."""
+        self.steps += 1
+        self.images += images
+        self.correct += correct
+        self.loss_sum += loss
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose class had the largest logit, margin included."""
+        return self.correct / self.images
+
+    @property
+    def loss(self) -> float:
+        """Mean of the steps' losses."""
+        return self.loss_sum / self.steps
+
+
+class TrainingLog:
+    """Told about every step and verification, it prints and writes what is due.
+
+    Args:
+        folder: of the run; gets ``log.jsonl`` and ``tensorboard/``.
+        frequent: steps between two lines and between two objects.
+        show_loss: print ``lossvalue`` beside ``acc``.
+        steps_per_epoch, last_step: for the batch number in the epoch and the time left.
+    """
+
+    def __init__(self, folder: Path, *, frequent: int, show_loss: bool, steps_per_epoch: int, last_step: int) -> None:
+        self.path = folder / "log.jsonl"
+        self.frequent, self.show_loss = frequent, show_loss
+        self.steps_per_epoch, self.last_step = steps_per_epoch, last_step
+        self.meters = {"speedometer": Meter(), "object": Meter(), "epoch": Meter()}
+
+    def open(self, step: int) -> None:
+        """Begin after ``step`` finished steps; what the log has about later ones is cut off."""
+        kept = _lines_up_to(self.path, step) if self.path.exists() and step > 0 else []
+        with replacing(self.path) as file:
+            file.writelines(kept)
+        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+        self._tensorboard = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=step + 1 if step else 0)
+        self._first_step, self._start = step, time.monotonic()
+        self._tics = dict.fromkeys(self.meters, self._start)
+        self._tic_steps = dict.fromkeys(self.meters, step)
+        self._time_left_shown = self._start
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self._file.close()
+        self._tensorboard.close()
+
+    def flush(self) -> None:
+        """Bring all that was written to the disk: before a checkpoint that relies on it."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._tensorboard.flush()
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """For the checkpoint."""
+        return {name: dict(vars(meter)) for name, meter in self.meters.items()}
+
+    def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Undo :meth:`state`."""
+        for name, meter in self.meters.items():
+            vars(meter).update(state[name])
+
+    def record(self, step: int, *, loss: float, correct: int, images: int, rate: float) -> None:
+        """Take in step number ``step`` (counted from 1) on ``images`` images."""
+        epoch, batch = divmod(step - 1, self.steps_per_epoch)
+        for meter in self.meters.values():
+            meter.add(loss, correct, images)
+        if batch == 0:  # the Speedometer's clock starts when the first batch of an epoch is done
+            self._tics["speedometer"], self._tic_steps["speedometer"] = time.monotonic(), step
+        elif batch % self.frequent == 0:
+            self._print_speed(epoch, batch, step, images)
+        if step % self.frequent == 0 or step == self.last_step:
+            self._write_object(epoch, step, rate, images)
+        if batch == self.steps_per_epoch - 1:
+            self._print_epoch(epoch)
+            self._reset("epoch", step)
+            self._reset("speedometer", step)
+        self._print_time_left(step)
+
+    def verification(self, step: int, scores: Iterable[PackScore]) -> None:
+        """Take in what the verification after ``step`` steps found."""
+        epoch = (step - 1) // self.steps_per_epoch
+        for score in scores:
+            values = {"accuracy": score.accuracy, "std": score.std, "xnorm": score.xnorm}
+            self._append({"step": step, "epoch": epoch, "verification": score.name, **values})
+            for name, value in values.items():
+                self._tensorboard.add_scalar(f"{score.name}/{name}", value, step)
+
+    def _write_object(self, epoch: int, step: int, rate: float, images: int) -> None:
+        meter = self.meters["object"]
+        values = {
+            "loss": meter.loss,
+            "acc": meter.accuracy,
+            "lr": rate,
+            "images_per_s": self._speed("object", step, images),
+        }
+        self._append({"step": step, "epoch": epoch, **values})
+        for name, value in values.items():
+            self._tensorboard.add_scalar(f"train/{name}", value, step)
+        self._reset("object", step)
+
+    def _append(self, value: dict[str, Any]) -> None:
+        self._file.write(json.dumps(value, allow_nan=False) + "\n")
+        self._file.flush()  # the file is followed while the run goes on
+
+    def _print_speed(self, epoch: int, batch: int, step: int, images: int) -> None:
+        speed = self._speed("speedometer", step, images)
+        line = f"Epoch[{epoch}] Batch [{batch - self.frequent}-{batch}]\tSpeed: {speed:.2f} samples/sec"
+        _log_line("\t".join([line, *(f"{name}={value:f}" for name, value in self._values("speedometer"))]))
+        self._reset("speedometer", step)
+
+    def _print_epoch(self, epoch: int) -> None:
+        for name, value in self._values("epoch"):
+            _log_line(f"Epoch[{epoch}] Train-{name}={value:f}")
+        _log_line(f"Epoch[{epoch}] Time cost={time.monotonic() - self._tics['epoch']:.3f}")
+
+    def _values(self, meter: str) -> list[tuple[str, float]]:
+        values = [("acc", self.meters[meter].accuracy)]
+        return [*values, ("lossvalue", self.meters[meter].loss)] if self.show_loss else values
+
+    def _print_time_left(self, step: int) -> None:
+        """Every few seconds, whatever ``frequent`` is: on a slow machine its lines are minutes apart."""
+        now = time.monotonic()
+        if now - self._time_left_shown >= TIME_LEFT_INTERVAL_S:
+            self._time_left_shown = now
+            seconds = (now - self._start) / (step - self._first_step) * (self.last_step - step)
+            left = datetime.timedelta(seconds=round(seconds))
+            print(f"[{step}]Time-left: {left} for {self.last_step - step} steps", flush=True)
+
+    def _speed(self, meter: str, step: int, images: int) -> float:
+        """Images a second since the meter's last line."""
+        elapsed = max(time.monotonic() - self._tics[meter], 1e-9)
+        return (step - self._tic_steps[meter]) * images / elapsed
+
+    def _reset(self, meter: str, step: int) -> None:
+        self.meters[meter] = Meter()
+        self._tics[meter], self._tic_steps[meter] = time.monotonic(), step
+
+
+def _log_line(text: str) -> None:
+    """What Python's logging prints for ``info`` when nothing is configured, as in the original."""
+    print(f"INFO:root:{text}", file=sys.stderr, flush=True)
+
+
+def _lines_up_to(path: Path, step: int) -> list[bytes]:
+    """The whole lines of ``path`` about steps up to ``step``."""
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break
+        except (ValueError, KeyError, TypeError):  # a line cut short by the end of the machine
+            break
+        kept.append(line)
+    return kept

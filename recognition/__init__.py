@@ -1,1 +1,0 @@
-"""Training of face-recognition networks: networks, losses, data and the training loop."""

@@ -1,0 +1,286 @@
+"""The commands as a user types them: what they write, what they print, and one line for every mistake."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lwface.formats.alignment import ARCFACE_TEMPLATE, align
+from lwface.formats.face_records import FaceRecords
+from lwface.formats.image import encode_jpeg, read_rgb
+from lwface.formats.verification_pack import read_pack
+
+ROOT = Path(__file__).resolve().parents[2]
+YTF = ROOT.parent / "shared" / "data" / "ytf-keypoints"
+
+
+def run(command: str, *arguments: object, status: int = 0) -> str:
+    """Run a command from another folder; its standard output, or its only line of error."""
+    line = [sys.executable, str(ROOT / "datasets" / f"{command}.py"), *map(str, arguments)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    if status == 2:
+        errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+        assert len(errors) == 1, done.stderr
+        return errors[0]
+    return done.stdout
+
+
+def picture(seed: int, height: int = 112, width: int = 112) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 people with 3 aligned faces each."""
+    root = tmp_path_factory.mktemp("crops")
+    for i in range(60):
+        path = root / f"p{i // 3:02d}" / f"{i % 3}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode_jpeg(picture(i)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, np.ndarray]]:
+    """Uncropped PNG frames of two people, a csv of five points beside them; one frame has no row."""
+    root = tmp_path_factory.mktemp("frames")
+    points: dict[str, np.ndarray] = {}
+    for i, name in enumerate(("a/0.png", "a/1.png", "b/0.png", "b/bare.png")):
+        (root / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(root / name), picture(i, 90, 140)[:, :, ::-1])
+        if "bare" not in name:
+            points[name] = ARCFACE_TEMPLATE.astype(np.float64) * (0.5 + 0.1 * i) + i
+    table = root / "points.csv"
+    with open(table, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", *(f"{axis}{i}" for i in range(5) for axis in "xy")])
+        writer.writerows([name, *map(repr, p.ravel().tolist())] for name, p in points.items())
+    return root, table, points
+
+
+COMMANDS = ["build_rec", "build_pack", "rec_info", "rec_to_images", "align_faces", "convert_ytf"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str) -> None:
+    text = run(command, "--help")
+    assert "--input" in text
+    assert "None" not in text
+
+
+def test_rec_there_and_back(crops: Path, tmp_path: Path) -> None:
+    """build_rec, rec_info --check and rec_to_images: the files come back byte for byte."""
+    out = run("build_rec", "--input", crops, "--output", tmp_path / "rec")
+    assert "60 images of 20 people" in out
+    assert "already complete" in run("build_rec", "--input", crops, "--output", tmp_path / "rec")
+    info = run("rec_info", "--input", tmp_path / "rec", "--check", "--records", 1)
+    for line in (
+        "60 images: 0 damaged",
+        "20 classes, images of 112x112",
+        "identities  20",
+        "key 1, label 0",
+        "median 3",
+    ):
+        assert line in info
+    assert "60 images" in run("rec_to_images", "--input", tmp_path / "rec", "--output", tmp_path / "images")
+    written = sorted((tmp_path / "images").rglob("*.jpg"))
+    originals = sorted(crops.rglob("*.jpg"))
+    assert [path.read_bytes() for path in written] == [path.read_bytes() for path in originals]
+    assert written[0].relative_to(tmp_path / "images").as_posix() == "000000/00000001.jpg"
+
+
+def test_damaged_rec(crops: Path, tmp_path: Path) -> None:
+    run("build_rec", "--input", crops, "--output", tmp_path / "rec")
+    rec = tmp_path / "rec" / "train.rec"
+    reader = FaceRecords(rec).reader
+    data = bytearray(rec.read_bytes())
+    data[reader.offset_of(4)] ^= 1  # the magic word of record 4
+    data[reader.offset_of(7) + 40 : reader.offset_of(7) + 60] = bytes(20)  # inside the JPEG's header
+    rec.write_bytes(data)
+    info = run("rec_info", "--input", rec, "--check", status=1)
+    assert "60 images: 2 damaged" in info
+    assert f"record 4 at byte {reader.offset_of(4)}: wrong magic number" in info
+    assert f"record 7 at byte {reader.offset_of(7)}: " in info
+    images = tmp_path / "images"
+    assert "record 4" in run("rec_to_images", "--input", rec, "--output", images, status=2)
+    shutil.rmtree(images)
+    out = run("rec_to_images", "--input", rec, "--output", images, "--skip-bad")
+    assert "58 images" in out
+    assert "skipped 1: wrong magic number" in out
+
+
+def test_align_faces_and_build_rec_agree(frames: tuple[Path, Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    root, table, points = frames
+    out = run("align_faces", "--input", root, "--landmarks", table, "--output", tmp_path / "aligned")
+    assert "3 aligned faces" in out
+    assert "skipped 1: no landmarks (b/bare.png)" in out
+    crops = [encode_jpeg(align(read_rgb(root / name), p)) for name, p in points.items()]
+    assert [(tmp_path / "aligned" / name).with_suffix(".jpg").read_bytes() for name in points] == crops
+    out = run("build_rec", "--input", root, "--landmarks", table, "--output", tmp_path / "rec")
+    assert "3 images of 2 people" in out
+    records = FaceRecords(tmp_path / "rec")
+    assert [records.read(i) for i in range(3)] == [(0, crops[0]), (0, crops[1]), (1, crops[2])]
+
+
+def test_build_pack(crops: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("build_pack", "--input", crops, "--output", tmp_path / f"{name}.bin", "--count", 60, "--seed", seed)
+    a, b, c = ((tmp_path / f"{name}.bin").read_bytes() for name in "abc")
+    assert a == b != c
+    pack = read_pack(tmp_path / "a.bin")
+    assert pack.issame.reshape(10, 2, 3).all(axis=2).tolist() == [[True, False]] * 10
+    person = {path.read_bytes(): path.parent.name for path in crops.rglob("*.jpg")}
+    people = [person[image] for image in pack.images]
+    assert [p == q for p, q in zip(people[::2], people[1::2], strict=True)] == pack.issame.tolist()
+    assert pack.decode().shape == (120, 112, 112, 3)
+
+
+def test_build_pack_draws_around_bad_images(crops: Path, tmp_path: Path) -> None:
+    shutil.copytree(crops, tmp_path / "crops")
+    for i in range(5):
+        (tmp_path / "crops" / f"p{i:02d}" / "1.jpg").write_bytes(b"no image")
+    out = run("build_pack", "--input", tmp_path / "crops", "--output", tmp_path / "a.bin", "--count", 40)
+    assert "40 pairs" in out
+    assert "not a JPEG, PNG, BMP or WebP image" in out
+    assert b"no image" not in read_pack(tmp_path / "a.bin").images
+
+
+def test_build_pack_from_a_list(crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("p00/0.jpg p00/1.jpg 1\np00/0.jpg p03/2 0\n")
+    run("build_pack", "--input", crops, "--output", tmp_path / "a.bin", "--pairs", tmp_path / "pairs.txt")
+    pack = read_pack(tmp_path / "a.bin")
+    assert pack.issame.tolist() == [True, False]
+    assert pack.images == [(crops / name).read_bytes() for name in ("p00/0.jpg", "p00/1.jpg", "p00/0.jpg", "p03/2.jpg")]
+
+
+def test_mistakes_are_one_line(crops: Path, frames: tuple[Path, Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    root, table, _ = frames
+    (tmp_path / "file").touch()
+    out = tmp_path / "out"
+    (tmp_path / "bad.csv").write_text("image,x0\n")
+    cases: list[tuple[str, list[object], str]] = [
+        ("build_rec", ["--input", tmp_path / "no", "--output", out], "no such folder"),
+        ("build_rec", ["--input", crops, "--output", tmp_path / "file" / "x"], "Not a directory"),
+        ("build_rec", ["--input", root / "a", "--output", out], "beside the folders of people"),
+        ("build_rec", ["--input", crops, "--output", out, "--landmarks", tmp_path / "no.csv"], "no.csv: No such file"),
+        ("build_rec", ["--input", crops, "--output", out, "--landmarks", tmp_path / "bad.csv"], "bad.csv: line 1"),
+        ("build_rec", ["--input", crops, "--output", out, "--landmarks", table], "no image could be used"),
+        ("build_rec", ["--input", root, "--output", out], "no image could be used; a/0.png: not 112x112"),
+        ("build_pack", ["--input", crops, "--output", tmp_path / "a.bin", "--count", 2000], "seed 0 can give 120"),
+        ("build_pack", ["--input", crops, "--output", tmp_path / "file", "--count", 20], "already there"),
+        ("rec_info", ["--input", crops], "train.rec: no such record file"),
+        ("rec_to_images", ["--input", tmp_path / "file", "--output", out], "index of file is missing"),
+        ("align_faces", ["--input", root, "--landmarks", table, "--output", root], "is already there"),
+        ("convert_ytf", ["--input", crops, "--output", out], "training_keypoints.csv: No such file"),
+    ]
+    for command, arguments, message in cases:
+        assert message in run(command, *arguments, status=2)
+
+
+# --- YouTube Faces -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_ytf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 people of two videos (one person: of one) with 2 training frames and 1 test frame, in the set's own layout."""
+    root = tmp_path_factory.mktemp("ytf")
+    header = "image," + ",".join(f"x{i},y{i}" for i in range(68))
+    rng = np.random.default_rng(0)
+    for part, count in (("training", 2), ("test", 1)):
+        (root / part).mkdir()
+        rows = [header]
+        for person in range(30):
+            for video in range(1 if person == 29 else 2):
+                for frame in range(count):
+                    name = f"Per_Son_{person:02d}x_{video}{frame}.jpg"
+                    (root / part / name).write_bytes(encode_jpeg(picture(rng.integers(10**6), 80, 70)))
+                    points = rng.normal(40, 2, (68, 2))
+                    points[36:42] += [-12, -10]
+                    points[42:48] += [12, -10]
+                    points[[48, 54]] += [[-9, 14], [9, 14]]
+                    rows.append(f"{name}," + ",".join(map(str, points.ravel().round(2))))
+        if part == "training":
+            shutil.copy(root / part / "Per_Son_00x_00.jpg", root / part / "Per_Son_00x_01.jpg")  # an exact copy
+            (root / part / "Per_Son_00x_09.jpg").write_bytes(encode_jpeg(picture(1)))  # no landmarks
+        (root / f"{part}_keypoints.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def convert(source: Path, output: Path, *more: object) -> str:
+    return run("convert_ytf", "--input", source, "--output", output, *more)
+
+
+def test_convert_ytf(tiny_ytf: Path, tmp_path: Path) -> None:
+    out = convert(tiny_ytf, tmp_path / "a", "--train-people", 8, "--pairs", 40, "--seed", 4)
+    assert "176 different frames" in out  # 30 * 2 * 3 - 3 of the missing video - 1 copy
+    assert "skipped 1: exact copy of another frame (training/Per_Son_00x_01.jpg)" in out
+    assert "skipped 1: no landmarks (training/Per_Son_00x_09.jpg)" in out
+    folder = tmp_path / "a"
+    records = FaceRecords(folder)
+    assert records.num_classes == 8
+    train = {
+        line.split("\t")[1].split("/")[1].rpartition("_")[0] for line in (folder / "train.lst").read_text().splitlines()
+    }
+    images = (folder / "images" / "filelist.txt").read_text().splitlines()
+    labels = (folder / "images" / "labels.txt").read_text().splitlines()
+    held_out = sorted({name.rsplit("_", 2)[0] for name in images})
+    assert len(train) == 8
+    assert len(held_out) == 22
+    assert not train & set(held_out)
+    assert [int(label) for label in labels] == [held_out.index(name.rsplit("_", 2)[0]) for name in images]
+    videos = (folder / "videos" / "filelist.txt").read_text().splitlines()
+    video_labels = (folder / "videos" / "labels.txt").read_text().splitlines()
+    assert [int(label) for label in video_labels] == [held_out.index(name.rsplit("_", 1)[0]) for name in videos]
+    frames = {
+        f"{video}_{path.name}": path.read_bytes() for video in videos for path in (folder / "videos" / video).iterdir()
+    }
+    assert frames == {name: (folder / "images" / name).read_bytes() for name in images}
+    pack = read_pack(folder / "heldout.bin")
+    assert len(pack) == 40
+    video_of = {data: name.rpartition("_")[0] for name, data in frames.items()}
+    for first, second, same in zip(pack.images[::2], pack.images[1::2], pack.issame, strict=True):
+        one, two = video_of[first], video_of[second]
+        assert (one[:-2] == two[:-2]) == same
+        assert one != two
+    if "Per_Son_29x" in held_out:
+        assert "1 of these people have one video only" in out
+
+
+def test_convert_ytf_is_reproducible(tiny_ytf: Path, tmp_path: Path) -> None:
+    options = ("--train-people", 8, "--pairs", 40)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        convert(tiny_ytf, tmp_path / name, *options, "--seed", seed)
+    contents = [
+        {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
+        for name in "abc"
+    ]
+    assert contents[0] == contents[1] != contents[2]
+    assert "already complete" in convert(tiny_ytf, tmp_path / "a", *options, "--seed", 1)
+    again = run("convert_ytf", "--input", tiny_ytf, "--output", tmp_path / "a", *options, "--seed", 9, status=2)
+    assert "other options" in again
+
+
+def test_convert_ytf_says_what_cannot_be(tiny_ytf: Path, tmp_path: Path) -> None:
+    common = ("convert_ytf", "--input", tiny_ytf, "--output", tmp_path / "a")
+    assert "--train-people 30: from 1 to 29" in run(*common, "--train-people", 30, status=2)
+    assert "can give" in run(*common, "--train-people", 8, "--pairs", 4000, status=2)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.skipif(not YTF.is_dir(), reason="the real frames of ../shared/data/ytf-keypoints are not here")
+def test_real_frames(tmp_path: Path) -> None:
+    out = convert(YTF, tmp_path / "ytf", "--train-people", 220)
+    assert "3383 different frames with landmarks" in out
+    assert "images of 220 people" in out
+    assert "of 57 other people" in out
+    assert "600 pairs" in out

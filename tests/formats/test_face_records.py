@@ -1,0 +1,154 @@
+"""Labelled faces in both layouts, and every label or range that cannot be."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from lwface.formats.face_records import FaceRecords, identity_records
+from lwface.formats.recordio import MAGIC_BYTES, Header, RecordError, RecordWriter, pack
+
+M = MAGIC_BYTES
+
+
+def write(rec: Path, payloads: dict[int, bytes]) -> Path:
+    with RecordWriter(rec) as writer:
+        for key, payload in payloads.items():
+            writer.write(key, payload)
+    return rec
+
+
+def write_faces(folder: Path, labels: list[float], num_classes: int | None = None) -> Path:
+    """A plain set: key and label of image i are i and labels[i]."""
+    write(folder / "train.rec", {k: pack((0, label, k, 0), b"jpeg%d" % k) for k, label in enumerate(labels)})
+    if num_classes is not None:
+        (folder / "property").write_text(f"{num_classes},112,112\n")
+    return folder
+
+
+def write_insightface(folder: Path) -> Path:
+    """Five images of two people, then the two identity records, then record 0."""
+    records = {k: pack((0, float(k > 2), k, 0), b"jpeg%d" % k) for k in range(1, 6)}
+    records |= {6: pack((0, (1, 3), 6, 0), b""), 7: pack((0, (3, 6), 7, 0), b""), 0: pack((0, (6, 8), 0, 1), b"")}
+    write(folder / "train.rec", records)
+    (folder / "property").write_text("2,112,112\n")
+    return folder
+
+
+def test_identity_records_are_the_layout_by_hand() -> None:
+    expected = [
+        (6, pack((0, (1, 3), 6, 0), b"")),
+        (7, pack((0, (3, 6), 7, 0), b"")),
+        (0, pack((0, (6, 8), 0, 1), b"")),
+    ]
+    assert identity_records([1, 3], 6) == expected
+
+
+def test_insightface_layout(tmp_path: Path) -> None:
+    for path in (write_insightface(tmp_path), tmp_path / "train.rec"):
+        records = FaceRecords(path)
+        assert records.insightface
+        assert len(records) == 5
+        assert records.keys.tolist() == [1, 2, 3, 4, 5]
+        assert records.identities == {6: (1, 3), 7: (3, 6)}
+        assert (records.num_classes, records.image_size) == (2, (112, 112))
+        assert [records.read(i) for i in range(5)] == [(int(k > 2), b"jpeg%d" % k) for k in range(1, 6)]
+        assert records.labels().tolist() == [0, 0, 1, 1, 1]
+
+
+def test_plain_layout(tmp_path: Path) -> None:
+    records = FaceRecords(write_faces(tmp_path, [1, 0, 2], 3))
+    assert not records.insightface
+    assert records.identities is None
+    assert records.keys.tolist() == [0, 1, 2]
+    assert records.read(0) == (1, b"jpeg0")
+    assert records.labels().tolist() == [1, 0, 2]
+
+
+def test_labels_of_every_shape_of_record(tmp_path: Path) -> None:
+    """One label, several (the first counts), records split by the magic word: gathered as they are read."""
+    tricky = struct.unpack("<f", M)[0]  # a label whose bytes are the magic word is split, and is no class
+    payloads = [pack((0, 4.0, 0, 0), b""), pack((0, (3, 9), 0, 0), b"x"), pack((0, 2.0, 0, 0), M * 3)]
+    payloads += [pack(Header(0, 1.0, int.from_bytes(M, "little"), 0), b"jpeg"), pack((0, [5.0], 0, 0), b"ab" + M)]
+    write(tmp_path / "train.rec", dict(enumerate(payloads)))
+    records = FaceRecords(tmp_path)
+    assert records.labels().tolist() == [4, 3, 2, 1, 5] == [records.read(i)[0] for i in range(5)]
+    write(tmp_path / "train.rec", {0: payloads[0], 1: pack((0, tricky, 0, 0), b"")})
+    with pytest.raises(RecordError, match="record 1"):
+        FaceRecords(tmp_path).labels()
+
+
+@pytest.mark.parametrize("label", [3.0, -1.0, 0.5, float("nan"), float("inf"), 1e30])
+def test_label_outside_num_classes_names_the_key(tmp_path: Path, label: float) -> None:
+    records = FaceRecords(write_faces(tmp_path, [0, 1, label, 2], 3))
+    for attempt in (records.labels, lambda: records.read(2)):
+        with pytest.raises(RecordError, match=r"record 2 at byte \d+: label") as caught:
+            attempt()
+        assert caught.value.key == 2
+    assert records.read(3) == (2, b"jpeg3")
+
+
+def test_labels_of_a_record_too_short_for_a_header(tmp_path: Path) -> None:
+    write(tmp_path / "train.rec", {1: pack((0, 0.0, 0, 0), b"image"), 2: b"short"})
+    records = FaceRecords(tmp_path)
+    for attempt in (records.labels, lambda: records.read(1)):
+        with pytest.raises(RecordError, match=r"record 2 at byte \d+: .* too few"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "3,112", "x,112,112", "0,112,112", "3,112,112,1", "-3,112,112", "3.0,112,112"]
+)
+def test_damaged_property(tmp_path: Path, text: str) -> None:
+    write_faces(tmp_path, [0.0])
+    (tmp_path / "property").write_text(text)
+    with pytest.raises(RecordError, match="property"):
+        _ = FaceRecords(tmp_path).num_classes
+
+
+def test_without_property(tmp_path: Path) -> None:
+    records = FaceRecords(write_faces(tmp_path, [0, 99]))
+    assert not records.has_property
+    assert records.labels().tolist() == [0, 99]
+    with pytest.raises(RecordError, match="property: missing"):
+        _ = records.num_classes
+
+
+def test_record_0_that_does_not_fit_the_index(tmp_path: Path) -> None:
+    write_insightface(tmp_path)
+    idx = tmp_path / "train.idx"
+    lines = idx.read_text().splitlines(keepends=True)
+    idx.write_text("".join(line for line in lines if not line.startswith("3\t")))
+    with pytest.raises(RecordError, match="no key 3"):
+        FaceRecords(tmp_path)
+    idx.write_text("".join(line for line in lines if not line.startswith("7\t")))
+    with pytest.raises(RecordError, match="no key 7"):
+        _ = FaceRecords(tmp_path).identities
+    write(tmp_path / "train.rec", {0: pack((0, (9, 3), 0, 0), b""), 1: pack((0, 0.0, 1, 0), b"i")})
+    with pytest.raises(RecordError, match="not in order"):
+        FaceRecords(tmp_path)
+
+
+@pytest.mark.parametrize("announced", [1e9, 3e38])
+def test_record_0_that_announces_more_than_memory_holds(tmp_path: Path, announced: float) -> None:
+    folder = write_insightface(tmp_path)
+    rec = folder / "train.rec"
+    changed = rec.read_bytes().replace(struct.pack("<ff", 6, 8), struct.pack("<ff", announced, announced))
+    assert changed != rec.read_bytes()
+    rec.write_bytes(changed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordError, match="it announces images 1 to"):
+            FaceRecords(folder)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_face_records_pickle(tmp_path: Path) -> None:
+    records = pickle.loads(pickle.dumps(FaceRecords(write_insightface(tmp_path))))
+    assert records.read(4) == (1, b"jpeg5")

@@ -1,0 +1,216 @@
+"""Margins and classifiers against float64 loops written from the formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.nn import functional
+
+from lwface.base.errors import UserError
+from lwface.losses import LOSSES, create_classifier
+from lwface.losses.margin import SINE_FLOOR, add_margin, target_with_margin
+
+MARGINS = {
+    "nsoftmax": (1.0, 0.0, 0.0),
+    "arcface": (1.0, 0.5, 0.0),
+    "cosface": (1.0, 0.0, 0.35),
+    "combined": (1.0, 0.3, 0.2),
+    "sphere-like": (1.35, 0.1, 0.05),
+}
+SETTINGS = {
+    "loss_s": 64.0,
+    "loss_m1": 1.0,
+    "loss_m2": 0.5,
+    "loss_m3": 0.1,
+    "loss_monotonic": False,
+    "fc7_no_bias": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(5)
+
+
+def naive_margin(cosine: list[list[float]], labels: list[int], m1: float, m2: float, m3: float) -> torch.Tensor:
+    rows = []
+    for row, label in zip(cosine, labels, strict=True):
+        rows.append([math.cos(m1 * math.acos(c) + m2) - m3 if j == label else c for j, c in enumerate(row)])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def naive_logits(x: torch.Tensor, w: torch.Tensor, labels: list[int], s: float, m: tuple) -> torch.Tensor:
+    cosine = []
+    for row in x.double().tolist():
+        cosine.append([])
+        for weight in w.double().tolist():
+            dot = sum(a * b for a, b in zip(row, weight, strict=True))
+            norms = math.sqrt(sum(a * a for a in row)) * math.sqrt(sum(b * b for b in weight))
+            cosine[-1].append(dot / norms)
+    return s * naive_margin(cosine, labels, *m)
+
+
+@pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
+def test_margin_equals_naive_loop(margins):
+    cosine = torch.rand(6, 9, dtype=torch.float64) * 2 - 1
+    cosine[0, 0], cosine[1, 1] = 1.0, -1.0  # the ends have exact values
+    labels = torch.tensor([0, 1, 8, 3, 0, 5])
+    expected = naive_margin(cosine.tolist(), labels.tolist(), *margins)
+    torch.testing.assert_close(add_margin(cosine, labels, *margins), expected, rtol=0, atol=1e-14)
+    assert add_margin(cosine.float(), labels, *margins).sub(expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
+def test_margin_gradient_is_exact(margins):
+    cosine = (torch.rand(5, 4, dtype=torch.float64) * 1.98 - 0.99).requires_grad_()
+    labels = torch.tensor([0, 3, 1, 2, 0])
+    assert gradcheck(lambda c: add_margin(c, labels, *margins), (cosine,), eps=1e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradient_is_finite_and_bounded_at_and_beyond_the_ends(margins, dtype):
+    cosine = torch.tensor([1.0, -1.0, 1 + 1e-6, -1 - 1e-6, 1 - 1e-7, -1 + 1e-7, 0.0], dtype=dtype, requires_grad=True)
+    value = target_with_margin(cosine, *margins)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(cosine.grad).all()
+    assert cosine.grad.abs().max() <= margins[0] / SINE_FLOOR
+
+
+def test_guard_error_is_the_documented_one():
+    theta = 0.4 * SINE_FLOOR
+    cosine = torch.tensor(math.cos(theta), dtype=torch.float64, requires_grad=True)
+    target_with_margin(cosine, 1.0, 0.5, 0.0).backward()
+    exact = math.sin(theta + 0.5) / math.sin(theta)
+    assert cosine.grad.item() == pytest.approx(exact * math.sin(theta) / SINE_FLOOR, rel=1e-6)
+    just_inside = torch.tensor(1 - SINE_FLOOR**2, dtype=torch.float64, requires_grad=True)
+    target_with_margin(just_inside, 1.0, 0.5, 0.0).backward()
+    theta = math.acos(just_inside.item())
+    assert just_inside.grad.item() == pytest.approx(math.sin(theta + 0.5) / math.sin(theta), rel=1e-9)
+
+
+@pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
+def test_classifier_equals_naive_loop_and_gradcheck(margins):
+    config = {**SETTINGS, "loss_name": "margin_softmax", "loss_s": 30.0}
+    config.update(zip(("loss_m1", "loss_m2", "loss_m3"), margins, strict=True))
+    classifier = create_classifier(config, num_classes=7, embedding_size=5).double()
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([6, 0, 3, 3])
+    expected = naive_logits(x.detach(), classifier.weight.detach(), labels.tolist(), 30.0, margins)
+    # The norms carry the original's 1e-10 under the root; the weight's norm is only 0.02.
+    torch.testing.assert_close(classifier(x, labels), expected, rtol=1e-6, atol=1e-5)
+    loss = lambda x, w: functional.cross_entropy(  # noqa: E731
+        torch.func.functional_call(classifier, {"weight": w}, (x, labels)), labels
+    )
+    assert gradcheck(loss, (x, classifier.weight), eps=1e-8, atol=1e-4)
+
+
+@pytest.mark.parametrize("margins", [*MARGINS.values(), (4.0, 0.0, 0.0)])
+def test_monotonic_extension(margins):
+    m1, m2, m3 = margins
+
+    def naive(c: float) -> float:  # SphereFace's psi, with ArcFace's offset
+        phi = m1 * math.acos(c) + m2
+        k = 0
+        while phi >= (k + 1) * math.pi:
+            k += 1
+        return (-1) ** k * math.cos(phi) - 2 * k - m3
+
+    cosine = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    found = target_with_margin(cosine, *margins, monotonic=True)
+    expected = torch.tensor([naive(c) for c in cosine.tolist()], dtype=torch.float64)
+    # Within one rounding of a multiple of pi the two k may differ, where both branches give the same value.
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert (found.diff() > 0).all(), "a larger cosine must never be worth less"
+    inside = (torch.rand(50, dtype=torch.float64) * 1.98 - 0.99).requires_grad_()
+    assert gradcheck(lambda c: target_with_margin(c, *margins, monotonic=True), (inside,), eps=1e-7, atol=1e-5)
+
+
+def test_only_the_monotonic_margin_makes_a_collapse_costly():
+    opposite = torch.full((1, 220), -1.0)  # every embedding opposite to every weight
+    label = torch.tensor([3])
+    losses = [
+        functional.cross_entropy(64 * add_margin(opposite, label, 1.0, 0.5, 0.0, monotonic), label)
+        for monotonic in (False, True)
+    ]
+    assert losses[0] < 0.2 < math.log(220) < losses[1]
+
+
+def test_softmax_is_the_linear_layer():
+    classifier = create_classifier({**SETTINGS, "loss_name": "softmax"}, 7, 5)
+    x, labels = torch.randn(4, 5), torch.tensor([0, 1, 2, 3])
+    with torch.no_grad():
+        classifier.bias.copy_(torch.arange(7.0))
+    torch.testing.assert_close(classifier(x, labels), x @ classifier.weight.T + torch.arange(7.0))
+    assert create_classifier({**SETTINGS, "loss_name": "softmax", "fc7_no_bias": True}, 7, 5).bias is None
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_every_classifier(name):
+    """Initial values, shapes, a gradient for every parameter, saved and loaded; runs over the registry."""
+    config = {**SETTINGS, "loss_name": name}
+    classifier = create_classifier(config, 400, 64)
+    assert classifier.weight.shape == (400, 64)
+    assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.03)
+    assert abs(classifier.weight.mean().item()) < 3e-4
+    x, labels = torch.randn(8, 64, requires_grad=True), torch.randint(400, (8,))
+    loss = functional.cross_entropy(classifier(x, labels), labels)
+    loss.backward()
+    assert torch.isfinite(loss)
+    for tensor in [x, *classifier.parameters()]:
+        assert torch.isfinite(tensor.grad).all()
+        assert tensor.grad.abs().max() > 0
+    other = create_classifier(config, 400, 64)
+    other.load_state_dict(classifier.state_dict())
+    assert torch.equal(other(x, labels), classifier(x, labels))
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_float32_under_autocast(name):
+    classifier = create_classifier({**SETTINGS, "loss_name": name}, 10, 16)
+    x, labels = torch.randn(3, 16).bfloat16(), torch.tensor([1, 2, 3])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = classifier(x, labels)
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, classifier(x.float(), labels))
+
+
+def test_zero_embedding_has_a_finite_gradient():
+    classifier = create_classifier({**SETTINGS, "loss_name": "margin_softmax"}, 10, 16)
+    x = torch.zeros(1, 16, requires_grad=True)
+    classifier(x, torch.tensor([1])).sum().backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bool])
+def test_label_type(dtype):
+    classifier = create_classifier({**SETTINGS, "loss_name": "margin_softmax"}, 10, 16)
+    with pytest.raises(TypeError, match=str(dtype)):
+        classifier(torch.randn(2, 16), torch.ones(2, dtype=dtype))
+    assert classifier(torch.randn(2, 16), torch.ones(2, dtype=torch.int32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("x", "y"), [((2, 15), (2,)), ((2, 16), (3,)), ((2, 16), (2, 1)), ((16,), ())])
+def test_shapes_that_do_not_fit(x, y):
+    classifier = create_classifier({**SETTINGS, "loss_name": "softmax"}, 10, 16)
+    with pytest.raises(ValueError, match="expected embeddings"):
+        classifier(torch.randn(x), torch.zeros(y, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    "change", [{"loss_s": 0.0}, {"loss_s": -1.0}, {"loss_m1": 0.0}, {"loss_m2": -0.1}, {"loss_m3": math.nan}]
+)
+def test_unusable_settings(change):
+    with pytest.raises(UserError, match=r"loss_s|margins"):
+        create_classifier({**SETTINGS, "loss_name": "margin_softmax", **change}, 10, 16)
+
+
+def test_unknown_loss_and_too_few_classes():
+    with pytest.raises(UserError, match="did you mean 'margin_softmax'"):
+        create_classifier({**SETTINGS, "loss_name": "margin_softmx"}, 10, 16)
+    with pytest.raises(UserError, match="at least 2 identities"):
+        create_classifier({**SETTINGS, "loss_name": "softmax"}, 1, 16)

@@ -1,0 +1,127 @@
+"""Drawn pairs: balanced, different, of separate people a fold, the same for ever; read pairs: every form and error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lwface.base.errors import UserError
+from lwface.making.image_folder import Sample
+from lwface.making.pair_list import Pair, draw_pairs, read_pairs
+
+
+def crowd(people: int, images: int, group: int = 1) -> list[Sample]:
+    """``group`` consecutive images of a person share a group when it is over 1."""
+    return [
+        Sample(f"p{p:03d}/{i}.jpg", f"p{p:03d}", f"p{p}-{i // group}" if group > 1 else "")
+        for p in range(people)
+        for i in range(images)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("people", "images", "count"), [(20, 3, 60), (57, 12, 600), (30, 2, 20), (200, 1, 0), (25, 30, 6000)]
+)
+def test_drawn_pairs(people: int, images: int, count: int) -> None:
+    if not count:
+        with pytest.raises(UserError, match="can give 0"):
+            draw_pairs(crowd(people, images), 20, 0)
+        return
+    pairs = draw_pairs(crowd(people, images), count, seed=3)
+    assert len(pairs) == count
+    assert len({frozenset(pair[:2]) for pair in pairs}) == count
+    fold_size = count // 10
+    people_of_folds = []
+    for fold in range(10):
+        part = pairs[fold * fold_size : (fold + 1) * fold_size]
+        assert [pair.same for pair in part] == [True] * (fold_size // 2) + [False] * (fold_size // 2)
+        people_of_folds.append({name.split("/")[0] for pair in part for name in pair[:2]})
+    assert sum(map(len, people_of_folds)) == len(set.union(*people_of_folds))  # no one in two folds
+    for first, second, same in pairs:
+        assert first != second
+        assert (first.split("/")[0] == second.split("/")[0]) == same
+
+
+def test_same_seed_same_pairs_whatever_the_order() -> None:
+    samples = crowd(40, 4)
+    pairs = draw_pairs(samples, 100, 7)
+    assert pairs == draw_pairs(samples, 100, 7)
+    assert pairs != draw_pairs(samples, 100, 8)
+    by_last_name = sorted(samples, key=lambda s: (-int(s.person[1:]), s.name))
+    assert pairs == draw_pairs(by_last_name, 100, 7)
+
+
+def test_golden_pairs() -> None:
+    """So that a seed means the same pairs in every version."""
+    pairs = draw_pairs(crowd(20, 2), 20, 1)
+    assert [(p.first, p.second) for p in pairs[:4]] == GOLDEN
+
+
+GOLDEN = [
+    ("p018/0.jpg", "p018/1.jpg"),
+    ("p000/1.jpg", "p018/0.jpg"),
+    ("p011/0.jpg", "p011/1.jpg"),
+    ("p001/0.jpg", "p011/0.jpg"),
+]
+
+
+def test_pairs_of_one_group_are_never_same_person_pairs() -> None:
+    samples = crowd(20, 6, group=3)
+    group = {sample.name: sample.group for sample in samples}
+    pairs = draw_pairs(samples, 360, 0)  # all that there are: 9 a person
+    assert all(group[pair.first] != group[pair.second] for pair in pairs)
+    with pytest.raises(UserError, match="seed 0 can give 360"):
+        draw_pairs(samples, 400, 0)
+    with pytest.raises(UserError, match="can give 0"):
+        draw_pairs(crowd(20, 6, group=6), 20, 0)
+
+
+def test_people_share_the_pairs() -> None:
+    samples = crowd(20, 2) + [Sample(f"p000/more{i}.jpg", "p000") for i in range(300)]
+    same = [pair for pair in draw_pairs(samples, 40, 0) if pair.same]
+    assert sum(pair.first.startswith("p000/") for pair in same) <= 1
+
+
+@pytest.mark.parametrize("count", [0, -20, 10, 30, 21])
+def test_counts_that_fill_no_folds(count: int) -> None:
+    with pytest.raises(UserError, match="multiple of 20"):
+        draw_pairs(crowd(40, 4), count, 0)
+
+
+def test_read_pairs_of_every_form(tmp_path: Path) -> None:
+    names = ["Ann/Ann_0001.jpg", "Ann/Ann_0012.png", "Bo/Bo_0003.jpg", "with space/a b.jpg"]
+    file = tmp_path / "pairs.txt"
+    file.write_text(
+        "10\t300\nAnn\t1\t12\nAnn\t1\tBo\t3\n\nAnn/Ann_0001.jpg Bo/Bo_0003.jpg 0\nwith space/a b.jpg\tAnn/Ann_0012\t0\n"
+    )
+    assert read_pairs(file, names) == [
+        Pair(names[0], names[1], True),
+        Pair(names[0], names[2], False),
+        Pair(names[0], names[2], False),
+        Pair(names[3], names[1], False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no pairs"),
+        ("a.jpg b.jpg 1\na.jpg b.jpg 2\n", "line 2 is not a pair"),
+        ("a.jpg b.jpg\n", "line 1 is not a pair"),
+        ("a.jpg b.jpg 1 1 1\n", "line 1 is not a pair"),
+        ("a.jpg b.jpg 1\na.jpg c.jpg 0\n", r"line 2: no usable image 'c\.jpg'"),
+        ("Ann\t1\t2\n", "no usable image 'Ann/Ann_0001'"),
+    ],
+)
+def test_bad_pairs_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "pairs.txt"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_pairs(file, ["a.jpg", "b.jpg"])
+
+
+def test_pairs_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not a text file"):
+        read_pairs(tmp_path / "p", [])

@@ -1,0 +1,193 @@
+"""Starting from trained models of several origins; the oracle for arcface_torch's is a naive network written here."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from lwface.base.errors import UserError
+from lwface.models.pretrained import open_model, read_tensors, start_from
+from lwface.models.store import save_model
+from lwface.mxnet.params import write_params
+from lwface.networks import create_network, mxnet_names
+from lwface.settings.configuration import network_settings
+
+
+class Unit(nn.Module):
+    """arcface_torch's IBasicBlock, under its names."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.prelu = nn.PReLU(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        shortcut = (nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.downsample = nn.Sequential(*shortcut) if stride > 1 else None
+
+    def forward(self, x):
+        y = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        return y + (x if self.downsample is None else self.downsample(x))
+
+
+class IResNet18(nn.Module):
+    """The whole network: pixels as (x - 127.5) / 127.5, batch norms with PyTorch's epsilon of 1e-5."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.prelu = nn.PReLU(64)
+        for i, (inputs, outputs) in enumerate(((64, 64), (64, 128), (128, 256), (256, 512)), start=1):
+            setattr(self, f"layer{i}", nn.Sequential(Unit(inputs, outputs, 2), Unit(outputs, outputs, 1)))
+        self.bn2 = nn.BatchNorm2d(512)
+        self.fc = nn.Linear(512 * 49, 512)
+        self.features = nn.BatchNorm1d(512)
+
+    def forward(self, images):
+        x = self.prelu(self.bn1(self.conv1((images - 127.5) / 127.5)))
+        for i in range(1, 5):
+            x = getattr(self, f"layer{i}")(x)
+        return self.features(self.fc(self.bn2(x).flatten(1)))
+
+
+@pytest.fixture(scope="module")
+def iresnet():
+    torch.manual_seed(0)
+    network = IResNet18().eval()
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if "running_var" in name:
+                tensor.uniform_(0.1, 2.0)
+            elif "running_mean" in name or name.endswith("bias"):
+                tensor.normal_(0, 0.1)
+            elif tensor.ndim == 1 and name != "features.weight":
+                tensor.uniform_(0.5, 1.5)
+    return network
+
+
+@pytest.fixture
+def y(tmp_path):
+    """A small network of this project and one trained elsewhere, of the same kind."""
+
+    def make(**settings):
+        return create_network({**network_settings("m025"), **settings}).eval()
+
+    return make
+
+
+IMAGES = torch.randint(0, 256, (2, 3, 112, 112), generator=torch.Generator().manual_seed(1)).float()
+
+
+def embed(network):
+    with torch.inference_mode():
+        return network(IMAGES)
+
+
+def test_iresnet_of_arcface_torch_gives_its_own_embeddings(iresnet, tmp_path):
+    state = iresnet.state_dict()
+    torch.save(state, tmp_path / "backbone.pth")
+    network = create_network({**network_settings("r50"), "num_layers": 18}).eval()
+    start = start_from(network, str(tmp_path / "backbone.pth"), 1)
+    assert (start.fresh, start.other_shape, start.unused) == ([], [], [])
+    assert len(start.matched) == len(network.state_dict())
+    expected, found = embed(iresnet), embed(network)
+    assert (found - expected).norm() < 1e-5 * expected.norm()  # without the two corrections: 5e-3
+
+    torch.save({"epoch": 3, "state_dict_backbone": state, "state_optimizer": {"lr": 0.1}}, tmp_path / "checkpoint.pt")
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "parallel.pth")
+    for file in ("checkpoint.pt", "parallel.pth"):  # of arcface_torch's trainer; of DistributedDataParallel
+        tensors = read_tensors(str(tmp_path / file), 1)[1]
+        assert tensors.keys() == state.keys()
+        assert all(torch.equal(tensor, state[name]) for name, tensor in tensors.items())
+
+
+def test_own_models_by_prefix_and_by_file(y, tmp_path):
+    source = y()
+    path = save_model(str(tmp_path / "model"), 3, source, {"net_name": "fmobilenet"})
+    for model, epoch in ((str(tmp_path / "model"), 3), (f"{tmp_path}/model,3", 99), (str(path), 99)):
+        target = y()
+        assert not torch.equal(embed(source), embed(target))
+        start = start_from(target, model, epoch)
+        assert torch.equal(embed(source), embed(target))
+        assert start.naming == "this project's"
+    assert f"{len(source.state_dict())} of {len(source.state_dict())} tensors" in start.text()
+
+
+def test_mxnet_models(y, tmp_path):
+    source = y()
+    names, state = mxnet_names(source), source.state_dict()
+    aux = ("moving_mean", "moving_var")
+    arrays = {f"{'aux' if names[k].endswith(aux) else 'arg'}:{names[k]}": v.numpy() for k, v in state.items()}
+    arrays["arg:fc7_weight"] = np.zeros((5, 128), np.float32)  # the classifier, which some files keep
+    write_params(tmp_path / "model-0001.params", arrays)
+    target = y()
+    start = start_from(target, str(tmp_path / "model"), 1)
+    assert torch.equal(embed(source), embed(target))
+    assert (start.naming, start.unused, start.fresh) == ("MXNet's", ["fc7_weight"], [])
+    assert "there, but not used (1): fc7_weight" in start.text()
+
+
+def test_what_does_not_fit_is_left_fresh_and_said(y, tmp_path):
+    source, target = y(emb_size=64), y()
+    save_file({**source.state_dict(), "extra": torch.zeros(2)}, tmp_path / "w.safetensors")
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    start = start_from(target, str(tmp_path / "w.safetensors"), 1)
+    wrong = {name for name, tensor in source.state_dict().items() if tensor.shape != before[name].shape}
+    assert wrong
+    assert {line.split()[0] for line in start.other_shape} == wrong
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, before[name] if name in wrong else source.state_dict()[name])
+    text = start.text()
+    assert f"left fresh, of another shape there ({len(wrong)})" in text
+    assert "(here 128)" in text
+    assert "not used (1): extra" in text
+
+
+def test_half_precision_is_taken_over_as_float32(y, tmp_path):
+    torch.save({name: tensor.half() for name, tensor in y().state_dict().items()}, tmp_path / "w.pt")
+    target = y()
+    start_from(target, str(tmp_path / "w.pt"), 1)
+    assert {tensor.dtype for tensor in target.state_dict().values()} == {torch.float32}
+
+
+def test_bad_files(y, tmp_path):
+    network = y()
+    for content, message in (
+        (b"garbage", "damaged, or holds more than tensors"),
+        (b"", "damaged, or holds more than tensors"),
+    ):
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            start_from(network, str(tmp_path / "w.pth"), 1)
+    torch.save(Unit(3, 3, 1), tmp_path / "whole.pth")  # a pickled module would run code
+    with pytest.raises(UserError, match="holds more than tensors"):
+        start_from(network, str(tmp_path / "whole.pth"), 1)
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(UserError, match="holds no state dict"):
+        start_from(network, str(tmp_path / "list.pth"), 1)
+    torch.save({"other.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"no tensor fits .*there: other\.weight"):
+        start_from(network, str(tmp_path / "other.pth"), 1)
+    state = network.state_dict()
+    state[next(iter(state))][0] = float("nan")
+    torch.save(state, tmp_path / "nan.pth")
+    with pytest.raises(UserError, match="is not finite"):
+        start_from(y(), str(tmp_path / "nan.pth"), 1)
+    for model in ("none.pth", "none.safetensors", "none", "none,4"):
+        with pytest.raises((UserError, FileNotFoundError), match="none"):
+            start_from(network, str(tmp_path / model), 1)
+
+
+def test_a_state_dict_opens_as_a_model_when_its_network_is_named(y, tmp_path):
+    source = y()
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    assert torch.equal(embed(source), embed(open_model(str(tmp_path / "w.pth"), network="m025")))
+    with pytest.raises(UserError, match="add --network"):
+        open_model(str(tmp_path / "w.pth"))
+    torch.save(y(emb_size=64).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"not the weights of m025: .* tensors are missing, head"):
+        open_model(str(tmp_path / "w.pth"), network="m025")

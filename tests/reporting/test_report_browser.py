@@ -1,0 +1,168 @@
+"""The report in a real browser, without a driver: headless Chromium loads a page that measures it from outside.
+
+The measuring page holds the unchanged reports in frames of a phone's and a desk's width and writes what it finds into
+its own document, which the browser prints. Where no browser is installed, the tests are skipped on a person's machine
+and fail where the environment has ``CI``.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lwface.formats.image import encode_jpeg
+from lwface.reporting.faces import Faces
+from lwface.reporting.page import write_report
+from lwface.scoring.evaluation import Difference
+from lwface.scoring.operating_points import Interval
+
+MEASURE = Path(__file__).with_name("measure_page.js")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # nothing leaves the machine, whatever a page asks for
+    "--window-size=1300,900",
+]
+DARK = "--blink-settings=preferredColorScheme=0"
+WIDTHS = {"phone": 390, "desk": 1280}
+LONG = "a/very/long/path/to/a/feature/file/" + "of_one_word_that_has_no_place_to_break" * 4 + ".bin"
+RIGHT_TO_LEFT = "نموذج\u202e <b>x</b>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The command of an installed browser."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        message = "no Chromium found; on Debian: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluations(make_evaluation, full_size):
+    """Three, with names and values that are hard on a layout; the first has breakdowns, the last very many pairs."""
+    people = [row // 3 for row in range(60)]  # a value for each person, so that every value has genuine pairs
+    columns = {
+        "camera <b>": [f"camera {person}" for person in people],
+        LONG: [(RIGHT_TO_LEFT, LONG, "")[person % 3] for person in people],
+    }
+    first = make_evaluation(LONG, columns=columns)
+    return [first, make_evaluation(RIGHT_TO_LEFT, seed=1), full_size]
+
+
+@pytest.fixture(scope="module")
+def pages(evaluations, bare_evaluation, tmp_path_factory):
+    """Reports: of one evaluation, of three, and of one with nothing in it."""
+    folder = tmp_path_factory.mktemp("reports")
+    names = [f"{row} {LONG[-60:]}.jpg" if row % 2 else f"{row} {RIGHT_TO_LEFT[:-4]}.jpg" for row in range(60)]
+    names = [name.replace("/", "_") for name in names]
+    for name in names[1:]:  # one is missing
+        (folder / name).write_bytes(encode_jpeg(np.full((112, 112, 3), 90, dtype=np.uint8)))
+    (folder / "filelist.txt").write_text("\n".join(names), encoding="utf-8")
+    faces = Faces(folder, 60)
+    first, second, _ = (evaluation.name for evaluation in evaluations)
+    changes = [(0.1, Interval(0.05, 0.2)), (-0.01, Interval(-0.1, 0.1)), (None, None)]
+    differences = [Difference(first, second, Fraction("1e-1"), *change) for change in changes]
+    return {
+        "one": write_report(folder / "one", evaluations[:1], faces=faces),
+        "three": write_report(folder / "three", evaluations, differences, faces),
+        "bare": write_report(folder / "bare", [bare_evaluation]),
+    }
+
+
+def dump(browser, folder, page, *flags):
+    """The document that a page became."""
+    command = [browser, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def measured(browser, folder, pages, *flags):
+    """What ``measure_page.js`` finds in each page at each width, with all that can be opened open."""
+    frames = []
+    for name, page in pages.items():
+        content = html.escape(page.read_text(encoding="utf-8").replace("<details", "<details open"))
+        for place, width in WIDTHS.items():
+            frames.append(f'<iframe id="{name} {place}" width="{width}" height="900" srcdoc="{content}"></iframe>')
+    style = "<style>:root { color-scheme: light dark } iframe { border: 0 }</style>"
+    script = f"<script>{MEASURE.read_text(encoding='utf-8')}</script>"
+    outer = folder / "measure.html"
+    outer.write_text(f'<!doctype html><meta charset="utf-8">{style}{"".join(frames)}{script}', encoding="utf-8")
+    found = re.search(r'<pre id="found">(.*?)</pre>', dump(browser, folder, outer, *flags), re.DOTALL)
+    assert found, "the page was not measured"
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_a_desk_and_can_be_read(browser, evaluations, pages, tmp_path, scheme):
+    dark = scheme == "dark"
+    found = measured(browser, tmp_path, pages, *([DARK] if dark else []))
+    assert len(found) == 2 * len(pages)
+    for name, seen in found.items():
+        report, place = name.split()
+        assert (seen["width"], seen["scroll"]) == (WIDTHS[place], WIDTHS[place]), name
+        for fault in ("wide", "faint", "small", "resources"):
+            assert seen[fault] == [], name
+        assert (sum(seen["background"]) < 200) == dark
+        pictures = [image for image in seen["images"] if image["kind"] == "data:image/svg+xml"]
+        assert len(pictures) == {"one": 5, "three": 7, "bare": 0}[report]
+        assert seen["dark"] == [dark] * len(pictures)
+        assert all(image["loaded"] and 0 < image["width"] < WIDTHS[place] for image in seen["images"])
+        assert all(image["width"] > 0.85 * min(WIDTHS[place], 500) for image in pictures)
+        assert seen["texts"] > (300 if report == "three" else 40)
+        faces = [image for image in seen["images"] if image["kind"] == "data:image/jpeg"]
+        assert bool(faces) == (report in ("one", "three"))
+    for report, shown in (("one", evaluations[:1]), ("three", evaluations)):
+        for place in WIDTHS:
+            rows = [row for row in found[f"{report} {place}"]["table"][1:] if len(row) == 6]
+            rates = {point.tar for evaluation in shown for point in evaluation.points if point.tar is not None}
+            assert {row[1].split()[0] for row in rows} == {f"{rate:.5f}" for rate in rates}
+
+
+def test_it_opens_from_disk_and_its_table_is_read(browser, evaluations, pages, tmp_path):
+    document = dump(browser, tmp_path, pages["one"])
+    table = re.search(r'<table id="operating-points">(.*?)</table>', document, re.DOTALL)
+    assert table
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table[1].split("</tr>")]
+    for row, point in zip(rows[1:3], evaluations[0].points, strict=False):
+        assert row[1].startswith(f"{point.tar:.5f}<small>{point.interval.low:.4f} to {point.interval.high:.4f}")
+        assert row[2] == f"{point.threshold:.6f}"
+        assert row[4:] == [f"{point.false_accepts:,}", f"{point.true_accepts:,}"]
+    assert "needs at least 100,000,000" in rows[3][1]
+
+
+def test_the_measure_sees_what_it_is_to_see(browser, tmp_path):
+    """A page with every fault: what the other test asserts is not empty for want of eyes."""
+    page = tmp_path / "bad.html"
+    source = '<source media="(prefers-color-scheme: dark)" srcset="data:,">'
+    picture = f'<picture>{source}<img src="data:image/png,x"></picture><img src="https://no.invalid/x.png">'
+    fault = '<p style="width: 2000px; font-size: 9px; color: #999">wide</p><p style="margin-left: -9px">left</p>'
+    page.write_text(f'<!doctype html><body style="background: #fff">{picture}{fault}')
+    seen = measured(browser, tmp_path, {"bad": page})["bad phone"]
+    assert seen["scroll"] > 2000
+    assert [re.sub(" style.*", "", text) for text in seen["wide"]] == ["<p", "<p"]
+    assert [size for size, _ in seen["small"]] == [9]
+    assert [round(ratio, 2) for ratio, _ in seen["faint"]] == [2.85]
+    assert seen["resources"] == ["https://no.invalid/x.png"]
+    assert not any(image["loaded"] for image in seen["images"])

@@ -1,0 +1,115 @@
+"""Lines and files of a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lwface.recognition.verifier import PackScore
+from lwface.training import log as training_log
+from lwface.training.log import TrainingLog
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves when told."""
+    now = [100.0]
+    monkeypatch.setattr(training_log.time, "monotonic", lambda: now[0])
+    return now
+
+
+def make(folder, **changes):
+    return TrainingLog(
+        folder, **({"frequent": 20, "show_loss": True, "steps_per_epoch": 45, "last_step": 90} | changes)
+    )
+
+
+def feed(log, clock, steps, seconds=0.5):
+    for step in steps:
+        clock[0] += seconds
+        log.record(step, loss=step / 7, correct=step % 3, images=2, rate=0.1)
+
+
+def test_lines_are_those_of_mxnets_speedometer(tmp_path, clock, capfd):
+    """The first two are what MXNet 1.9.1's Speedometer(2, 20) prints with this clock and these values.
+
+    Its first line covers batches 0 to 20 in its means and 20 batches in its speed. The others are the form of the lines
+    of its Module.fit at the end of an epoch; here their means cover the whole epoch.
+    """
+    log = make(tmp_path)
+    log.open(0)
+    feed(log, clock, range(1, 46))
+    log.close()
+    assert capfd.readouterr().err.splitlines() == [
+        "INFO:root:Epoch[0] Batch [0-20]\tSpeed: 4.00 samples/sec\tacc=0.500000\tlossvalue=1.571429",
+        "INFO:root:Epoch[0] Batch [20-40]\tSpeed: 4.00 samples/sec\tacc=0.525000\tlossvalue=4.500000",
+        "INFO:root:Epoch[0] Train-acc=0.500000",
+        "INFO:root:Epoch[0] Train-lossvalue=3.285714",
+        "INFO:root:Epoch[0] Time cost=22.500",
+    ]
+
+
+def test_loss_is_left_out_on_request(tmp_path, clock, capfd):
+    log = make(tmp_path, show_loss=False)
+    log.open(0)
+    feed(log, clock, range(1, 46))
+    log.close()
+    assert "lossvalue" not in capfd.readouterr().err
+
+
+def test_objects_are_means_between_two_of_them(tmp_path, clock):
+    log = make(tmp_path, frequent=4, last_step=10)
+    log.open(0)
+    feed(log, clock, range(1, 9))
+    log.verification(8, [PackScore("lfw", 0.75, 0.1, 11.5)])
+    feed(log, clock, range(9, 11))
+    log.close()
+    objects = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert objects[0] == {
+        "step": 4,
+        "epoch": 0,
+        "loss": pytest.approx(2.5 / 7),
+        "acc": 0.5,
+        "lr": 0.1,
+        "images_per_s": 4.0,
+    }
+    assert [entry["step"] for entry in objects] == [4, 8, 8, 10]  # the last step too
+    assert objects[2] == {"step": 8, "epoch": 0, "verification": "lfw", "accuracy": 0.75, "std": 0.1, "xnorm": 11.5}
+    assert objects[3]["loss"] == pytest.approx(9.5 / 7)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 5, 8, 19, 20, 47])
+def test_resumed_log_equals_an_unbroken_one(tmp_path, clock, cut):
+    texts = []
+    for name, parts in [("whole", [(0, 60)]), ("cut", [(0, cut + 2), (cut, 60)])]:
+        folder = tmp_path / name
+        state = None
+        for start, stop in parts:
+            log = make(folder, frequent=5, last_step=60)
+            if state:
+                log.restore(json.loads(state))
+            log.open(start)
+            for step in range(start + 1, stop + 1):
+                feed(log, clock, [step])
+                if step == cut:
+                    state = json.dumps(log.state())
+            log.close()
+            with open(folder / "log.jsonl", "a") as file:
+                file.write('{"step": 1, "los')  # what a crash of the machine may leave
+        lines = (folder / "log.jsonl").read_text().splitlines()[:-1]
+        texts.append([{k: v for k, v in json.loads(line).items() if k != "images_per_s"} for line in lines])
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == 12
+
+
+def test_time_left_comes_by_the_clock(tmp_path, clock, capfd):
+    log = make(tmp_path, frequent=1000, steps_per_epoch=2000, last_step=1000)
+    log.open(100)
+    feed(log, clock, range(101, 110), seconds=4.0)
+    log.close()
+    assert capfd.readouterr().out.splitlines() == [
+        "[103]Time-left: 0:59:48 for 897 steps",
+        "[106]Time-left: 0:59:36 for 894 steps",
+        "[109]Time-left: 0:59:24 for 891 steps",
+    ]

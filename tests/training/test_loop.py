@@ -1,0 +1,422 @@
+"""Whole runs of a tiny network on a tiny data set: resuming, stopping, refusing, saving."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lwface.base.errors import UserError
+from lwface.formats.image import encode_jpeg
+from lwface.formats.recordio import Header, RecordWriter, pack
+from lwface.formats.verification_pack import write_pack
+from lwface.gate.budgets import BudgetError
+from lwface.models.store import load_model
+from lwface.mxnet.network import load_mxnet
+from lwface.networks import NETWORKS, FaceNetwork
+from lwface.recognition.options import RunOptions
+from lwface.settings.configuration import resolve
+from lwface.training.checkpoint import read_checkpoint
+from lwface.training.loop import Trainer, train
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = "tiny-nsoftmax-synthetic"
+IDENTITIES = 6
+IMAGES = torch.randint(0, 256, (2, 3, 112, 112), generator=torch.Generator().manual_seed(0))
+
+
+def tiny(emb_size: int = 8, dropout: float = 0.2, bn: bool = True) -> FaceNetwork:
+    """Batch norm has state, dropout draws from the global random state: both must survive a resume."""
+    norm = nn.BatchNorm2d(4) if bn else nn.Identity()
+    body = nn.Sequential(nn.Conv2d(3, 4, 16, stride=16), norm, nn.PReLU(4), nn.Dropout(dropout))
+    return FaceNetwork(body, nn.Sequential(nn.Flatten(), nn.Linear(4 * 7 * 7, emb_size)), emb_size)
+
+
+class Flip(nn.Module):
+    def forward(self, x):
+        return x.flip(3)
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    monkeypatch.setitem(NETWORKS._entries, "tiny", tiny)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    base = random.integers(40, 215, (IDENTITIES, 7, 7, 3))
+
+    def face(identity):
+        noisy = np.clip(base[identity] + random.integers(-25, 26, (7, 7, 3)), 0, 255).astype(np.uint8)
+        return encode_jpeg(np.kron(noisy, np.ones((16, 16, 1), np.uint8)))
+
+    with RecordWriter(folder / "train.rec") as writer:
+        for key in range(34):
+            writer.write(key, pack(Header(0, float(key % IDENTITIES), key, 0), face(key % IDENTITIES)))
+    (folder / "property").write_text(f"{IDENTITIES},112,112")
+    pairs = [(i % IDENTITIES, (i + i % 2) % IDENTITIES) for i in range(20)]
+    write_pack(folder / "heldout.bin", [face(i) for pair in pairs for i in pair], [a == b for a, b in pairs])
+    return folder
+
+
+@pytest.fixture
+def options(data, tmp_path):
+    def make(resume=False, track=None, root="models", **changes):
+        settings = {"per_batch_size": 4, "max_steps": 11, "frequent": 1, "verbose": 4, "lr": 0.02, "num_workers": 0}
+        settings |= {
+            "dataset_path": str(data),
+            "models_root": str(tmp_path / root),
+            "warmup_steps": 3,
+            "lr_policy": "step",
+        }
+        config = resolve("tiny", "synthetic", "nsoftmax", **(settings | changes))
+        return RunOptions(config, device="cpu", resume=resume, track=track)
+
+    return make
+
+
+def log_of(folder):
+    """The log without its times."""
+    objects = [json.loads(line) for line in (folder / RUN / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in entry.items() if key != "images_per_s"} for entry in objects]
+
+
+def assert_same_run(folder, reference):
+    assert log_of(folder) == log_of(reference)  # every loss, accuracy, rate and verification, bit for bit
+    a, b = (read_checkpoint(path / RUN / "last.ckpt") for path in (folder, reference))
+    for part in ("network", "classifier"):
+        assert all(torch.equal(a[part][name], b[part][name]) for name in b[part])
+    assert torch.equal(a["random"]["torch"], b["random"]["torch"])
+    assert a["best"] == b["best"]
+    momenta = zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True)
+    assert all(torch.equal(x["momentum_buffer"], y["momentum_buffer"]) for x, y in momenta)
+    models = [sorted((path / RUN).glob("model-*")) for path in (folder, reference)]  # ours and MXNet's
+    assert [path.name for path in models[0]] == [path.name for path in models[1]]
+    assert all(x.read_bytes() == y.read_bytes() for x, y in zip(*models, strict=True))
+
+
+@pytest.fixture
+def unbroken(options, tmp_path):
+    assert train(options(root="unbroken")) == 0
+    return tmp_path / "unbroken"
+
+
+def test_a_run_leaves_what_it_promises(unbroken, capfd):
+    folder = unbroken / RUN
+    models = {"model-0001.safetensors", "model-0001.params", "model-symbol.json"}
+    assert {*models, "config.json", "last.ckpt", "log.jsonl", "tensorboard"} == set(os.listdir(folder)) - {".lock"}
+    assert list((folder / "tensorboard").glob("events*"))
+    log = log_of(unbroken)
+    assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 12))
+    assert [entry["epoch"] for entry in log if "loss" in entry] == [0] * 8 + [1] * 3
+    assert [entry["step"] for entry in log if "verification" in entry] == [4, 8, 11]
+    assert log[0].keys() == {"step", "epoch", "loss", "acc", "lr"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["num_classes"] == IDENTITIES
+    assert config["precision"] == "float32"
+    network, saved = load_model(f"{folder}/model,1")
+    assert saved["network"] == "tiny"
+    assert network(IMAGES).shape == (2, 8)
+    torch.testing.assert_close(load_mxnet(folder / "model", 1)(IMAGES), network(IMAGES))
+
+
+def test_training_learns(unbroken):
+    losses = [entry["loss"] for entry in log_of(unbroken) if "loss" in entry]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("step", [1, 5, 8, 10])
+def test_stopped_by_a_signal_and_resumed(options, unbroken, tmp_path, monkeypatch, capfd, step):
+    original = Trainer.training_step
+
+    def stopping(self, batch, rate):
+        if self.step == step - 1:
+            signal.raise_signal(signal.SIGTERM if step % 2 else signal.SIGINT)
+        return original(self, batch, rate)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", stopping)
+        assert train(options()) == (143 if step % 2 else 130)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert f"stopped after step {step}; the same command with --resume continues" in capfd.readouterr().out
+    torch.manual_seed(99)  # whatever the next process starts with
+    assert train(options(resume=True)) == 0
+    assert f"resuming after step {step} of 11" in capfd.readouterr().out
+    assert_same_run(tmp_path / "models", unbroken)
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+import torch
+torch.set_num_threads(1)
+from easydict import EasyDict
+import json, test_loop
+from lwface.networks import NETWORKS
+NETWORKS._entries["tiny"] = test_loop.tiny
+from lwface.recognition.options import RunOptions
+from lwface.training.loop import train
+sys.exit(train(RunOptions(EasyDict(json.loads(sys.argv[1])), device="cpu", resume=True)))
+"""
+
+
+def test_killed_at_a_random_moment_and_resumed(options, unbroken, tmp_path):
+    lines = int(np.random.default_rng(int.from_bytes(os.urandom(4), "little")).integers(1, 9))
+    script = SCRIPT.format(root=str(ROOT), tests=str(Path(__file__).parent))
+    config = options(checkpoint_steps=2, num_workers=1).config
+    command = [sys.executable, "-u", "-c", script, json.dumps(config)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        seen = 0
+        for line in process.stderr:
+            seen += "Speed" in line
+            if seen == lines:
+                break
+        process.kill()
+    assert seen == lines, "the run ended before it was killed"
+    assert process.returncode == -signal.SIGKILL
+    assert train(options(resume=True, checkpoint_steps=2)) == 0
+    assert not list((tmp_path / "models" / RUN).glob(".*.part"))
+    saved = [json.loads((folder / RUN / "config.json").read_text()) for folder in (tmp_path / "models", unbroken)]
+    assert saved[0].pop("checkpoint_steps") != saved[1].pop("checkpoint_steps")
+    for name in (tmp_path / "models" / RUN).glob("*.safetensors"):
+        name.unlink()  # their metadata hold checkpoint_steps
+    for name in (unbroken / RUN).glob("*.safetensors"):
+        name.unlink()
+    assert_same_run(tmp_path / "models", unbroken)
+
+
+def test_number_of_workers_changes_nothing(options, unbroken, tmp_path):
+    assert train(options(num_workers=2)) == 0
+    assert log_of(tmp_path / "models") == log_of(unbroken)
+
+
+def test_more_steps_continue_a_finished_run(options, unbroken, capfd):
+    assert train(options(root="unbroken", resume=True)) == 0
+    assert "the run is finished: 11 steps of 11" in capfd.readouterr().out
+    assert train(options(root="unbroken", resume=True, max_steps=13)) == 0
+    assert [entry["step"] for entry in log_of(unbroken) if "loss" in entry] == list(range(1, 14))
+
+
+def test_an_existing_run_is_not_overwritten(options, unbroken):
+    before = (unbroken / RUN / "last.ckpt").read_bytes()
+    with pytest.raises(UserError, match=r"last\.ckpt: .*--resume .*--models-root"):
+        train(options(root="unbroken"))
+    assert (unbroken / RUN / "last.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"per_batch_size": 5}, "per_batch_size = 4, now it is 5"),
+        ({"lr": 0.5}, "lr = 0.02, now it is 0.5"),
+        ({"loss_s": 32.0}, r"loss_s = 64\.0, now it is 32\.0"),
+        ({"lr_policy": "cosine"}, "lr_policy = 'step', now it is 'cosine'"),
+        ({"data_images_filter": 6}, "data_images_filter = 0, now it is 6"),
+    ],
+)
+def test_resume_refuses_a_changed_configuration(options, unbroken, change, message):
+    with pytest.raises(UserError, match=message):
+        train(options(root="unbroken", resume=True, **change))
+
+
+def test_a_longer_cosine_is_another_run(options):
+    changes = {"lr_policy": "cosine", "max_steps": 4, "verbose": 4}
+    assert train(options(**changes)) == 0
+    with pytest.raises(UserError, match="total_steps = 4, now it is 6"):
+        train(options(resume=True, **(changes | {"max_steps": 6})))
+    assert train(options(resume=True, **(changes | {"max_steps": 6, "total_steps": 4}))) == 0
+
+
+def test_resume_without_a_checkpoint_starts_afresh(options, unbroken, tmp_path, capfd):
+    assert train(options(resume=True)) == 0
+    assert "starting from the beginning" in capfd.readouterr().out
+    assert_same_run(tmp_path / "models", unbroken)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(options, tmp_path):
+    assert train(options(max_steps=4, warmup_steps=0, lr_steps="4")) == 0
+    checkpoint = tmp_path / "models" / RUN / "last.ckpt"
+    before = checkpoint.read_bytes()
+    state = read_checkpoint(checkpoint)
+    state["network"]["head.1.weight"].fill_(float("nan"))
+    torch.save(state, checkpoint)
+    with pytest.raises(
+        UserError, match=r"the loss is nan at step 5 with learning rate 0\.002 and scale 64: .*--lr"
+    ) as caught:
+        train(options(max_steps=6, warmup_steps=0, lr_steps="4", resume=True))
+    assert str(checkpoint) in str(caught.value)
+    assert read_checkpoint(checkpoint)["step"] == 4
+    checkpoint.write_bytes(before)
+    assert train(options(max_steps=6, warmup_steps=0, lr_steps="4", resume=True)) == 0
+
+
+def test_weights_that_overflow_do_not_replace_a_checkpoint(options, tmp_path):
+    with pytest.raises(UserError, match=r"no longer finite at step 1 with learning rate 1e\+38.*no checkpoint"):
+        train(options(lr=1e38, wd=1e3, warmup_steps=0, checkpoint_steps=1, verbose=100))
+    assert not (tmp_path / "models" / RUN / "last.ckpt").exists()
+
+
+def test_a_network_over_budget_is_refused_before_the_data_is_opened(options):
+    with pytest.raises(BudgetError, match="network tiny is refused: feature width 513"):
+        train(options(track="deepglint-light", emb_size=513, dataset_path="/nowhere"))
+    with pytest.raises(UserError, match="did you mean 'deepglint-light'"):
+        train(options(track="deepglint-ligt"))
+
+
+def test_accumulated_gradient_is_that_of_the_large_batch(options, monkeypatch):
+    monkeypatch.setitem(NETWORKS._entries, "tiny", lambda emb_size=8: tiny(emb_size, dropout=0.0, bn=False))
+    found = []
+    for size, parts in [(12, 1), (3, 4)]:
+        trainer = Trainer(options(per_batch_size=size, accumulate=parts, root=f"m{parts}"), Path("unused"))
+        trainer.network.double()
+        trainer.classifier.double()
+        batch = trainer.dataset[np.arange(12)]
+        loss, correct = trainer.training_step(batch, 0.1)
+        gradients = [p.grad for p in [*trainer.network.parameters(), *trainer.classifier.parameters()]]
+        found.append((loss, correct, gradients))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-13)
+    assert found[0][1] == found[1][1]
+    for large, accumulated in zip(found[0][2], found[1][2], strict=True):
+        torch.testing.assert_close(large, accumulated, rtol=1e-10, atol=1e-15)
+        assert large.abs().max() > 0
+
+
+def test_bf16_trains(options):
+    assert train(options(precision="bf16", max_steps=2)) == 0
+
+
+def test_pretrained_weights_are_the_start(options, unbroken, tmp_path, capsys):
+    prefix = str(unbroken / RUN / "model")
+    source, _ = load_model(f"{prefix},1")
+    for resume in (False, True):  # with nothing to resume, --resume begins like any other run
+        trainer = Trainer(options(resume, pretrained=prefix, pretrained_epoch=1), tmp_path)
+        assert all(torch.equal(a, b) for a, b in zip(source.parameters(), trainer.network.parameters(), strict=True))
+    Trainer(options(pretrained=prefix, pretrained_epoch=1, emb_size=9), tmp_path)
+    assert "left fresh, of another shape there (2): head.1.weight" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no such model"):
+        Trainer(options(pretrained=prefix, pretrained_epoch=7), tmp_path)
+
+
+@pytest.mark.parametrize(("mode", "models"), [(0, []), (1, None), (2, [1, 2, 3]), (3, [1])])
+def test_ckpt_modes(options, tmp_path, mode, models):
+    assert train(options(ckpt=mode)) == 0
+    names = sorted(path.name for path in (tmp_path / "models" / RUN).glob("model-*"))
+    if models is None:
+        assert 1 <= len([name for name in names if name.endswith(".safetensors")]) <= 3
+    else:
+        files = [f"model-{number:04d}.{kind}" for number in models for kind in ("params", "safetensors")]
+        assert names == files + (["model-symbol.json"] if models else [])
+    assert (tmp_path / "models" / RUN / "last.ckpt").exists()
+
+
+def test_killed_between_our_model_and_mxnets(options, unbroken, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "models" / RUN
+    assert train(options(max_steps=4)) == 0
+    assert (folder / "model-0001.params").exists()
+    ours = (folder / "model-0001.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("lwface.training.loop.save_mxnet", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(options(resume=True, ckpt=3, val_targets=["lfw"], max_steps=8))
+    assert (folder / "model-0001.safetensors").read_bytes() != ours
+    assert not (folder / "model-0001.params").exists()  # rather none than the weights of four steps before
+    assert train(options(resume=True)) == 0
+    torch.testing.assert_close(load_mxnet(folder / "model", 1)(IMAGES), load_model(f"{folder}/model,1")[0](IMAGES))
+    assert_same_run(tmp_path / "models", unbroken)
+
+
+def test_a_network_that_mxnet_cannot_run_trains_without_its_files(options, tmp_path, monkeypatch, capfd):
+    def flipping(**settings):
+        network = tiny(**settings)
+        network.body.append(Flip())
+        return network
+
+    monkeypatch.setitem(NETWORKS._entries, "tiny", flipping)
+    folder = tmp_path / "models" / RUN
+    folder.mkdir(parents=True)
+    (folder / "model-0001.params").write_bytes(b"weights of something else")
+    assert train(options(max_steps=8)) == 0
+    assert sorted(path.name for path in folder.glob("model-*")) == ["model-0001.safetensors"]
+    said = [line for line in capfd.readouterr().out.splitlines() if "MXNet" in line]
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"models are saved without MXNet's files: .*operator flip in module 'body\.\d' \(Flip\).*", said[0]
+    )
+
+
+def test_without_packs_the_latest_is_saved(options, tmp_path, capfd):
+    assert train(options(val_targets=["lfw"])) == 0
+    assert (tmp_path / "models" / RUN / "model-0001.safetensors").exists()
+    assert "lfw.bin: not verified on lfw" in capfd.readouterr().out
+
+
+def test_data_that_does_not_fit(options, data, tmp_path):
+    with pytest.raises(UserError, match="34 images, fewer than the 40"):
+        train(options(per_batch_size=40))
+    with pytest.raises(UserError, match="6 identities by its property file, the configuration says num_classes = 7"):
+        train(options(num_classes=7))
+    with pytest.raises(UserError, match=r"nowhere"):
+        train(options(dataset_path=str(tmp_path / "nowhere")))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is present")
+def test_cuda_asked_for_but_absent(options):
+    with pytest.raises(UserError, match="--device cpu"):
+        train(RunOptions(options().config, device="cuda"))
+
+
+def test_one_run_at_a_time_in_a_folder(options, unbroken):
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'wb'); fcntl.lockf(file, fcntl.LOCK_EX); "
+        "print(1, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(unbroken / RUN / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="another run is training here"):
+            train(options(root="unbroken", resume=True))
+        other.stdin.close()
+    assert train(options(root="unbroken", resume=True)) == 0  # the lock went with its process
+
+
+def test_printed_lines_are_the_originals(options, capfd):
+    assert train(options(lr_steps="2,9", frequent=2, warmup_steps=0)) == 0
+    out, err = capfd.readouterr()
+    for line in (
+        "use cpu\n",
+        "Network FLOPs: 304.2K\n",  # 2*3*16*16 * 7*7*4 + 2*196 * 8
+        "ver heldout\n",
+        "lr_steps [2, 9]\n",
+        "lr change to 0.002\n",
+        "saving 1\n",
+        "[8]Accuracy-Highest: ",
+        "[heldout][4]XNorm: ",
+        "[heldout][4]Accuracy-Flip: ",
+    ):
+        assert line in out
+    assert err.splitlines()[0].startswith("INFO:root:Epoch[0] Batch [0-2]\tSpeed: ")
+
+
+def test_a_refused_run_leaves_nothing_behind(options, tmp_path):
+    with pytest.raises(UserError, match="fewer than"):
+        train(options(per_batch_size=1000))
+    assert not (tmp_path / "models").exists()

@@ -1,0 +1,71 @@
+"""The learning rate as a function of the step."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from lwface.base.errors import UserError
+from lwface.training.schedule import last_step, learning_rate, schedule_length
+
+BASE = {
+    "lr": 0.1,
+    "lr_policy": "step",
+    "lr_steps": "100,160,220",
+    "warmup_steps": 0,
+    "total_steps": 0,
+    "poly_power": 2.0,
+    "end_epoch": 3,
+    "max_steps": 0,
+}
+
+
+def rates(steps, **changes):
+    return [learning_rate({**BASE, **changes}, step) for step in steps]
+
+
+def test_step_policy_is_the_originals_counter():
+    """The original's callback, replayed: it multiplies when the number of finished batches equals one of the steps."""
+    lr, expected = 0.1, []
+    for finished in range(1, 301):
+        expected.append(lr)
+        for change in (100, 160, 220):
+            if finished == change:
+                lr *= 0.1
+                break
+    assert rates(range(300)) == expected
+    assert repr(learning_rate(BASE, 100)) == "0.010000000000000002"  # what the original prints
+
+
+def test_warm_up_is_linear_and_reaches_the_rate():
+    found = rates(range(12), warmup_steps=10)
+    assert found == pytest.approx([0.01 * i for i in range(1, 11)] + [0.1, 0.1])
+    assert rates([105], warmup_steps=110) == pytest.approx([0.1 * 106 / 110])  # steps before its end do not count yet
+
+
+@pytest.mark.parametrize("policy", ["cosine", "poly"])
+def test_smooth_policies(policy):
+    changes = {"lr_policy": policy, "total_steps": 110, "warmup_steps": 10}
+    found = rates(range(10, 130), **changes)
+    assert found[0] == pytest.approx(0.1)
+    assert all(a > b for a, b in itertools.pairwise(found[:101]))
+    assert found[100:] == pytest.approx([0.0] * 20, abs=1e-12)
+    middle = {"cosine": 0.05, "poly": 0.1 * 0.25}[policy]
+    assert found[50] == pytest.approx(middle)
+    quarter = {"cosine": 0.1 * (1 + math.cos(math.pi / 4)) / 2, "poly": 0.1 * 0.75**2}[policy]
+    assert found[25] == pytest.approx(quarter)
+    assert rates([60], **changes, poly_power=1.0) == pytest.approx([0.05])
+
+
+def test_lengths():
+    assert last_step(BASE, 50) == 150
+    assert last_step({**BASE, "max_steps": 120}, 50) == 120
+    assert last_step({**BASE, "max_steps": 500}, 50) == 150
+    assert schedule_length(BASE, 50) == 0
+    assert schedule_length({**BASE, "lr_policy": "cosine"}, 50) == 150
+    assert schedule_length({**BASE, "lr_policy": "poly", "max_steps": 70}, 50) == 70
+    assert schedule_length({**BASE, "lr_policy": "poly", "max_steps": 70, "total_steps": 90}, 50) == 90
+    with pytest.raises(UserError, match="warmup_steps = 150"):
+        schedule_length({**BASE, "lr_policy": "cosine", "warmup_steps": 150}, 50)
