@@ -1,15 +1,19 @@
-"""What every command shares: its help, and how it ends.
+r"""What every command shares: its help, how it starts and how it ends.
 
-This is the one place where an error becomes a line on stderr and an exit status.
+This is the one place where an error becomes a line on stderr and an exit status. A command parses its arguments and
+looks for its files first, and :func:`load`\ s what it computes with after that: help and mistakes are answered at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 from lwface.base.errors import EXIT_ERROR, UserError
@@ -25,6 +29,42 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         if action.default is None or action.default is False or action.default == "":
             return action.help
         return super()._get_help_string(action)
+
+
+def leave_when_interrupted() -> None:
+    """Until :func:`load` has run, let Ctrl-C end the process at once, in one line: there is nothing to lose yet.
+
+    A KeyboardInterrupt in the middle of an import can come out as another error, or be lost in a C extension.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def load(*modules: str) -> None:
+    """Import what a command computes with, such as ``torch``; from here on Ctrl-C is a KeyboardInterrupt again.
+
+    Called once by every command, when its arguments are parsed and its files are there.
+    """
+    for name in modules:
+        importlib.import_module(name)
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def existing(*paths: str | os.PathLike[str] | None) -> None:
+    """Look for files and folders that a command reads, before anything is imported; None is one that is not given.
+
+    Raises:
+        FileNotFoundError: one is not there; or another ``OSError`` where it cannot be looked at.
+    """
+    for path in paths:
+        if path is not None:
+            os.stat(path)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"interrupted\n")
+    os._exit(EXIT_INTERRUPTED)
 
 
 def one_line(error: BaseException) -> str:

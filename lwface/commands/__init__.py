@@ -10,7 +10,7 @@ import os
 import sys
 from typing import NoReturn
 
-from lwface.base.commands import run_command
+from lwface.base.commands import leave_when_interrupted, run_command
 
 # Subcommand -> what ``lwface --help`` says of it. Its module here has the same name with underscores.
 COMMANDS = {
@@ -47,6 +47,7 @@ SPIN_TURNS = "5000"
 
 def run(name: str) -> NoReturn:
     """Run the command ``name`` with the arguments of this process, and end the process with its exit status."""
+    leave_when_interrupted()
     if "OMP_WAIT_POLICY" not in os.environ:  # the user's own settings win
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_TURNS)
     run_command(lambda: importlib.import_module(f"lwface.commands.{name.replace('-', '_')}").main())
