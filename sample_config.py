@@ -3,8 +3,8 @@
 This file is the reference. What you change goes into ``config.py``, either as single lines on top of this one or as a
 whole copy (``cp sample_config.py config.py``). A run merges ``config`` and ``default`` with the chosen loss, network
 and data set, in that order, the later winning; flags of ``train.py`` win over all. Any entry may set any key of
-``config`` or ``default``. What each key means and may hold is listed in ``lwface/settings/configuration.py``; a key
-that is not listed there is an error, so a typing mistake cannot pass unseen.
+``config`` or ``default``. What each key means and may hold is declared where it is read: by ``lwface/settings/run.py``,
+by the network's family and by the loss; a key that none of them has is an error: no typing mistake passes unseen.
 """
 
 from easydict import EasyDict as edict
@@ -30,7 +30,7 @@ config.max_steps = 0
 config.data_rand_mirror = True
 config.data_images_filter = 0
 config.count_flops = True
-# Beyond the original. Small data sets need it: without it, ArcFace can collapse (lwface/losses/margin.py).
+# Beyond the original. Small data sets need it: without it, ArcFace can collapse (lwface/losses/angular.py).
 config.loss_monotonic = False
 
 # Networks. net_name is the family: lwface/networks/<net_name>.py.

@@ -39,7 +39,7 @@ from lwface.features.runners import Original, Workload
 from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network
 from lwface.networks.layers import BatchNorm
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "peers" / "mxnet_embedding.py"

@@ -28,7 +28,7 @@ from lwface.features.embedder import Embedder, select_device
 from lwface.features.writing import Work, decode, look_through, write_features
 from lwface.formats.image import encode_jpeg
 from lwface.networks import create_network
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 SIZE = 112
 DIFFERENT = 256  # JPEGs on the disk; a longer list names them again

@@ -55,7 +55,7 @@ from lwface.models.store import load_model, parse_model
 from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network, mxnet_names
 from lwface.networks.layers import BatchNorm, SqueezeExcite
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 PYTHON = ROOT / ".venv-mxnet" / "bin" / "python"
 CHALLENGE = "r100 r100fc r50 r50v1 d169 d201 y1 y2 m1 m05 mnas mnas05 mnas025 vargfacenet"

@@ -20,8 +20,9 @@ class Registry(Generic[T]):
     True
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, check: Callable[[T], None] | None = None) -> None:
+        self.kind = kind  # in messages
+        self._check = check  # of each new entry
         self._entries: dict[str, T] = {}
 
     def register(self, entry: T) -> T:
@@ -34,6 +35,8 @@ class Registry(Generic[T]):
         def add(entry: T) -> T:
             if name in self._entries:
                 raise ValueError(f"{self.kind} {name!r} is registered twice: {self._entries[name]!r} and {entry!r}")
+            if self._check is not None:
+                self._check(entry)
             self._entries[name] = entry
             return entry
 

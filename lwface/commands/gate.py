@@ -40,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
 def count_named(name: str) -> FlopsReport:
     """Count network ``name`` of the configuration."""
     from lwface.networks import create_network
-    from lwface.settings.configuration import network_settings
+    from lwface.settings.resolve import network_settings
 
     return count_flops(create_network(network_settings(name)))
 

@@ -2,12 +2,132 @@
 
 from __future__ import annotations
 
+import argparse
+import keyword
 import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
 
-from lwface.search.options import parse_options
-from lwface.search.study import search
+from lwface.base.commands import HelpFormatter, load
+from lwface.base.errors import UserError
+from lwface.base.extras import available
+from lwface.commands.places import add_place_flags, places_of
+from lwface.gate.budgets import TRACKS, get_track
+from lwface.search.options import FAMILIES, SearchOptions
+from lwface.settings.sections import load_sections
+
+PROXY_LOSS = "softmax"  # learns fastest: a margin needs longer than a short training to show which network is better
+PLAIN = (  # options that are their flags' values
+    *("dataset", "loss", "final_loss", "trials", "family", "steps", "images_per_step", "lr", "act", "reports"),
+    *("seed", "name", "device"),
+)
+MODES = (*FAMILIES, "both")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and search."""
-    return search(parse_options(sys.argv[1:]))
+    args = parse_arguments(sys.argv[1:] if argv is None else argv)
+    load("torch", "optuna") if available("optuna") else load("torch")
+    from lwface.search.study import search
+
+    return search(as_options(args))
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        UserError: an unknown name, or a value that cannot be.
+    """
+    first = argparse.ArgumentParser(add_help=False)
+    add_place_flags(first)
+    default = load_sections(places_of(first.parse_known_args(argv)[0])).default
+    parser = argparse.ArgumentParser(
+        parents=[first],
+        description="Search for a network under a track's budget: short trainings of proposed networks, all within it. "
+        "The same command continues a search that was interrupted.",
+        formatter_class=HelpFormatter,
+    )
+    add = parser.add_argument
+    add("--track", required=True, help=f"budget that every network keeps: {', '.join(TRACKS)}")
+    add("--dataset", required=True, help="data set to train and judge on, by its name in the configuration")
+    add("--trials", type=int, default=20, help="networks to train in all, those of an interrupted search included")
+    add("--family", choices=MODES, default="mobile", help="networks to search among")
+    add("--loss", default=PROXY_LOSS, help="loss of the short trainings, by its name in the configuration")
+    add("--final-loss", default=default["loss"], help="loss in the printed command that trains the winner")
+    add("--steps", type=int, default=300, help="length of each training")
+    add("--images-per-step", type=int, default=64, help="images a step of each training")
+    add("--lr", type=float, help="learning rate at its highest; not given: the configuration's")
+    add("--act", default="prelu", help="activation of the networks (net_act); relu is faster on a CPU")
+    add(
+        "--reports",
+        type=int,
+        default=3,
+        help="times a network is judged in its training, the end included; 1: no pruning",
+    )
+    add("--far", help="FAR whose TAR judges; not given: the lowest power of ten that lets 100 impostor pairs in")
+    add("--min-flops", type=float, default=0.25, help="share of the track's FLOPs that every network spends at least")
+    add("--max-flops", type=float, default=1.0, help="share of the track's FLOPs that every network spends at most")
+    add(
+        "--baseline", default="", help="networks of the configuration to train likewise and show beside, such as y1,m05"
+    )
+    add("--seed", type=int, default=0, help="fixes the networks proposed, their first weights and the order of images")
+    add("--name", default="found", help="name of the winner's entry in the configuration")
+    add("--models-root", help="where the search gets a folder of its own; not given: the configuration's")
+    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    parsed = parser.parse_args(argv)
+    _check(parsed)
+    parsed.models_root = _models_root(parsed, default["models_root"])
+    return parsed
+
+
+def as_options(parsed: argparse.Namespace) -> SearchOptions:
+    """The command line as the search takes it.
+
+    Raises:
+        UserError: ``--far`` is no FAR.
+    """
+    return SearchOptions(
+        track=get_track(parsed.track),
+        shares=(parsed.min_flops, parsed.max_flops),
+        far=_far(parsed.far),
+        baselines=tuple(name.strip() for name in parsed.baseline.split(",") if name.strip()),
+        models_root=parsed.models_root,
+        places=places_of(parsed),
+        **{key: getattr(parsed, key) for key in PLAIN},
+    )
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    for flag, least in (("trials", 1), ("steps", 1), ("images_per_step", 2), ("reports", 1), ("seed", 0)):
+        value = getattr(parsed, flag)
+        if value < least:
+            raise UserError(f"--{flag.replace('_', '-')} {value}: at least {least} is needed")
+    if parsed.reports > parsed.steps:
+        raise UserError(f"--reports {parsed.reports}: at most one a step, and there are --steps {parsed.steps}")
+    if not 0 <= parsed.min_flops <= parsed.max_flops <= 1 or parsed.max_flops == 0:
+        raise UserError(
+            f"--min-flops {parsed.min_flops:g} and --max-flops {parsed.max_flops:g}: expected shares of the track's "
+            "FLOPs from 0 to 1, the first not above the second"
+        )
+    if not parsed.name.isidentifier() or keyword.iskeyword(parsed.name):
+        raise UserError(f"--name {parsed.name!r}: expected a name that Python takes after 'network.', such as found")
+
+
+def _far(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    from lwface.scoring.operating_points import parse_fars
+
+    fars = parse_fars(text)
+    if len(fars) > 1:
+        raise UserError(f"--far {text}: one is needed, networks are ranked by it")
+    return fars[0]
+
+
+def _models_root(parsed: argparse.Namespace, configured: str) -> Path:
+    """What the user typed starts at the current folder, what the configuration says at the project's root."""
+    if parsed.models_root:
+        return Path(parsed.models_root).expanduser().resolve()
+    return (places_of(parsed).root / Path(configured).expanduser()).resolve()

@@ -2,12 +2,97 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from lwface.recognition.options import parse_options
-from lwface.training.loop import train
+from lwface.base.commands import HelpFormatter, load
+from lwface.base.errors import UserError
+from lwface.base.setting import Setting
+from lwface.commands.places import add_place_flags, places_of
+from lwface.gate.budgets import TRACKS, get_track
+from lwface.settings.places import Places, require_dataset
+from lwface.settings.run import RUN_SETTINGS, step_list
+from lwface.settings.sections import NAMED, load_sections
+
+# Settings with a flag, in the order of --help. Underscores become dashes.
+FLAGS = (
+    *("models_root", "pretrained", "pretrained_epoch", "ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
+    *("per_batch_size", "kvstore"),  # up to here the original's
+    *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
+    *("end_epoch", "checkpoint_steps", "optimizer"),
+)
 
 
-def main() -> int:
+class Training(NamedTuple):
+    """What the command line asks for."""
+
+    names: dict[str, str]  # of network, data set and loss
+    overrides: dict[str, Any]  # settings that were given
+    places: Places
+    device: str
+    resume: bool
+    track: str | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
-    return train(parse_options(sys.argv[1:]))
+    wish = parse_arguments(sys.argv[1:] if argv is None else argv)
+    load("torch")
+    from lwface.recognition.train import train
+    from lwface.settings.resolve import resolve
+
+    run = resolve(**wish.names, places=wish.places, **wish.overrides)
+    return train(run, device=wish.device, resume=wish.resume, track=wish.track)
+
+
+def parse_arguments(argv: Sequence[str]) -> Training:
+    """Parse the command line.
+
+    The names of network, data set and loss are read first: they decide the other flags' defaults, which ``--help``
+    shows. ``--network y2 --help`` therefore shows those of y2.
+
+    Raises:
+        UserError: an unknown name, or an impossible value.
+    """
+    first = argparse.ArgumentParser(add_help=False)
+    add_place_flags(first)
+    places = places_of(first.parse_known_args(argv)[0])
+    sections = load_sections(places)
+    names = argparse.ArgumentParser(add_help=False, parents=[first])
+    for section in NAMED:
+        names.add_argument(f"--{section}", default=sections.default[section], help=RUN_SETTINGS[section].meaning)
+    chosen = {section: getattr(names.parse_known_args(argv)[0], section) for section in NAMED}
+    usual = sections.merged(**chosen)
+
+    parser = argparse.ArgumentParser(
+        parents=[names],
+        description="Train a face-recognition network; verifies and saves while it trains, continues with --resume.",
+        formatter_class=HelpFormatter,
+    )
+    for key in FLAGS:
+        _add_flag(parser, key, RUN_SETTINGS[key], usual.get(key))
+    parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    parser.add_argument("--resume", action="store_true", help="continue the run; from the beginning if there is none")
+    parser.add_argument("--track", help=f"refuse a network over the budget of this track: {', '.join(TRACKS)}")
+    parsed = vars(parser.parse_args(argv))
+    if parsed["track"] is not None:
+        get_track(parsed["track"])
+    given = {key: parsed[key] for key in FLAGS if parsed[key] != usual.get(key)}
+    for key, value in given.items():
+        if problem := RUN_SETTINGS[key].problem(value):
+            flag = f"--{key.replace('_', '-')} {value}"
+            raise UserError(f"{flag}: {key} = {value!r}: {problem} ({RUN_SETTINGS[key].meaning})")
+    step_list(parsed["lr_steps"])
+    require_dataset(places.dataset_folder(usual["dataset_path"]), chosen["dataset"])
+    return Training(chosen, given, places, parsed["device"], parsed["resume"], parsed["track"])
+
+
+def _add_flag(parser: argparse.ArgumentParser, key: str, setting: Setting, value: Any) -> None:
+    flag = f"--{key.replace('_', '-')}"
+    if setting.kind is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=value, help=setting.meaning)
+    else:
+        choices = setting.choices or None
+        parser.add_argument(flag, type=setting.kind, default=value, choices=choices, help=setting.meaning)

@@ -1,27 +1,37 @@
-"""Losses by name: each is a classifier that turns embeddings and labels into logits for the cross-entropy.
-
-Adding one costs one file here with a class decorated by ``@LOSSES.register_as(name)`` and one import below.
-"""
+"""Losses by name. A new one is a file here with one class decorated by ``@LOSSES.register_as(name)``."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from lwface.losses.classifier import LOSSES, Classifier
-from lwface.losses.margin_softmax import MarginSoftmax
-from lwface.losses.softmax import Softmax
+from lwface.losses.base import LOSSES, Loss, Margin
+from lwface.losses.full import FullClassifier
 
-__all__ = ["LOSSES", "Classifier", "MarginSoftmax", "Softmax", "create_classifier"]
+for _module in pkgutil.iter_modules(__path__):  # importing a loss's file registers it
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["LOSSES", "FullClassifier", "Loss", "Margin", "create_classifier", "create_margin"]
 
 
-def create_classifier(config: Mapping[str, Any], num_classes: int, embedding_size: int) -> Classifier:
-    """The classifier that ``config["loss_name"]`` names, with the settings it reads from ``config``.
-
-    Returns:
-        A module called as ``classifier(embeddings (N, D), labels (N,))`` that gives logits ``(N, num_classes)``.
+def create_margin(config: Mapping[str, Any]) -> Margin:
+    """The margin that ``config["loss_name"]`` names, given the settings its signature names.
 
     Raises:
         UserError: unknown loss, or a setting it cannot use.
     """
-    return LOSSES[config["loss_name"]].from_config(config, num_classes, embedding_size)
+    kind = LOSSES[config["loss_name"]]
+    settings = inspect.signature(kind).parameters
+    return kind(**{name: config[name] for name in settings if name in config})
+
+
+def create_classifier(config: Mapping[str, Any], num_classes: int, embedding_size: int) -> FullClassifier:
+    """The classifier of ``num_classes`` that ``config`` describes; errors as for :func:`create_margin`.
+
+    Returns:
+        A module called as ``classifier(embeddings (N, D), labels (N,))`` that gives a :class:`Loss`.
+    """
+    return FullClassifier(create_margin(config), num_classes, embedding_size)

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
 
-import torch
-from torch import nn
-from torch.nn import functional
-
-from lwface.losses.classifier import LOSSES, Classifier
+from lwface.base.setting import Setting
+from lwface.losses.base import LOSSES, Margin
 
 
 @LOSSES.register_as("softmax")
-class Softmax(Classifier):
-    """``W x + b``; the bias starts at 0 and is left out when ``fc7_no_bias`` is set."""
+class Softmax(Margin):
+    """``W x + b``, no margin; the bias starts at 0 and is left out when ``fc7_no_bias`` is set."""
 
-    def __init__(self, num_classes: int, embedding_size: int, *, bias: bool = True) -> None:
-        super().__init__(num_classes, embedding_size)
-        self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
+    cosine = False
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], num_classes: int, embedding_size: int) -> Softmax:
-        """Build it with the setting ``fc7_no_bias``."""
-        return cls(num_classes, embedding_size, bias=not config["fc7_no_bias"])
-
-    def logits(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C); the labels are not looked at."""
-        return functional.linear(embeddings, self.weight, self.bias)
+    def __init__(self, *, fc7_no_bias: Annotated[bool, Setting("plain softmax without a bias")] = False) -> None:
+        super().__init__()
+        self.bias = not fc7_no_bias

@@ -21,7 +21,7 @@ from lwface.mxnet.params import params_path, read_params
 from lwface.networks import FaceNetwork, create_network, mxnet_names
 from lwface.networks.base import PIXEL_SCALE
 from lwface.networks.layers import EPS
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 WRAPPERS = ("state_dict_backbone", "state_dict", "model")  # under which training programs put the network's tensors

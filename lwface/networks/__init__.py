@@ -1,4 +1,8 @@
-"""Network families by name. A new one is a file here with one function decorated by ``@NETWORKS.register``."""
+"""Network families by name. A new one is a file here with one function decorated by ``@NETWORKS.register``.
+
+The function's name is the family's, and its parameters are its settings, each with its meaning
+(:mod:`lwface.base.setting`; those that families share: :mod:`lwface.networks.settings`).
+"""
 
 from __future__ import annotations
 

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from lwface.networks.base import NETWORKS, FaceNetwork
 from lwface.networks.fmobilefacenet import fmobilefacenet
+from lwface.networks.settings import Activation, EmbeddingSize, Head, Momentum
 
 
 @NETWORKS.register
 def airface(
-    *, emb_size: int = 512, net_output: str = "GDC", net_act: str = "prelu", bn_mom: float = 0.9
+    *, emb_size: EmbeddingSize = 512, net_output: Head = "GDC", net_act: Activation = "prelu", bn_mom: Momentum = 0.9
 ) -> FaceNetwork:
     """AirFace; vary it as the family ``fmobilefacenet`` with the settings below."""
     return fmobilefacenet(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
 from lwface.base.registry import Registry
+from lwface.base.setting import require_declared
 from lwface.networks.layers import BatchNorm
 
-NETWORKS: Registry[Any] = Registry("network family")
+NETWORKS: Registry[Callable[..., FaceNetwork]] = Registry("network family", check=require_declared)
 
 IMAGE_SIZE = 112  # pixels: the challenge forbids resizing, so the networks know no other size
 PIXEL_MEAN = 127.5

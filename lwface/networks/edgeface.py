@@ -25,14 +25,16 @@ products. They train with AdamW.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lwface.base.errors import unknown_name
+from lwface.base.setting import Setting
 from lwface.networks.base import IMAGE_SIZE, NETWORKS, FaceNetwork, require
 from lwface.networks.layers import named
+from lwface.networks.settings import EmbeddingSize
 
 
 class Size(NamedTuple):
@@ -194,7 +196,12 @@ class SplitAttentionBlock(nn.Module):
 
 
 @NETWORKS.register
-def edgeface(*, emb_size: int = 512, net_size: str = "s", net_rank: float = 0.5) -> FaceNetwork:
+def edgeface(
+    *,
+    emb_size: EmbeddingSize = 512,
+    net_size: Annotated[str, Setting("which of the authors' sizes", choices=tuple(SIZES))] = "s",
+    net_rank: Annotated[float, Setting("share of the full rank that linear layers keep; 0: all", minimum=0)] = 0.5,
+) -> FaceNetwork:
     """EdgeFace of ``net_size`` ``xxs``, ``xs``, ``s`` or ``base``.
 
     ``net_rank`` is gamma: the share of the full rank that linear layers keep; 0: they are not factorised.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
+from lwface.base.setting import Setting
 from lwface.networks.base import NETWORKS, FaceNetwork, require
 from lwface.networks.heads import make_head
 from lwface.networks.layers import (
@@ -18,6 +20,7 @@ from lwface.networks.layers import (
     initialise_uniform_in,
     named,
 )
+from lwface.networks.settings import Activation, Depth, EmbeddingSize, Head, Momentum
 
 # Width of the first layer, growth rate, and layers of each of the four stages, for each num_layers.
 DEPTHS = {
@@ -66,12 +69,12 @@ class DenseStage(nn.Sequential):
 @NETWORKS.register
 def fdensenet(
     *,
-    num_layers: int = 169,
-    emb_size: int = 512,
-    net_output: str = "E",
-    net_act: str = "prelu",
-    densenet_dropout: float = 0.0,
-    bn_mom: float = 0.9,
+    num_layers: Depth = 169,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "E",
+    net_act: Activation = "prelu",
+    densenet_dropout: Annotated[float, Setting("share of new maps that a layer drops in training", minimum=0)] = 0.0,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A densely connected network of ``num_layers``.
 

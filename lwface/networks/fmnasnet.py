@@ -16,6 +16,7 @@ from lwface.networks.layers import (
     initialise_uniform_in,
     named,
 )
+from lwface.networks.settings import Activation, EmbeddingSize, Head, Momentum, Multiplier
 
 # name, expansion, channels, units, stride of the first unit, kernel of the first unit (the others have 3)
 STAGES = (
@@ -107,11 +108,11 @@ def _stage(
 @NETWORKS.register
 def fmnasnet(
     *,
-    emb_size: int = 512,
-    net_output: str = "GDC",
-    net_act: str = "prelu",
-    net_multiplier: float = 1.0,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "GDC",
+    net_act: Activation = "prelu",
+    net_multiplier: Multiplier = 1.0,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """MnasNet whose channel counts are multiplied by ``net_multiplier``; the first layer keeps all 112 pixels."""
     layers = Layers(net_act, bn_mom)

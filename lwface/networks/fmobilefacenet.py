@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -12,6 +11,17 @@ from lwface.networks.attention import make_attention
 from lwface.networks.base import NETWORKS, FaceNetwork, require_count, require_kernels, require_numbers
 from lwface.networks.heads import make_head
 from lwface.networks.layers import conv_block, initialise_gaussian_out, named
+from lwface.networks.settings import (
+    Activation,
+    Attention,
+    Blocks,
+    EmbeddingSize,
+    Expansions,
+    Head,
+    Kernels,
+    Momentum,
+    Widths,
+)
 
 
 class Bottleneck(nn.Sequential):
@@ -49,15 +59,15 @@ class Bottleneck(nn.Sequential):
 @NETWORKS.register
 def fmobilefacenet(
     *,
-    emb_size: int = 512,
-    net_output: str = "GDC",
-    net_act: str = "prelu",
-    net_blocks: Sequence[int] = (1, 4, 6, 2),
-    net_widths: Sequence[int] = (64, 64, 128, 128, 512),
-    net_expansions: Sequence[float] = (1, 2, 2, 4, 2, 4, 2),
-    net_kernels: Sequence[int] = (3, 3, 3, 3),
-    net_attention: str = "none",
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "GDC",
+    net_act: Activation = "prelu",
+    net_blocks: Blocks = (1, 4, 6, 2),
+    net_widths: Widths = (64, 64, 128, 128, 512),
+    net_expansions: Expansions = (1, 2, 2, 4, 2, 4, 2),
+    net_kernels: Kernels = (3, 3, 3, 3),
+    net_attention: Attention = "none",
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """MobileFaceNet with ``net_blocks`` residual bottlenecks at 56, 28, 14 and 7 pixels.
 

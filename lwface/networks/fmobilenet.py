@@ -7,6 +7,7 @@ from torch import nn
 from lwface.networks.base import IMAGE_SIZE, NETWORKS, FaceNetwork, require, scaled
 from lwface.networks.heads import make_head
 from lwface.networks.layers import conv_block, initialise_uniform_in, named
+from lwface.networks.settings import Activation, EmbeddingSize, Head, Momentum, Multiplier, Stem
 
 FIRST_WIDTH = 32
 # Width (in units of the first layer's) and stride of the separable convolutions conv_2 to conv_14.
@@ -16,12 +17,12 @@ SEPARABLE = ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), *[(16, 1)] * 5, (3
 @NETWORKS.register
 def fmobilenet(
     *,
-    emb_size: int = 512,
-    net_output: str = "GDC",
-    net_act: str = "prelu",
-    net_multiplier: float = 1.0,
-    net_input: int = 1,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "GDC",
+    net_act: Activation = "prelu",
+    net_multiplier: Multiplier = 1.0,
+    net_input: Stem = 1,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """MobileNet whose channel counts are multiplied by ``net_multiplier``; every batch norm's scale is fixed.
 

@@ -22,13 +22,13 @@ budget of the challenge: a network to learn from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
+from lwface.base.setting import Setting
 from lwface.networks.attention import make_attention
 from lwface.networks.base import NETWORKS, FaceNetwork, require, require_kernels, require_numbers
 from lwface.networks.heads import make_head
@@ -38,6 +38,20 @@ from lwface.networks.layers import (
     convolution,
     initialise_gaussian_out,
     named,
+)
+from lwface.networks.settings import (
+    Activation,
+    Attention,
+    Depth,
+    EmbeddingSize,
+    Expansions,
+    Head,
+    Kernels,
+    Momentum,
+    SqueezeExcitation,
+    Stem,
+    Units,
+    Widths,
 )
 
 # Units a stage for each num_layers; the numbers are names, some count the layers and some do not.
@@ -166,19 +180,19 @@ class UnitV3(Unit):
 @NETWORKS.register
 def fresnet(
     *,
-    num_layers: int = 50,
-    emb_size: int = 512,
-    net_output: str = "E",
-    net_act: str = "prelu",
-    net_unit: int = 3,
-    net_input: int = 1,
-    net_se: int = 0,
-    net_units: Sequence[int] = (),
-    net_widths: Sequence[int] = WIDTHS,
-    net_expansions: Sequence[float] = (1, 1, 1, 1),
-    net_kernels: Sequence[int] = (3, 3, 3, 3),
-    net_attention: str = "none",
-    bn_mom: float = 0.9,
+    num_layers: Depth = 50,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "E",
+    net_act: Activation = "prelu",
+    net_unit: Annotated[int, Setting("kind of unit", minimum=1)] = 3,
+    net_input: Stem = 1,
+    net_se: SqueezeExcitation = 0,
+    net_units: Units = (),
+    net_widths: Widths = WIDTHS,
+    net_expansions: Expansions = (1, 1, 1, 1),
+    net_kernels: Kernels = (3, 3, 3, 3),
+    net_attention: Attention = "none",
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A residual network of ``num_layers``.
 

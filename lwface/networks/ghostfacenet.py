@@ -26,10 +26,13 @@ interpolated to full size.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lwface.base.setting import Setting
 from lwface.networks.attention import ChannelGate
 from lwface.networks.base import NETWORKS, FaceNetwork, require, rounded
 from lwface.networks.heads import make_head
@@ -41,6 +44,7 @@ from lwface.networks.layers import (
     initialise_gaussian_out,
     named,
 )
+from lwface.networks.settings import Activation, EmbeddingSize, Head, Momentum, Multiplier, Stem
 
 # Kernel, hidden channels, channels, squeeze-and-excitation, stride of each bottleneck, at width 1.
 BOTTLENECKS = (
@@ -173,13 +177,13 @@ class GhostBottleneck(nn.Module):
 @NETWORKS.register
 def ghostfacenet(
     *,
-    emb_size: int = 512,
-    net_output: str = "GDC",
-    net_act: str = "prelu",
-    net_multiplier: float = 1.3,
-    net_unit: int = 1,
-    net_input: int = 1,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "GDC",
+    net_act: Activation = "prelu",
+    net_multiplier: Multiplier = 1.3,
+    net_unit: Annotated[int, Setting("kind of unit", minimum=1)] = 1,
+    net_input: Stem = 1,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """GhostFaceNet of width ``net_multiplier``.
 

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from lwface.networks.base import NETWORKS, FaceNetwork, require_numbers, scaled
 from lwface.networks.heads import make_head
 from lwface.networks.layers import BatchNorm, activation, convolution, initialise_gaussian_out, named
+from lwface.networks.settings import Activation, EmbeddingSize, Head, Momentum, Multiplier, Units, Widths
 
 STEM = 64
 UNITS = 4  # in a branch between two exchanges, and in the first stage
@@ -199,13 +200,13 @@ class HighResolution(nn.Module):
 @NETWORKS.register
 def hrnet(
     *,
-    emb_size: int = 512,
-    net_output: str = "E",
-    net_act: str = "relu",
-    net_widths: Sequence[int] = (18, 36, 72, 144),
-    net_units: Sequence[int] = (1, 4, 3),
-    net_multiplier: float = 1.0,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "E",
+    net_act: Activation = "relu",
+    net_widths: Widths = (18, 36, 72, 144),
+    net_units: Units = (1, 4, 3),
+    net_multiplier: Multiplier = 1.0,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A high-resolution network; the authors name it by the width of its finest branch.
 

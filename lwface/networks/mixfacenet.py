@@ -19,16 +19,18 @@ MixFaceNet-M  603012431 303388992     3953558    626.1    3.95 M
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lwface.base.errors import unknown_name
+from lwface.base.setting import Setting
 from lwface.networks.attention import ChannelGate
 from lwface.networks.base import IMAGE_SIZE, NETWORKS, FaceNetwork, require, rounded
 from lwface.networks.heads import make_head
 from lwface.networks.layers import GLUON_EPS, BatchNorm, activation, convolution, named
+from lwface.networks.settings import EmbeddingSize, Head, Momentum, Multiplier
 
 
 class Unit(NamedTuple):
@@ -164,12 +166,12 @@ class MixUnit(nn.Module):
 @NETWORKS.register
 def mixfacenet(
     *,
-    emb_size: int = 512,
-    net_output: str = "GDC",
-    net_size: str = "m",
-    net_multiplier: float = 1.0,
-    net_shuffle: int = 0,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "GDC",
+    net_size: Annotated[str, Setting("which of the authors' sizes", choices=tuple(SIZES))] = "m",
+    net_multiplier: Multiplier = 1.0,
+    net_shuffle: Annotated[int, Setting("1: channels are shuffled behind every unit", choices=(0, 1))] = 0,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """MixFaceNet of ``net_size`` ``s`` or ``m`` whose channel counts are multiplied by ``net_multiplier``.
 

@@ -18,7 +18,6 @@ their Oct-MobileNetV2, the same share   256 M       3.5 M
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from lwface.networks.fmobilefacenet import Bottleneck
 from lwface.networks.heads import make_head
 from lwface.networks.layers import MXNET_EPS, BatchNorm, activation, conv_block, initialise_gaussian_out, named
 from lwface.networks.octave import Channels, FromOctave, OctaveConv, PerOctave, ToOctave, split
+from lwface.networks.settings import Activation, Blocks, EmbeddingSize, Head, Momentum, OctaveShare
 
 
 def _octave_block(
@@ -85,12 +85,12 @@ class OctaveBottleneck(nn.Sequential):
 @NETWORKS.register
 def octmobilefacenet(
     *,
-    emb_size: int = 512,
-    net_output: str = "GDC",
-    net_act: str = "prelu",
-    net_blocks: Sequence[int] = (1, 4, 6, 2),
-    net_alpha: float = 0.375,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "GDC",
+    net_act: Activation = "prelu",
+    net_blocks: Blocks = (1, 4, 6, 2),
+    net_alpha: OctaveShare = 0.375,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """MobileFaceNet that computes a share ``net_alpha`` of what bottlenecks above 7 pixels expand at half resolution.
 

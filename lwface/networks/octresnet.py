@@ -17,8 +17,6 @@ their Oct-ResNet-50, the same share     3.1 G       25.6 M
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
 
 from lwface.base.errors import UserError
@@ -27,6 +25,7 @@ from lwface.networks.fresnet import UNITS
 from lwface.networks.heads import make_head
 from lwface.networks.layers import BatchNorm, activation, convolution, initialise_gaussian_out, named
 from lwface.networks.octave import Channels, FromOctave, Octave, OctaveConv, PerOctave, ToOctave, add, split
+from lwface.networks.settings import Activation, Depth, EmbeddingSize, Head, Momentum, OctaveShare, Widths
 
 
 class OctaveUnit(nn.Module):
@@ -56,13 +55,13 @@ class OctaveUnit(nn.Module):
 @NETWORKS.register
 def octresnet(
     *,
-    num_layers: int = 50,
-    emb_size: int = 512,
-    net_output: str = "E",
-    net_act: str = "prelu",
-    net_widths: Sequence[int] = (64, 64, 128, 256, 512),
-    net_alpha: float = 0.25,
-    bn_mom: float = 0.9,
+    num_layers: Depth = 50,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "E",
+    net_act: Activation = "prelu",
+    net_widths: Widths = (64, 64, 128, 256, 512),
+    net_alpha: OctaveShare = 0.25,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A residual network of ``num_layers`` that keeps a share ``net_alpha`` of its channels at half resolution.
 

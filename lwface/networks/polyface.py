@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from lwface.networks.base import NETWORKS, FaceNetwork, require_numbers, scaled
 from lwface.networks.heads import make_head
 from lwface.networks.layers import BatchNorm, StochasticDepth, activation, initialise_uniform_in, named
+from lwface.networks.settings import Activation, DropPath, EmbeddingSize, Head, Momentum, Multiplier, Units
 
 ENLARGED = 235  # pixels
 SIZE = 6  # pixels of the last map
@@ -170,13 +171,13 @@ class Builder:
 @NETWORKS.register
 def polyface(
     *,
-    emb_size: int = 256,
-    net_output: str = "E",
-    net_act: str = "relu",
-    net_units: Sequence[int] = (23, 38, 23),
-    net_multiplier: float = 1.0,
-    net_drop_path: float = 0.2,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 256,
+    net_output: Head = "E",
+    net_act: Activation = "relu",
+    net_units: Units = (23, 38, 23),
+    net_multiplier: Multiplier = 1.0,
+    net_drop_path: DropPath = 0.2,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """Efficient PolyFace.
 

@@ -14,6 +14,7 @@ from lwface.networks.layers import (
     initialise_uniform_in,
     named,
 )
+from lwface.networks.settings import Activation, EmbeddingSize, Head, Momentum, Multiplier, SqueezeExcitation
 
 GROUP_WIDTH = 8  # channels a group of the spatial convolutions has: its number of groups is what varies
 STAGES = ((2, 64, 3), (3, 128, 7), (4, 256, 4))  # name, channels and units; each begins by halving the map
@@ -112,12 +113,12 @@ def _embedding_block(layers: Layers, inputs: int) -> nn.Sequential:
 @NETWORKS.register
 def vargfacenet(
     *,
-    emb_size: int = 512,
-    net_output: str = "J",
-    net_act: str = "prelu",
-    net_multiplier: float = 1.25,
-    net_se: int = 0,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    net_output: Head = "J",
+    net_act: Activation = "prelu",
+    net_multiplier: Multiplier = 1.25,
+    net_se: SqueezeExcitation = 0,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """VarGFaceNet whose stages' channels are multiplied by ``net_multiplier``; the last layers keep theirs.
 

@@ -24,12 +24,16 @@ The authors train with AdamW.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lwface.base.setting import Setting
 from lwface.networks.base import IMAGE_SIZE, NETWORKS, FaceNetwork, require, require_count
 from lwface.networks.layers import BatchNorm, StochasticDepth, named
+from lwface.networks.settings import Depth, DropPath, EmbeddingSize, Momentum
 
 PATCH = 9  # pixels; 12 x 12 patches cover 108 of the 112 pixels, the last 4 rows and columns are not seen
 PATCHES = (IMAGE_SIZE // PATCH) ** 2  # 144
@@ -117,13 +121,13 @@ class Transformer(nn.Module):
 @NETWORKS.register
 def vit(
     *,
-    emb_size: int = 512,
-    num_layers: int = 12,
-    net_width: int = 256,
-    net_heads: int = 8,
-    net_drop_path: float = 0.1,
-    net_mask: float = 0.1,
-    bn_mom: float = 0.9,
+    emb_size: EmbeddingSize = 512,
+    num_layers: Depth = 12,
+    net_width: Annotated[int, Setting("numbers that stand for a patch", minimum=1)] = 256,
+    net_heads: Annotated[int, Setting("attention heads", minimum=1)] = 8,
+    net_drop_path: DropPath = 0.1,
+    net_mask: Annotated[float, Setting("share of patches hidden in training", minimum=0)] = 0.1,
+    bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A vision transformer; all its tokens together make the embedding.
 

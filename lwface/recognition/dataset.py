@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -11,16 +9,9 @@ from torch.utils.data import Dataset
 from lwface.base.errors import UserError
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.training.task import Batch
 
 LISTED = 10  # bad images named in one line
-
-
-class Batch(NamedTuple):
-    """What one step trains on."""
-
-    images: torch.Tensor  # (N, H, W, 3) uint8 RGB
-    labels: torch.Tensor  # (N,) int64
-    bad: dict[int, str]  # key and reason of each image that did not decode and was replaced
 
 
 class BadImage(UserError):

@@ -1,27 +1,15 @@
-"""Flags of search.py."""
+"""What a search is asked to do."""
 
 from __future__ import annotations
 
-import argparse
-import keyword
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
-from lwface.base.errors import UserError
-from lwface.gate.budgets import TRACKS, Track, get_track
-from lwface.scoring.operating_points import parse_fars
-from lwface.search.space import FAMILIES
-from lwface.settings.configuration import ROOT, load_sections
+from lwface.gate.budgets import Track
+from lwface.settings.places import Places
 
-PROXY_LOSS = "softmax"  # learns fastest: a margin needs longer than a short training to show which network is better
-PLAIN = (  # options that are their flags' values
-    *("dataset", "loss", "final_loss", "trials", "family", "steps", "images_per_step", "lr", "act", "reports"),
-    *("seed", "name", "device"),
-)
-MODES = (*FAMILIES, "both")
+FAMILIES = {"mobile": "fmobilefacenet", "residual": "fresnet"}  # by the word of --family
 
 
 @dataclass(frozen=True)
@@ -46,90 +34,9 @@ class SearchOptions:
     name: str  # of the winner's entry
     models_root: Path
     device: str
+    places: Places
 
     @property
     def folder(self) -> Path:
         """Where the search is kept."""
         return self.models_root / f"search-{self.family}-{self.track.name}-{self.dataset}"
-
-
-def parse_options(arguments: Sequence[str]) -> SearchOptions:
-    """Parse the command line.
-
-    Raises:
-        UserError: an unknown name, or a value that cannot be.
-    """
-    default = load_sections().default
-    parser = argparse.ArgumentParser(
-        prog="search.py",
-        description="Search for a network under a track's budget: short trainings of proposed networks, all within it. "
-        "The same command continues a search that was interrupted.",
-        formatter_class=HelpFormatter,
-    )
-    add = parser.add_argument
-    add("--track", required=True, help=f"budget that every network keeps: {', '.join(TRACKS)}")
-    add("--dataset", required=True, help="data set to train and judge on, by its name in the configuration")
-    add("--trials", type=int, default=20, help="networks to train in all, those of an interrupted search included")
-    add("--family", choices=MODES, default="mobile", help="networks to search among")
-    add("--loss", default=PROXY_LOSS, help="loss of the short trainings, by its name in the configuration")
-    add("--final-loss", default=default.loss, help="loss in the printed command that trains the winner")
-    add("--steps", type=int, default=300, help="length of each training")
-    add("--images-per-step", type=int, default=64, help="images a step of each training")
-    add("--lr", type=float, help="learning rate at its highest; not given: the configuration's")
-    add("--act", default="prelu", help="activation of the networks (net_act); relu is faster on a CPU")
-    add(
-        "--reports",
-        type=int,
-        default=3,
-        help="times a network is judged in its training, the end included; 1: no pruning",
-    )
-    add("--far", help="FAR whose TAR judges; not given: the lowest power of ten that lets 100 impostor pairs in")
-    add("--min-flops", type=float, default=0.25, help="share of the track's FLOPs that every network spends at least")
-    add("--max-flops", type=float, default=1.0, help="share of the track's FLOPs that every network spends at most")
-    add(
-        "--baseline", default="", help="networks of the configuration to train likewise and show beside, such as y1,m05"
-    )
-    add("--seed", type=int, default=0, help="fixes the networks proposed, their first weights and the order of images")
-    add("--name", default="found", help="name of the winner's entry in the configuration")
-    add("--models-root", help="where the search gets a folder of its own; not given: the configuration's")
-    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
-    parsed = parser.parse_args(arguments)
-    _check(parsed)
-    return SearchOptions(
-        track=get_track(parsed.track),
-        shares=(parsed.min_flops, parsed.max_flops),
-        far=_far(parsed.far),
-        baselines=tuple(name.strip() for name in parsed.baseline.split(",") if name.strip()),
-        models_root=_models_root(parsed.models_root, default.models_root),
-        **{key: getattr(parsed, key) for key in PLAIN},
-    )
-
-
-def _check(parsed: argparse.Namespace) -> None:
-    for flag, least in (("trials", 1), ("steps", 1), ("images_per_step", 2), ("reports", 1), ("seed", 0)):
-        value = getattr(parsed, flag)
-        if value < least:
-            raise UserError(f"--{flag.replace('_', '-')} {value}: at least {least} is needed")
-    if parsed.reports > parsed.steps:
-        raise UserError(f"--reports {parsed.reports}: at most one a step, and there are --steps {parsed.steps}")
-    if not 0 <= parsed.min_flops <= parsed.max_flops <= 1 or parsed.max_flops == 0:
-        raise UserError(
-            f"--min-flops {parsed.min_flops:g} and --max-flops {parsed.max_flops:g}: expected shares of the track's "
-            "FLOPs from 0 to 1, the first not above the second"
-        )
-    if not parsed.name.isidentifier() or keyword.iskeyword(parsed.name):
-        raise UserError(f"--name {parsed.name!r}: expected a name that Python takes after 'network.', such as found")
-
-
-def _far(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
-    fars = parse_fars(text)
-    if len(fars) > 1:
-        raise UserError(f"--far {text}: one is needed, networks are ranked by it")
-    return fars[0]
-
-
-def _models_root(given: str | None, configured: str) -> Path:
-    """What the user typed starts at the current folder, what the configuration says at the project's root."""
-    return Path(given).expanduser().resolve() if given else (ROOT / Path(configured).expanduser()).resolve()

@@ -1,4 +1,4 @@
-"""The short training by which a network is judged, with the project's own trainer."""
+"""The short training by which a network is judged, with the project's own training loop."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from easydict import EasyDict
-
 from lwface.base.progress import progress
-from lwface.recognition.options import RunOptions
+from lwface.recognition.train import prepare
 from lwface.search.held_out import HeldOut
 from lwface.search.space import family_settings, tensor_digest
-from lwface.settings.configuration import resolve
-from lwface.training.loop import NotFinite, Trainer
+from lwface.settings.places import Places
+from lwface.settings.resolve import resolve
+from lwface.training.loop import NotFinite
 
 WARMUP_SHARE = 10  # one step in so many
 
@@ -30,6 +29,7 @@ class Proxy(NamedTuple):
     report_steps: tuple[int, ...]  # after which the network is judged; the last is the end
     far: Fraction
     device: str
+    places: Places
 
 
 class Score(NamedTuple):
@@ -75,37 +75,37 @@ class Try:
 
     Args:
         settings: the network's.
-        track: its name; the trainer holds the network against the budget once more.
+        track: its name; preparing holds the network against the budget once more.
         label: of the progress shown.
     """
 
     def __init__(
         self, proxy: Proxy, settings: Mapping[str, Any], held_out: HeldOut, *, track: str, folder: Path, label: str
     ) -> None:
-        config = resolve(settings["net_name"], proxy.dataset, proxy.loss, **{**settings, **proxy.recipe})
+        overrides = {**settings, **proxy.recipe}
+        run = resolve(settings["net_name"], proxy.dataset, proxy.loss, places=proxy.places, **overrides)
         self.proxy, self.held_out, self.label = proxy, held_out, label
         with contextlib.redirect_stdout(io.StringIO()):  # what a run says of itself is said once, by the search
-            self._trainer = Trainer(RunOptions(EasyDict(config), device=proxy.device, track=track), folder)
-        self.settings = family_settings(self._trainer.config)
-        self.digest = tensor_digest(self._trainer.network)
+            self._loop = prepare(run, device=proxy.device, track=track, folder=folder)
+        self.settings = family_settings(run.as_dict())
+        self.digest = tensor_digest(self._loop.task.modules["network"])
         self.diverged = False
 
     def scores(self) -> Generator[Score, None, None]:
         """Train, and score after each of the steps asked for; close it to end early."""
-        trainer, due = self._trainer, self.proxy.report_steps
-        batch_size = trainer.config.per_batch_size
+        loop, due = self._loop, self.proxy.report_steps
+        network = loop.task.modules["network"]
         try:
             with (
-                contextlib.closing(trainer.updates()) as updates,
-                progress(total=trainer.last_step, label=self.label, unit="step") as bar,
+                contextlib.closing(loop.updates()) as updates,
+                progress(total=loop.last_step, label=self.label, unit="step") as bar,
             ):
                 for _ in updates:
                     bar.update()
-                    if trainer.step in due:
-                        tar = self.held_out.tar(
-                            trainer.network, self.proxy.far, device=trainer.device, batch_size=batch_size
-                        )
-                        yield Score(trainer.step, tar)
+                    if loop.step in due:
+                        size = loop.run.per_batch_size
+                        tar = self.held_out.tar(network, self.proxy.far, device=loop.device, batch_size=size)
+                        yield Score(loop.step, tar)
         except NotFinite:
             self.diverged = True
             yield Score(due[-1], 0.0)

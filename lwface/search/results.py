@@ -12,7 +12,8 @@ from easydict import EasyDict
 from lwface.gate.budgets import Track
 from lwface.gate.flops import count_flops, flops_text
 from lwface.search.space import FAMILIES, family_settings, on_meta, tensor_digest
-from lwface.settings.configuration import load_sections
+from lwface.settings.places import Places
+from lwface.settings.sections import load_sections
 
 COMPLETE, PRUNED, BASELINE = "complete", "pruned", "baseline"
 
@@ -127,13 +128,13 @@ def as_json(rows: Sequence[Row], search: Mapping[str, Any], track: Track) -> dic
     }
 
 
-def entry(row: Row, name: str, notes: Sequence[str]) -> str:
+def entry(row: Row, name: str, notes: Sequence[str], places: Places | None = None) -> str:
     """``row``'s network as lines for ``config.py`` or ``sample_config.py``, under ``network.<name>``."""
     lines = [f"# {note}" for note in notes]
     lines.append(f"network.{name} = edict()")
     lines += [f"network.{name}.{key} = {_literal(value)}" for key, value in row.settings.items()]
     text = "\n".join(lines) + "\n"
-    _check_entry(text, name, row)
+    _check_entry(text, name, row, load_sections(places).config)
     return text
 
 
@@ -141,11 +142,11 @@ def _literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _check_entry(text: str, name: str, row: Row) -> None:
+def _check_entry(text: str, name: str, row: Row, config: Mapping[str, Any]) -> None:
     """Paste ``text`` as a user would: what it gives must be the network that was trained, tensor by tensor."""
     network = EasyDict()
     exec(compile(text, f"network.{name}", "exec"), {"edict": EasyDict, "network": network})
-    merged = {**load_sections().config, **network[name]}
+    merged = {**config, **network[name]}
     built = on_meta(merged)
     same = (tensor_digest(built), count_flops(built).flops, family_settings(merged))
     if same != (row.digest, row.flops, row.settings):

@@ -25,8 +25,8 @@ import torch
 from lwface.gate.budgets import LIGHT_FLOPS, Track
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops
 from lwface.networks import NETWORKS, FaceNetwork, create_network
+from lwface.search.options import FAMILIES
 
-FAMILIES = {"mobile": "fmobilefacenet", "residual": "fresnet"}
 SHARE = "share"  # of the track's FLOPs: the one parameter all families have
 CLOSE = 0.95  # a network that spends this much of its share is wide enough
 WIDTH_STEP = 4  # channels

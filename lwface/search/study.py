@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from easydict import EasyDict
-
 from lwface.base.commands import EXIT_INTERRUPTED, EXIT_OK
 from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.base.files import write_json, write_text
+from lwface.base.lock import held
 from lwface.features.embedder import select_device
 from lwface.gate.budgets import BudgetError
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops, flops_text
@@ -43,8 +42,8 @@ from lwface.search.space import (
     ranges,
     shape_of,
 )
-from lwface.settings.configuration import network_settings, resolve
-from lwface.training.loop import only_run_in
+from lwface.settings.resolve import network_settings, resolve
+from lwface.settings.run import Run
 
 STARTUP_TRIALS = 8  # drawn at random before the optimiser has anything to learn from
 UNPRUNED_TRIALS = 4  # trained to the end before any is compared with their median
@@ -63,7 +62,8 @@ def search(options: SearchOptions) -> int:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     running = Search(options, optuna)
     options.folder.mkdir(parents=True, exist_ok=True)
-    with only_run_in(options.folder), contextlib.closing(running):
+    busy = f"{options.folder}: another run is training here: wait for it, or give another --models-root"
+    with held(options.folder, busy), contextlib.closing(running):
         running.open()
         try:
             running.run()
@@ -82,12 +82,12 @@ class Search:
         self.options, self.optuna = options, optuna
         self.storage: Any = None
         select_device(options.device)  # what is not there is told before anything is made
-        some_family = next(iter(FAMILIES.values()))
-        config = resolve(some_family, options.dataset, options.loss, lr=options.lr, net_act=options.act)
+        family, places = next(iter(FAMILIES.values())), options.places
+        run = resolve(family, options.dataset, options.loss, places=places, lr=options.lr, net_act=options.act)
         with contextlib.redirect_stdout(io.StringIO()):
-            images = len(open_dataset(config))
-        size = (config.image_shape[0], config.image_shape[1])
-        self.held_out = HeldOut(Path(config.dataset_path), list(config.val_targets), size)
+            data, classes = open_dataset(run)
+        size = (run.image_shape[0], run.image_shape[1])
+        self.held_out = HeldOut(Path(run.dataset_path), list(run.val_targets), size)
         far = options.far or self.held_out.usual_far()
         self.held_out.check(far)
         self.proxy = Proxy(
@@ -97,12 +97,13 @@ class Search:
             report_steps(options.steps, options.reports),
             far,
             options.device,
+            options.places,
         )
-        resolve(some_family, options.dataset, options.final_loss)  # so is an unknown name
+        resolve(family, options.dataset, options.final_loss, places=places)  # so is an unknown name
         self.baselines = {name: self._baseline(name) for name in options.baselines}
-        self.identity = self._identity(config, images)
+        self.identity = self._identity(run, len(data), classes)
 
-    def _identity(self, config: EasyDict, images: int) -> dict[str, Any]:
+    def _identity(self, run: Run, images: int, classes: int) -> dict[str, Any]:
         """What must stay as it is for trials to be comparable, as JSON holds it."""
         o = self.options
         identity = {
@@ -113,14 +114,14 @@ class Search:
             "seed": o.seed,
             "steps": o.steps,
             "images-per-step": o.images_per_step,
-            "lr": config.lr,
+            "lr": run.lr,
             "act": o.act,
             "reports": o.reports,
             "far": float(self.proxy.far),
             "min-flops": o.shares[0],
             "max-flops": o.shares[1],
             "training images": images,
-            "identities": config.num_classes,
+            "identities": classes,
             "genuine pairs": self.held_out.genuine_pairs,
             "impostor pairs": self.held_out.impostor_pairs,
             "ranges": {family: ranges(family, o.track) for family in FAMILIES if o.family in (family, "both")},
@@ -129,7 +130,7 @@ class Search:
 
     def _baseline(self, name: str) -> tuple[dict[str, Any], FlopsReport]:
         """Settings and count of the configuration's network ``name``, which must be within the budget."""
-        settings = family_settings(network_settings(name))
+        settings = family_settings(network_settings(name, self.options.places))
         report = count_flops(on_meta(settings))
         found = budget_violations(report, self.options.track)
         if found:
@@ -222,7 +223,7 @@ class Search:
             f"Trial {winner.name} of a search for {o.track.name} with {o.dataset}: family {o.family}, seed {o.seed}.",
             f"{winner.flops} FLOPs, {winner.model_bytes} bytes, TAR {winner.tar:.4f} at FAR {far} after {proxy}.",
         )
-        text = entry(winner, o.name, notes)
+        text = entry(winner, o.name, notes, o.places)
         path = o.folder / f"{o.name}.py"
         write_text(path, text)
         train = f"--network {o.name} --loss {o.final_loss} --dataset {o.dataset} --track {o.track.name}"

@@ -12,18 +12,13 @@ import torch
 
 from lwface.base.errors import UserError
 from lwface.base.files import replacing
+from lwface.settings.run import RUN_SETTINGS
 
-FORMAT = 1
+FORMAT = 2
 
 # Settings that may change between the parts of one run: they choose what is printed and kept, where things lie, how
 # long the run is, and not what is learnt. With the policies cosine and poly, a run's length is in total_steps too.
-CHANGEABLE = frozenset(
-    {
-        *("dataset_path", "models_root", "num_workers", "skip_bad", "pretrained", "pretrained_epoch", "kvstore"),
-        *("frequent", "verbose", "ckpt", "checkpoint_steps", "ce_loss", "count_flops", "val_targets"),
-        *("max_steps", "end_epoch"),
-    }
-)
+CHANGEABLE = frozenset(name for name, setting in RUN_SETTINGS.items() if setting.changeable)
 
 
 def random_states() -> dict[str, Any]:

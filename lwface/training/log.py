@@ -24,31 +24,32 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from lwface.base.files import replacing
-from lwface.recognition.verifier import PackScore
+from lwface.training.task import Score
 
 TIME_LEFT_INTERVAL_S = 10.0
 
 
 class Meter:
-    """Means of accuracy and loss over some steps; sums are kept, so they go into a checkpoint without loss."""
+    """Means of loss and figures over some steps; sums are kept, so they go into a checkpoint without loss."""
 
     def __init__(self) -> None:
         self.steps = 0
         self.images = 0
-        self.correct = 0
         self.loss_sum = 0.0
+        self.sums: dict[str, float] = {}
 
-    def add(self, loss: float, correct: int, images: int) -> None:
-        """Take one step in."""
+    def add(self, loss: float, sums: Mapping[str, float], images: int) -> None:
+        """Take one step in: the mean loss and the sums of the figures over its images."""
         self.steps += 1
         self.images += images
-        self.correct += correct
         self.loss_sum += loss
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
 
     @property
-    def accuracy(self) -> float:
-        """Share of images whose class had the largest logit, margin included."""
-        return self.correct / self.images
+    def means(self) -> dict[str, float]:
+        """Of each figure, the mean over the images."""
+        return {name: value / self.images for name, value in self.sums.items()}
 
     @property
     def loss(self) -> float:
@@ -97,18 +98,18 @@ class TrainingLog:
 
     def state(self) -> dict[str, dict[str, Any]]:
         """For the checkpoint."""
-        return {name: dict(vars(meter)) for name, meter in self.meters.items()}
+        return {name: {**vars(meter), "sums": dict(meter.sums)} for name, meter in self.meters.items()}
 
     def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Undo :meth:`state`."""
         for name, meter in self.meters.items():
             vars(meter).update(state[name])
 
-    def record(self, step: int, *, loss: float, correct: int, images: int, rate: float) -> None:
+    def record(self, step: int, *, loss: float, sums: Mapping[str, float], images: int, rate: float) -> None:
         """Take in step number ``step`` (counted from 1) on ``images`` images."""
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         for meter in self.meters.values():
-            meter.add(loss, correct, images)
+            meter.add(loss, sums, images)
         if batch == 0:  # the Speedometer's clock starts when the first batch of an epoch is done
             self._tics["speedometer"], self._tic_steps["speedometer"] = time.monotonic(), step
         elif batch % self.frequent == 0:
@@ -121,20 +122,19 @@ class TrainingLog:
             self._reset("speedometer", step)
         self._print_time_left(step)
 
-    def verification(self, step: int, scores: Iterable[PackScore]) -> None:
-        """Take in what the verification after ``step`` steps found."""
+    def validation(self, step: int, scores: Iterable[Score]) -> None:
+        """Take in what the validation after ``step`` steps found."""
         epoch = (step - 1) // self.steps_per_epoch
         for score in scores:
-            values = {"accuracy": score.accuracy, "std": score.std, "xnorm": score.xnorm}
-            self._append({"step": step, "epoch": epoch, "verification": score.name, **values})
-            for name, value in values.items():
+            self._append({"step": step, "epoch": epoch, "verification": score.name, **score.figures})
+            for name, value in score.figures.items():
                 self._tensorboard.add_scalar(f"{score.name}/{name}", value, step)
 
     def _write_object(self, epoch: int, step: int, rate: float, images: int) -> None:
         meter = self.meters["object"]
         values = {
             "loss": meter.loss,
-            "acc": meter.accuracy,
+            **meter.means,
             "lr": rate,
             "images_per_s": self._speed("object", step, images),
         }
@@ -159,7 +159,7 @@ class TrainingLog:
         _log_line(f"Epoch[{epoch}] Time cost={time.monotonic() - self._tics['epoch']:.3f}")
 
     def _values(self, meter: str) -> list[tuple[str, float]]:
-        values = [("acc", self.meters[meter].accuracy)]
+        values = list(self.meters[meter].means.items())
         return [*values, ("lossvalue", self.meters[meter].loss)] if self.show_loss else values
 
     def _print_time_left(self, step: int) -> None:

@@ -14,7 +14,7 @@ from lwface.models.store import load_model, save_model
 from lwface.mxnet.export import save_mxnet
 from lwface.mxnet.params import read_params, write_params
 from lwface.networks import create_network
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 SCRIPT = Path(__file__).resolve().parents[2] / "common" / "flops_counter.py"
 

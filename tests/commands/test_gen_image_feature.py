@@ -22,7 +22,7 @@ from lwface.models.store import save_model
 from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network
 from lwface.onnx.export import export_onnx
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["b.jpg", "folder/a.jpg", "c.jpg", "b.jpg", "folder/d.jpg"]

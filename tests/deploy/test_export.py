@@ -25,7 +25,7 @@ from lwface.networks.layers import BatchNorm
 from lwface.onnx.checks import compare, pseudo_random_images, require_agreement
 from lwface.onnx.model import OnnxNetwork, Pixels, load_onnx
 from lwface.scoring.pack_accuracy import verify
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 
 def face_network():

@@ -10,8 +10,8 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from lwface.base.errors import UserError
-from lwface.losses import LOSSES, create_classifier
-from lwface.losses.margin import SINE_FLOOR, add_margin, target_with_margin
+from lwface.losses import LOSSES, FullClassifier, Margin, create_classifier
+from lwface.losses.angular import SINE_FLOOR, target_with_margin
 
 MARGINS = {
     "nsoftmax": (1.0, 0.0, 0.0),
@@ -33,6 +33,16 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(5)
+
+
+def add_margin(cosine, labels, *margins):
+    """Cosines (N, C) with the margin on each row's own class."""
+    index = labels[:, None]
+    return cosine.scatter(1, index, target_with_margin(cosine.gather(1, index), *margins))
+
+
+def logits_of(classifier, x, labels):
+    return classifier.logits(x, labels, x.norm(dim=1))
 
 
 def naive_margin(cosine: list[list[float]], labels: list[int], m1: float, m2: float, m3: float) -> torch.Tensor:
@@ -102,10 +112,12 @@ def test_classifier_equals_naive_loop_and_gradcheck(margins):
     labels = torch.tensor([6, 0, 3, 3])
     expected = naive_logits(x.detach(), classifier.weight.detach(), labels.tolist(), 30.0, margins)
     # The norms carry the original's 1e-10 under the root; the weight's norm is only 0.02.
-    torch.testing.assert_close(classifier(x, labels), expected, rtol=1e-6, atol=1e-5)
-    loss = lambda x, w: functional.cross_entropy(  # noqa: E731
-        torch.func.functional_call(classifier, {"weight": w}, (x, labels)), labels
-    )
+    torch.testing.assert_close(logits_of(classifier, x, labels), expected, rtol=1e-6, atol=1e-5)
+    found = classifier(x, labels)
+    naive = -sum(row[label] - row.exp().sum().log() for row, label in zip(expected, labels, strict=True)) / len(labels)
+    assert found.loss.item() == pytest.approx(naive.item(), abs=1e-5)
+    assert found.correct == sum(row.argmax() == label for row, label in zip(expected, labels, strict=True))
+    loss = lambda x, w: torch.func.functional_call(classifier, {"weight": w}, (x, labels)).loss  # noqa: E731
     assert gradcheck(loss, (x, classifier.weight), eps=1e-8, atol=1e-4)
 
 
@@ -145,7 +157,7 @@ def test_softmax_is_the_linear_layer():
     x, labels = torch.randn(4, 5), torch.tensor([0, 1, 2, 3])
     with torch.no_grad():
         classifier.bias.copy_(torch.arange(7.0))
-    torch.testing.assert_close(classifier(x, labels), x @ classifier.weight.T + torch.arange(7.0))
+    torch.testing.assert_close(logits_of(classifier, x, labels), x @ classifier.weight.T + torch.arange(7.0))
     assert create_classifier({**SETTINGS, "loss_name": "softmax", "fc7_no_bias": True}, 7, 5).bias is None
 
 
@@ -158,7 +170,8 @@ def test_every_classifier(name):
     assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.03)
     assert abs(classifier.weight.mean().item()) < 3e-4
     x, labels = torch.randn(8, 64, requires_grad=True), torch.randint(400, (8,))
-    loss = functional.cross_entropy(classifier(x, labels), labels)
+    loss, correct = classifier(x, labels)
+    assert 0 <= correct <= 8
     loss.backward()
     assert torch.isfinite(loss)
     for tensor in [x, *classifier.parameters()]:
@@ -166,7 +179,7 @@ def test_every_classifier(name):
         assert tensor.grad.abs().max() > 0
     other = create_classifier(config, 400, 64)
     other.load_state_dict(classifier.state_dict())
-    assert torch.equal(other(x, labels), classifier(x, labels))
+    assert torch.equal(other(x, labels).loss, classifier(x, labels).loss)
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
@@ -174,15 +187,15 @@ def test_float32_under_autocast(name):
     classifier = create_classifier({**SETTINGS, "loss_name": name}, 10, 16)
     x, labels = torch.randn(3, 16).bfloat16(), torch.tensor([1, 2, 3])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = classifier(x, labels)
-    assert logits.dtype == torch.float32
-    assert torch.equal(logits, classifier(x.float(), labels))
+        loss = classifier(x, labels).loss
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, classifier(x.float(), labels).loss)
 
 
 def test_zero_embedding_has_a_finite_gradient():
     classifier = create_classifier({**SETTINGS, "loss_name": "margin_softmax"}, 10, 16)
     x = torch.zeros(1, 16, requires_grad=True)
-    classifier(x, torch.tensor([1])).sum().backward()
+    classifier(x, torch.tensor([1])).loss.backward()
     assert torch.isfinite(x.grad).all()
 
 
@@ -191,7 +204,7 @@ def test_label_type(dtype):
     classifier = create_classifier({**SETTINGS, "loss_name": "margin_softmax"}, 10, 16)
     with pytest.raises(TypeError, match=str(dtype)):
         classifier(torch.randn(2, 16), torch.ones(2, dtype=dtype))
-    assert classifier(torch.randn(2, 16), torch.ones(2, dtype=torch.int32)).shape == (2, 10)
+    assert classifier(torch.randn(2, 16), torch.ones(2, dtype=torch.int32)).loss.ndim == 0
 
 
 @pytest.mark.parametrize(("x", "y"), [((2, 15), (2,)), ((2, 16), (3,)), ((2, 16), (2, 1)), ((16,), ())])
@@ -214,3 +227,55 @@ def test_unknown_loss_and_too_few_classes():
         create_classifier({**SETTINGS, "loss_name": "margin_softmx"}, 10, 16)
     with pytest.raises(UserError, match="at least 2 identities"):
         create_classifier({**SETTINGS, "loss_name": "softmax"}, 1, 16)
+
+
+class Reference(Margin):
+    """Uses everything that a margin may: norms with their gradient, a running mean, the other classes, a penalty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = 8.0
+        self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
+
+    def own(self, score, norms):
+        if self.training:
+            self.mean.copy_(0.5 * self.mean + 0.5 * norms.detach().mean())
+        return score - 0.1 * norms / self.mean
+
+    def others(self, scores, own):
+        return torch.where(scores > own[:, None], scores + 0.2, scores)
+
+    def penalty(self, norms):
+        return 0.01 / norms
+
+
+def test_a_margin_may_use_norms_other_classes_and_state():
+    classifier = FullClassifier(Reference(), 5, 4).double()
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([4, 0, 2])
+    norms = [math.sqrt(sum(value**2 for value in row)) for row in x.tolist()]
+    mean, losses = 0.5 * sum(norms) / 3, []
+    weight = classifier.weight.detach().tolist()
+    for row, norm, label in zip(x.tolist(), norms, labels.tolist(), strict=True):
+        lengths = [math.sqrt(sum(value**2 for value in w) + 1e-10) for w in weight]
+        cosine = [
+            sum(map(math.prod, zip(row, w, strict=True))) / norm / n for w, n in zip(weight, lengths, strict=True)
+        ]
+        logits = [8 * (c + 0.2 * (c > cosine[label])) for c in cosine]
+        logits[label] = 8 * (cosine[label] - 0.1 * norm / mean)
+        losses.append(math.log(sum(map(math.exp, logits))) - logits[label] + 0.01 / norm)
+    found = classifier(x, labels)
+    assert found.loss.item() == pytest.approx(sum(losses) / 3, rel=1e-8)
+    assert classifier.state_dict()["margin.mean"] == pytest.approx(mean)
+    classifier.eval()
+    assert gradcheck(lambda x: classifier(x, labels).loss, (x,), eps=1e-7, atol=1e-5)
+
+
+def test_a_loss_whose_parameter_declares_no_setting_is_told_how():
+    class Bad(Margin):
+        def __init__(self, *, loss_k: float = 1.0) -> None:
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"parameter 'loss_k' declares no setting: write loss_k: Annotated"):
+        LOSSES.register_as("bad")(Bad)
+    assert "bad" not in LOSSES

@@ -11,7 +11,7 @@ from lwface.models.pretrained import open_model, read_tensors, start_from
 from lwface.models.store import save_model
 from lwface.mxnet.params import write_params
 from lwface.networks import create_network, mxnet_names
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 
 class Unit(nn.Module):

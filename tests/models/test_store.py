@@ -10,7 +10,7 @@ from lwface.models.store import load_model, model_file, save_model
 from lwface.mxnet.export import save_mxnet
 from lwface.mxnet.network import MxnetNetwork
 from lwface.networks import create_network
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 
 @pytest.fixture(scope="module")

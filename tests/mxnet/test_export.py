@@ -17,7 +17,7 @@ from lwface.mxnet.params import read_params
 from lwface.mxnet.symbol import read_symbol
 from lwface.networks import NETWORKS, create_network, mxnet_names
 from lwface.networks.layers import BatchNorm
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 # Options that say how fast to compute and where memory comes from, not what is computed.
 INDIFFERENT = {"workspace", "cudnn_tune", "cudnn_off", "layout"}

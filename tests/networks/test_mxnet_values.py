@@ -13,7 +13,7 @@ from lwface.base.errors import UserError
 from lwface.gate.flops import count_flops
 from lwface.networks import create_network, mxnet_names
 from lwface.networks.heads import NormWeighting
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 # Family member and settings: (head, width): (FLOPs, learnable numbers, running statistics).
 HEADS = {

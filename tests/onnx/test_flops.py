@@ -14,7 +14,7 @@ from lwface.gate.flops import count_flops
 from lwface.networks import create_network
 from lwface.onnx.export import export_onnx
 from lwface.onnx.flops import flops_of_onnx
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 F = TensorProto.FLOAT
 

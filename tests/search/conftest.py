@@ -1,18 +1,19 @@
 """A data set of a few made-up people that a search finds in the configuration under the name ``synthetic``."""
 
 import copy
-import sys
-from types import ModuleType
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import sample_config
 from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
+from lwface.settings.places import Places
+from lwface.settings.sections import load_sections
 
+ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = 6
 
 
@@ -44,13 +45,12 @@ def face_folder(tmp_path_factory):
 
 @pytest.fixture
 def configured(face_folder, monkeypatch):
-    """A ``config.py`` whose ``synthetic`` is :func:`face_folder`; gives the module, to change it further."""
-    module = ModuleType("config")
-    for name in ("config", "dataset", "default", "loss", "network"):
-        setattr(module, name, copy.deepcopy(getattr(sample_config, name)))
-    module.dataset.synthetic.dataset_path = str(face_folder)
-    monkeypatch.setitem(sys.modules, "config", module)
-    return module
+    """A configuration whose ``synthetic`` is :func:`face_folder`; gives its sections, to change them further."""
+    sections = load_sections(Places(ROOT, None))
+    sections.dataset.synthetic.dataset_path = str(face_folder)
+    for user in ("settings.resolve", "search.results", "commands.search"):
+        monkeypatch.setattr(f"lwface.{user}.load_sections", lambda places=None: copy.deepcopy(sections))
+    return sections
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from lwface.gate.budgets import BudgetError
-from lwface.recognition.options import RunOptions
+from lwface.recognition.train import prepare
 from lwface.search.held_out import HeldOut
 from lwface.search.proxy import Proxy, Try, recipe, report_steps
 from lwface.search.space import on_meta, tensor_digest
-from lwface.settings.configuration import resolve
-from lwface.training.loop import Trainer
+from lwface.settings.places import Places
+from lwface.settings.resolve import resolve
 
 SETTINGS = {
     "net_name": "fmobilefacenet",
@@ -34,6 +34,7 @@ def attempt(configured, face_folder, tmp_path):
             report_steps(4, 2),
             FAR,
             "cpu",
+            Places.of(),
         )
         held_out = HeldOut(face_folder, ["heldout"], (112, 112))
         return Try(proxy, settings, held_out, track=track, folder=tmp_path, label="network 1")
@@ -53,14 +54,15 @@ def test_it_is_the_trainers_training(attempt, configured, face_folder, capsys):
         **{**SETTINGS, "max_steps": 4, "per_batch_size": 8, "lr": 0.05, "warmup_steps": 1, "seed": 3, "accumulate": 1},
         lr_policy="cosine",
     )
-    trainer = Trainer(RunOptions(config, device="cpu"), Path("unused"))
-    for _ in trainer.updates():
+    loop = prepare(config, device="cpu", folder=Path("unused"))
+    for _ in loop.updates():
         pass
-    for name, tensor in trainer.network.state_dict().items():
-        assert torch.equal(tensor, tried._trainer.network.state_dict()[name]), name
-    assert tried.digest == tensor_digest(trainer.network)
+    network = loop.task.modules["network"]
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, tried._loop.task.modules["network"].state_dict()[name]), name
+    assert tried.digest == tensor_digest(network)
     held_out = HeldOut(face_folder, ["heldout"], (112, 112))
-    assert scores[-1].tar == held_out.tar(trainer.network, FAR, device=torch.device("cpu"), batch_size=8)
+    assert scores[-1].tar == held_out.tar(network, FAR, device=torch.device("cpu"), batch_size=8)
 
 
 def test_settings_are_all_that_the_network_was_made_of(attempt):

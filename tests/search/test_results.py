@@ -26,7 +26,7 @@ from lwface.search.results import (
     winner_of,
 )
 from lwface.search.space import family_settings, on_meta, tensor_digest
-from lwface.settings.configuration import network_settings
+from lwface.settings.resolve import network_settings
 
 TRACK = get_track("deepglint-light")
 MOBILE = {"net_name": "fmobilefacenet", "net_blocks": [0, 1, 2, 1], "net_widths": [8, 12, 16, 24, 48], "emb_size": 64}

@@ -13,7 +13,7 @@ from lwface.models.store import save_model
 from lwface.networks import create_network
 from lwface.search import space
 from lwface.search.space import RANGES, Choice, draw_parameters, fit, on_meta, ranges, shape_of
-from lwface.settings.configuration import SETTINGS, resolve
+from lwface.settings.resolve import all_settings, resolve
 
 LIGHT, LARGE = get_track("deepglint-light"), get_track("deepglint-large")
 SHARES = (0.4, 1.0)
@@ -91,7 +91,7 @@ def test_the_file_of_the_deepest_network_is_within_the_margin(family, tmp_path):
     settings = shape_of(parameters, "prelu").settings(0)
     network = create_network(settings)
     config = resolve(settings["net_name"], "synthetic", "softmax", **settings)
-    path = save_model(str(tmp_path / "model"), 1, network, config)
+    path = save_model(str(tmp_path / "model"), 1, network, config.as_dict())
     assert path.stat().st_size - 4 * sum(tensor.numel() for tensor in network.state_dict().values()) < space.FILE_MARGIN
 
 
@@ -106,8 +106,8 @@ def test_every_sample_has_valid_settings(samples):
     for family, parameters, candidate in samples:
         settings = candidate.settings
         config = resolve(settings["net_name"], "synthetic", "softmax", **settings)
-        assert all(config[name] == value for name, value in settings.items())
-        assert settings.keys() <= SETTINGS.keys()
+        assert all(config.as_dict()[name] == value for name, value in settings.items())
+        assert settings.keys() <= all_settings().keys()
         assert all(width % space.WIDTH_STEP == 0 for width in settings["net_widths"])
         assert min(settings["net_widths"]) >= space.LEAST_WIDTHS[settings["net_name"]]
         assert settings["net_attention"] == parameters["attention"]

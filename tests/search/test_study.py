@@ -10,10 +10,10 @@ from easydict import EasyDict
 
 import lwface.base.extras
 from lwface.base.errors import UserError
+from lwface.commands.search import as_options, parse_arguments
 from lwface.gate.budgets import BudgetError
 from lwface.gate.flops import count_flops
 from lwface.search import plot, study
-from lwface.search.options import parse_options
 from lwface.search.proxy import Score
 from lwface.search.space import Candidate, family_settings, on_meta, tensor_digest
 
@@ -83,7 +83,8 @@ def fast(configured, monkeypatch):
 def run(root, *flags, trials=TRIALS, interruption=None, fake=None):
     if fake:
         fake.trainings, fake.interruption = 0, interruption
-    return study.search(parse_options([*FLAGS.split(), "--trials", str(trials), "--models-root", str(root), *flags]))
+    given = [*FLAGS.split(), "--trials", str(trials), "--models-root", str(root), *flags]
+    return study.search(as_options(parse_arguments(given)))
 
 
 def results(root, family="mobile"):

@@ -45,12 +45,12 @@ def test_damaged_and_foreign_files(tmp_path):
     path = tmp_path / "last.ckpt"
     write_checkpoint(path, {"step": 1})
     whole = path.read_bytes()
-    for damaged in (b"", whole[: len(whole) // 2], b"text", pickle.dumps({"format": 1}, protocol=2)):
+    for damaged in (b"", whole[: len(whole) // 2], b"text", pickle.dumps({"format": 2}, protocol=2)):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"last\.ckpt: (damaged|not a checkpoint)"):
             read_checkpoint(path)
     torch.save({"step": 1}, path)
-    with pytest.raises(UserError, match="not a checkpoint of format 1"):
+    with pytest.raises(UserError, match="not a checkpoint of format 2"):
         read_checkpoint(path)
 
 
@@ -62,7 +62,7 @@ class Hostile:
 def test_code_in_a_checkpoint_does_not_run(tmp_path):
     hostile = Hostile()
     hostile.path = str(tmp_path / "ran")
-    torch.save({"format": 1, "step": hostile}, tmp_path / "last.ckpt")
+    torch.save({"format": 2, "step": hostile}, tmp_path / "last.ckpt")
     with pytest.raises(UserError, match="damaged or not a checkpoint"):
         read_checkpoint(tmp_path / "last.ckpt")
     assert not (tmp_path / "ran").exists()

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from lwface.recognition.verifier import PackScore
 from lwface.training import log as training_log
 from lwface.training.log import TrainingLog
+from lwface.training.task import Score
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def make(folder, **changes):
 def feed(log, clock, steps, seconds=0.5):
     for step in steps:
         clock[0] += seconds
-        log.record(step, loss=step / 7, correct=step % 3, images=2, rate=0.1)
+        log.record(step, loss=step / 7, sums={"acc": step % 3}, images=2, rate=0.1)
 
 
 def test_lines_are_those_of_mxnets_speedometer(tmp_path, clock, capfd):
@@ -62,7 +62,7 @@ def test_objects_are_means_between_two_of_them(tmp_path, clock):
     log = make(tmp_path, frequent=4, last_step=10)
     log.open(0)
     feed(log, clock, range(1, 9))
-    log.verification(8, [PackScore("lfw", 0.75, 0.1, 11.5)])
+    log.validation(8, [Score("lfw", {"accuracy": 0.75, "std": 0.1, "xnorm": 11.5})])
     feed(log, clock, range(9, 11))
     log.close()
     objects = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from lwface.base.errors import UserError
 from lwface.training.schedule import last_step, learning_rate, schedule_length
 
-BASE = {
+BASE = {  # of a run
     "lr": 0.1,
     "lr_policy": "step",
     "lr_steps": "100,160,220",
@@ -22,8 +23,12 @@ BASE = {
 }
 
 
+def run(**changes):
+    return SimpleNamespace(**{**BASE, **changes})
+
+
 def rates(steps, **changes):
-    return [learning_rate({**BASE, **changes}, step) for step in steps]
+    return [learning_rate(run(**changes), step) for step in steps]
 
 
 def test_step_policy_is_the_originals_counter():
@@ -36,7 +41,7 @@ def test_step_policy_is_the_originals_counter():
                 lr *= 0.1
                 break
     assert rates(range(300)) == expected
-    assert repr(learning_rate(BASE, 100)) == "0.010000000000000002"  # what the original prints
+    assert repr(learning_rate(run(), 100)) == "0.010000000000000002"  # what the original prints
 
 
 def test_warm_up_is_linear_and_reaches_the_rate():
@@ -60,12 +65,12 @@ def test_smooth_policies(policy):
 
 
 def test_lengths():
-    assert last_step(BASE, 50) == 150
-    assert last_step({**BASE, "max_steps": 120}, 50) == 120
-    assert last_step({**BASE, "max_steps": 500}, 50) == 150
-    assert schedule_length(BASE, 50) == 0
-    assert schedule_length({**BASE, "lr_policy": "cosine"}, 50) == 150
-    assert schedule_length({**BASE, "lr_policy": "poly", "max_steps": 70}, 50) == 70
-    assert schedule_length({**BASE, "lr_policy": "poly", "max_steps": 70, "total_steps": 90}, 50) == 90
+    assert last_step(run(), 50) == 150
+    assert last_step(run(max_steps=120), 50) == 120
+    assert last_step(run(max_steps=500), 50) == 150
+    assert schedule_length(run(), 50) == 0
+    assert schedule_length(run(lr_policy="cosine"), 50) == 150
+    assert schedule_length(run(lr_policy="poly", max_steps=70), 50) == 70
+    assert schedule_length(run(lr_policy="poly", max_steps=70, total_steps=90), 50) == 90
     with pytest.raises(UserError, match="warmup_steps = 150"):
-        schedule_length({**BASE, "lr_policy": "cosine", "warmup_steps": 150}, 50)
+        schedule_length(run(lr_policy="cosine", warmup_steps=150), 50)

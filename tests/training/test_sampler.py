@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lwface.base.errors import UserError
-from lwface.training.data.sampler import BatchSampler, random_stream
+from lwface.training.sampler import BatchSampler, random_stream
 
 
 def batches(seed=3, start=0, stop=20, images=23, batch_size=5):

@@ -1,17 +1,32 @@
-"""Which parameters decay, and how fast each learns."""
+"""Which parameters of the face task decay, how fast each learns, and the updates themselves."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from lwface.losses import MarginSoftmax, Softmax
+from lwface.losses import FullClassifier
+from lwface.losses.margin_softmax import MarginSoftmax
+from lwface.losses.softmax import Softmax
 from lwface.networks import NETWORKS, FaceNetwork, mxnet_names
 from lwface.networks.layers import BatchNorm
+from lwface.recognition.task import FaceTask
 from lwface.training.optimizer import create_optimizer, set_learning_rate
 
-CONFIG = {"wd": 5e-4, "mom": 0.9, "fc7_wd_mult": 10.0, "fc7_lr_mult": 0.5, "optimizer": "sgd"}
+SETTINGS = {"wd": 5e-4, "mom": 0.9, "fc7_wd_mult": 10.0, "fc7_lr_mult": 0.5}
+
+
+def optimizer_of(network, classifier, kind="sgd"):
+    run = SimpleNamespace(**SETTINGS, optimizer=kind)
+    task = FaceTask(network, classifier, [], None, run, torch.device("cpu"))
+    return create_optimizer(task.parameter_groups(), run)
+
+
+def margin_classifier():
+    return FullClassifier(MarginSoftmax(loss_s=64.0), 5, 8)
 
 
 def small():
@@ -28,9 +43,9 @@ def settings(optimizer, named):
 
 
 def test_groups():
-    network, classifier = small(), Softmax(5, 8)
+    network, classifier = small(), FullClassifier(Softmax(), 5, 8)
     network(torch.zeros(1, 3, 112, 112))
-    optimizer = create_optimizer(network, classifier, CONFIG)
+    optimizer = optimizer_of(network, classifier)
     assert settings(optimizer, network.named_parameters()) == {
         "body.0.weight": (5e-4, 1.0),
         "body.0.bias": (0.0, 1.0),
@@ -49,8 +64,8 @@ def test_groups():
 
 @pytest.mark.parametrize("family", ["fmobilefacenet", "fmnasnet"])
 def test_every_learnable_parameter_is_in_one_group(family):
-    network, classifier = NETWORKS[family](), MarginSoftmax(5, 8, scale=64.0)
-    optimizer = create_optimizer(network, classifier, CONFIG)
+    network, classifier = NETWORKS[family](), margin_classifier()
+    optimizer = optimizer_of(network, classifier)
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     learnable = [p for p in [*network.parameters(), *classifier.parameters()] if p.requires_grad]
     assert sorted(held) == sorted(map(id, learnable))
@@ -62,9 +77,9 @@ def test_every_learnable_parameter_is_in_one_group(family):
 
 
 def test_update_is_the_documented_formula():
-    network, classifier = small(), MarginSoftmax(5, 8, scale=64.0)
+    network, classifier = small(), margin_classifier()
     network(torch.zeros(1, 3, 112, 112))
-    optimizer = create_optimizer(network, classifier, CONFIG)
+    optimizer = optimizer_of(network, classifier)
     weight = classifier.weight
     expected, velocity = weight.detach().clone(), torch.zeros_like(weight)
     for rate in (0.1, 0.1, 0.01):
@@ -77,10 +92,10 @@ def test_update_is_the_documented_formula():
 
 
 def test_adamw_is_the_papers_formula_on_the_same_groups():
-    network, classifier = small(), MarginSoftmax(5, 8, scale=64.0)
+    network, classifier = small(), margin_classifier()
     network(torch.zeros(1, 3, 112, 112))
-    optimizer = create_optimizer(network, classifier, {**CONFIG, "optimizer": "adamw"})
-    sgd = create_optimizer(network, classifier, CONFIG)
+    optimizer = optimizer_of(network, classifier, "adamw")
+    sgd = optimizer_of(network, classifier)
     named = [*network.named_parameters(), *classifier.named_parameters()]
     assert settings(optimizer, named) == settings(sgd, named)
     weight = classifier.weight

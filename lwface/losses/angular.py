@@ -87,23 +87,3 @@ def target_with_margin(
     if m1 == 1.0 and m2 == 0.0:  # no angle is needed, and the gradient is exactly 1
         return cosine - m3 if m3 else cosine
     return _AngularMargin.apply(cosine, m1, m2, monotonic) - m3
-
-
-def add_margin(
-    cosine: torch.Tensor,
-    labels: torch.Tensor,
-    m1: float = 1.0,
-    m2: float = 0.0,
-    m3: float = 0.0,
-    monotonic: bool = False,
-) -> torch.Tensor:
-    """Cosines (N, C) with the margin on each row's own class; memory beyond the result grows with N only.
-
-    Args:
-        cosine: (N, C), cosine of each embedding with each class.
-        labels: (N,) int64, the class of each row, in [0, C).
-        m1, m2, m3, monotonic: as for :func:`target_with_margin`.
-    """
-    index = labels[:, None]  # (N, 1)
-    target = target_with_margin(cosine.gather(1, index), m1, m2, m3, monotonic)
-    return cosine.scatter(1, index, target)

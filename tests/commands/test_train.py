@@ -5,14 +5,25 @@ from __future__ import annotations
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.recognition.options import FLAGS, parse_options
+from lwface.commands.train import FLAGS, parse_arguments
+from lwface.settings.places import Places
+from lwface.settings.resolve import resolve
 
 NAMES = ["--network", "y2", "--dataset", "retina", "--loss", "arcface"]
 
 
+@pytest.fixture(autouse=True)
+def data_is_there(monkeypatch):
+    monkeypatch.setattr("lwface.commands.train.require_dataset", lambda folder, name: None)
+
+
+def run_of(options):
+    return resolve(**options.names, places=options.places, **options.overrides)
+
+
 def test_the_challenges_command():
-    options = parse_options(NAMES)
-    config = options.config
+    options = parse_arguments(NAMES)
+    config = run_of(options)
     assert (config.network, config.dataset, config.loss) == ("y2", "retina", "arcface")
     assert (config.lr, config.mom, config.wd, config.per_batch_size) == (0.1, 0.9, 5e-4, 128)
     assert (config.verbose, config.ckpt, config.lr_steps) == (2000, 3, "100000,160000,220000")
@@ -28,23 +39,32 @@ def test_every_flag_overrides_the_configuration(tmp_path):
     }  # fmt: skip
     assert set(values) | {"skip_bad"} == set(FLAGS)
     arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    options = parse_options([*NAMES, *arguments, "--skip-bad", "--device", "cpu", "--resume", "--track", "iqiyi-light"])
-    assert {key: options.config[key] for key in values} == values
-    assert options.config.skip_bad
+    options = parse_arguments(
+        [*NAMES, *arguments, "--skip-bad", "--device", "cpu", "--resume", "--track", "iqiyi-light"]
+    )
+    assert {key: getattr(run_of(options), key) for key in values} == values
+    assert run_of(options).skip_bad
     assert (options.device, options.resume, options.track) == ("cpu", True, "iqiyi-light")
 
 
-def test_defaults_are_those_of_the_network(monkeypatch):
-    import sample_config
+def test_defaults_are_those_of_the_network(tmp_path):
+    config = tmp_path / "mine.py"
+    config.write_text("from sample_config import *\nnetwork.y2.per_batch_size = 64\n")
+    mine = [*NAMES, "--config", str(config)]
+    assert run_of(parse_arguments(mine)).per_batch_size == 64
+    assert run_of(parse_arguments([*mine, "--per-batch-size", "32"])).per_batch_size == 32
 
-    monkeypatch.setitem(sample_config.network.y2, "per_batch_size", 64)
-    assert parse_options(NAMES).config.per_batch_size == 64
-    assert parse_options([*NAMES, "--per-batch-size", "32"]).config.per_batch_size == 32
+
+def test_the_root_is_where_data_and_models_lie(tmp_path):
+    options = parse_arguments([*NAMES, "--root", str(tmp_path)])
+    assert options.places == Places.of(root=str(tmp_path))
+    assert run_of(options).models_root == str(tmp_path / "models")
+    assert run_of(options).dataset_path == str(tmp_path / "datasets" / "ms1m-retinaface-t1")
 
 
 def test_help_says_meaning_and_default(capsys):
     with pytest.raises(SystemExit):
-        parse_options(["--help"])
+        parse_arguments(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     for key in FLAGS:
         assert f"--{key.replace('_', '-')} " in text
@@ -64,11 +84,11 @@ def test_help_says_meaning_and_default(capsys):
 )
 def test_bad_values(arguments, message):
     with pytest.raises(UserError, match=message):
-        parse_options([*NAMES, *arguments])
+        parse_arguments([*NAMES, *arguments])
 
 
 def test_bad_usage_is_status_2():
     with pytest.raises(SystemExit, match="2"):
-        parse_options([*NAMES, "--lr", "fast"])
+        parse_arguments([*NAMES, "--lr", "fast"])
     with pytest.raises(SystemExit, match="2"):
-        parse_options([*NAMES, "--no-such-flag"])
+        parse_arguments([*NAMES, "--no-such-flag"])

@@ -1,4 +1,4 @@
-"""From the record file to the device: processes decode ahead, the device mirrors and lays out."""
+"""Processes decode the batches ahead of the step that needs them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch
 from torch.utils.data import DataLoader
 
 from lwface.base.errors import UserError
-from lwface.recognition.dataset import Batch, FaceDataset
-from lwface.training.data.sampler import BatchSampler, random_stream
+from lwface.training.sampler import BatchSampler
+from lwface.training.task import Batch, Batches
 
 GRACE_S = 90  # seconds; service managers and batch systems wait no longer between SIGTERM and SIGKILL
 SHIELDED = {signal.SIGINT, signal.SIGTERM}
 
 
 def load_batches(
-    dataset: FaceDataset, sampler: BatchSampler, *, num_workers: int, pin_memory: bool = False
+    dataset: Batches, sampler: BatchSampler, *, num_workers: int, pin_memory: bool = False
 ) -> Iterator[Batch]:
     """The batches of ``sampler`` in its order, the same for any ``num_workers`` (0: in this process).
 
     The sampler runs through all epochs, so the processes live as long as the run.
 
     Raises:
-        UserError: what :class:`FaceDataset` raises; a process was killed.
+        UserError: what ``dataset`` raises; a process was killed.
     """
     loader = DataLoader(
         _ErrorsAsValues(dataset),
@@ -66,7 +66,7 @@ def load_batches(
 class _ErrorsAsValues(torch.utils.data.Dataset[Any]):
     """Hands a :class:`UserError` over as a value: raised in a worker, its one line would arrive inside a traceback."""
 
-    def __init__(self, dataset: FaceDataset) -> None:
+    def __init__(self, dataset: Batches) -> None:
         self.dataset = dataset
 
     def __getitem__(self, positions: Any) -> Batch | UserError:
@@ -90,19 +90,3 @@ def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SHIELDED)
     cv2.setNumThreads(0)  # one core a process
-
-
-def mirror_choice(seed: int, step: int, images: int) -> torch.Tensor:
-    """Which images of ``step`` are mirrored, bool ``(images,)``: by seed and step alone, on any device."""
-    return torch.rand(images, generator=random_stream(seed, "mirror", step)) < 0.5
-
-
-def to_network_input(images: torch.Tensor, mirror: torch.Tensor | None = None) -> torch.Tensor:
-    """``images`` (N, H, W, 3) uint8 as (N, 3, H, W) uint8, channels-last, those where ``mirror`` (N,) is true flipped.
-
-    One operation on the batch wherever it lies; the network itself turns pixels into normalised floats.
-    """
-    channels_first = images.permute(0, 3, 1, 2)  # (N, 3, H, W): a view whose memory is channels-last already
-    if mirror is None:
-        return channels_first
-    return torch.where(mirror[:, None, None, None], channels_first.flip(3), channels_first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,15 +25,33 @@ from lwface.gate.budgets import BudgetError
 from lwface.models.store import load_model
 from lwface.mxnet.network import load_mxnet
 from lwface.networks import NETWORKS, FaceNetwork
-from lwface.recognition.options import RunOptions
-from lwface.settings.configuration import resolve
+from lwface.recognition import train as face_training
+from lwface.settings.resolve import resolve
+from lwface.settings.run import Run
 from lwface.training.checkpoint import read_checkpoint
-from lwface.training.loop import Trainer, train
+from lwface.training.loop import Loop
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "tiny-nsoftmax-synthetic"
 IDENTITIES = 6
 IMAGES = torch.randint(0, 256, (2, 3, 112, 112), generator=torch.Generator().manual_seed(0))
+
+
+class Options(NamedTuple):
+    """What the command would be told."""
+
+    run: Run
+    device: str = "cpu"
+    resume: bool = False
+    track: str | None = None
+
+
+def train(options):
+    return face_training.train(options.run, device=options.device, resume=options.resume, track=options.track)
+
+
+def prepared(options, folder):
+    return face_training.prepare(options.run, device=options.device, track=options.track, folder=folder)
 
 
 def tiny(emb_size: int = 8, dropout: float = 0.2, bn: bool = True) -> FaceNetwork:
@@ -84,8 +104,8 @@ def options(data, tmp_path):
             "warmup_steps": 3,
             "lr_policy": "step",
         }
-        config = resolve("tiny", "synthetic", "nsoftmax", **(settings | changes))
-        return RunOptions(config, device="cpu", resume=resume, track=track)
+        run = resolve("tiny", "synthetic", "nsoftmax", **(settings | changes))
+        return Options(run, "cpu", resume, track)
 
     return make
 
@@ -100,7 +120,7 @@ def assert_same_run(folder, reference):
     assert log_of(folder) == log_of(reference)  # every loss, accuracy, rate and verification, bit for bit
     a, b = (read_checkpoint(path / RUN / "last.ckpt") for path in (folder, reference))
     for part in ("network", "classifier"):
-        assert all(torch.equal(a[part][name], b[part][name]) for name in b[part])
+        assert all(torch.equal(a["modules"][part][name], b["modules"][part][name]) for name in b["modules"][part])
     assert torch.equal(a["random"]["torch"], b["random"]["torch"])
     assert a["best"] == b["best"]
     momenta = zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True)
@@ -142,7 +162,7 @@ def test_training_learns(unbroken):
 
 @pytest.mark.parametrize("step", [1, 5, 8, 10])
 def test_stopped_by_a_signal_and_resumed(options, unbroken, tmp_path, monkeypatch, capfd, step):
-    original = Trainer.training_step
+    original = Loop.training_step
 
     def stopping(self, batch, rate):
         if self.step == step - 1:
@@ -151,7 +171,7 @@ def test_stopped_by_a_signal_and_resumed(options, unbroken, tmp_path, monkeypatc
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "training_step", stopping)
+        patch.setattr(Loop, "training_step", stopping)
         assert train(options()) == (143 if step % 2 else 130)
     assert signal.getsignal(signal.SIGTERM) == before
     assert f"stopped after step {step}; the same command with --resume continues" in capfd.readouterr().out
@@ -166,20 +186,18 @@ import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import torch
 torch.set_num_threads(1)
-from easydict import EasyDict
-import json, test_loop
+import json, test_train
 from lwface.networks import NETWORKS
-NETWORKS._entries["tiny"] = test_loop.tiny
-from lwface.recognition.options import RunOptions
-from lwface.training.loop import train
-sys.exit(train(RunOptions(EasyDict(json.loads(sys.argv[1])), device="cpu", resume=True)))
+NETWORKS._entries["tiny"] = test_train.tiny
+from lwface.settings.run import Run
+sys.exit(test_train.train(test_train.Options(Run(**json.loads(sys.argv[1])), resume=True)))
 """
 
 
 def test_killed_at_a_random_moment_and_resumed(options, unbroken, tmp_path):
     lines = int(np.random.default_rng(int.from_bytes(os.urandom(4), "little")).integers(1, 9))
     script = SCRIPT.format(root=str(ROOT), tests=str(Path(__file__).parent))
-    config = options(checkpoint_steps=2, num_workers=1).config
+    config = dataclasses.asdict(options(checkpoint_steps=2, num_workers=1).run)
     command = [sys.executable, "-u", "-c", script, json.dumps(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         seen = 0
@@ -254,10 +272,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(options, tmp_p
     checkpoint = tmp_path / "models" / RUN / "last.ckpt"
     before = checkpoint.read_bytes()
     state = read_checkpoint(checkpoint)
-    state["network"]["head.1.weight"].fill_(float("nan"))
+    state["modules"]["network"]["head.1.weight"].fill_(float("nan"))
     torch.save(state, checkpoint)
     with pytest.raises(
-        UserError, match=r"the loss is nan at step 5 with learning rate 0\.002 and scale 64: .*--lr"
+        UserError, match=r"the loss is nan at step 5 with learning rate 0\.002: lower --lr.*lower loss_s \(it is 64\)"
     ) as caught:
         train(options(max_steps=6, warmup_steps=0, lr_steps="4", resume=True))
     assert str(checkpoint) in str(caught.value)
@@ -283,13 +301,13 @@ def test_accumulated_gradient_is_that_of_the_large_batch(options, monkeypatch):
     monkeypatch.setitem(NETWORKS._entries, "tiny", lambda emb_size=8: tiny(emb_size, dropout=0.0, bn=False))
     found = []
     for size, parts in [(12, 1), (3, 4)]:
-        trainer = Trainer(options(per_batch_size=size, accumulate=parts, root=f"m{parts}"), Path("unused"))
-        trainer.network.double()
-        trainer.classifier.double()
-        batch = trainer.dataset[np.arange(12)]
-        loss, correct = trainer.training_step(batch, 0.1)
-        gradients = [p.grad for p in [*trainer.network.parameters(), *trainer.classifier.parameters()]]
-        found.append((loss, correct, gradients))
+        loop = prepared(options(per_batch_size=size, accumulate=parts, root=f"m{parts}"), Path("unused"))
+        for module in loop.task.modules.values():
+            module.double()
+        batch = loop.task.data[np.arange(12)]
+        loss, sums = loop.training_step(batch, 0.1)
+        gradients = [p.grad for module in loop.task.modules.values() for p in module.parameters()]
+        found.append((loss, sums["acc"], gradients))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-13)
     assert found[0][1] == found[1][1]
     for large, accumulated in zip(found[0][2], found[1][2], strict=True):
@@ -305,12 +323,12 @@ def test_pretrained_weights_are_the_start(options, unbroken, tmp_path, capsys):
     prefix = str(unbroken / RUN / "model")
     source, _ = load_model(f"{prefix},1")
     for resume in (False, True):  # with nothing to resume, --resume begins like any other run
-        trainer = Trainer(options(resume, pretrained=prefix, pretrained_epoch=1), tmp_path)
-        assert all(torch.equal(a, b) for a, b in zip(source.parameters(), trainer.network.parameters(), strict=True))
-    Trainer(options(pretrained=prefix, pretrained_epoch=1, emb_size=9), tmp_path)
+        network = prepared(options(resume, pretrained=prefix, pretrained_epoch=1), tmp_path).task.modules["network"]
+        assert all(torch.equal(a, b) for a, b in zip(source.parameters(), network.parameters(), strict=True))
+    prepared(options(pretrained=prefix, pretrained_epoch=1, emb_size=9), tmp_path)
     assert "left fresh, of another shape there (2): head.1.weight" in capsys.readouterr().out
     with pytest.raises(UserError, match="no such model"):
-        Trainer(options(pretrained=prefix, pretrained_epoch=7), tmp_path)
+        prepared(options(pretrained=prefix, pretrained_epoch=7), tmp_path)
 
 
 @pytest.mark.parametrize(("mode", "models"), [(0, []), (1, None), (2, [1, 2, 3]), (3, [1])])
@@ -334,7 +352,7 @@ def test_killed_between_our_model_and_mxnets(options, unbroken, tmp_path, monkey
     assert (folder / "model-0001.params").exists()
     ours = (folder / "model-0001.safetensors").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("lwface.training.loop.save_mxnet", killed)
+        patch.setattr("lwface.recognition.task.save_mxnet", killed)
         with pytest.raises(KeyboardInterrupt):
             train(options(resume=True, ckpt=3, val_targets=["lfw"], max_steps=8))
     assert (folder / "model-0001.safetensors").read_bytes() != ours
@@ -381,7 +399,7 @@ def test_data_that_does_not_fit(options, data, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is present")
 def test_cuda_asked_for_but_absent(options):
     with pytest.raises(UserError, match="--device cpu"):
-        train(RunOptions(options().config, device="cuda"))
+        train(options()._replace(device="cuda"))
 
 
 def test_one_run_at_a_time_in_a_folder(options, unbroken):

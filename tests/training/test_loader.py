@@ -15,8 +15,9 @@ from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.recognition.dataset import BadImage, FaceDataset
-from lwface.training.data.loader import load_batches, mirror_choice, to_network_input
-from lwface.training.data.sampler import BatchSampler
+from lwface.recognition.mirror import mirror_choice, to_network_input
+from lwface.training.loader import load_batches
+from lwface.training.sampler import BatchSampler
 
 SIZE = (112, 112)
 
@@ -53,7 +54,7 @@ def test_batches_are_bytes_of_the_sampled_images(records, images):
         assert batch.bad == {}
         for row, position in enumerate(positions):
             assert np.array_equal(batch.images[row].numpy(), decode_rgb(images[position]))
-            assert batch.labels[row] == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3][position]
+            assert batch.targets[row] == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3][position]
 
 
 def test_same_batches_for_any_number_of_workers_and_any_start(records):
@@ -65,14 +66,14 @@ def test_same_batches_for_any_number_of_workers_and_any_start(records):
         assert len(found) == 7 - start
         for a, b in zip(found, expected[start:], strict=True):
             assert torch.equal(a.images, b.images)
-            assert torch.equal(a.labels, b.labels)
+            assert torch.equal(a.targets, b.targets)
     assert torch.equal(torch.get_rng_state(), state)  # loading draws nothing from the global state
 
 
 def test_filter_drops_small_identities_and_keeps_labels(records):
     dataset = FaceDataset(records, image_size=SIZE, images_filter=3)
     assert len(dataset) == 10
-    labels = dataset[np.arange(10)].labels.tolist()
+    labels = dataset[np.arange(10)].targets.tolist()
     assert labels == [0, 0, 0, 1, 1, 1, 3, 3, 3, 3]
     assert len(FaceDataset(records, image_size=SIZE, images_filter=4)) == 4
     with pytest.raises(UserError, match="data_images_filter = 5"):
@@ -97,7 +98,7 @@ def test_skip_bad_takes_the_next_good_image_of_the_batch_and_says_so(tmp_path, i
     batch = FaceDataset(records, image_size=SIZE, skip_bad=True)[np.array([0, 1, 2, 3])]
     assert list(batch.bad) == [1, 3]
     assert "empty" in batch.bad[1]
-    assert batch.labels.tolist() == [0, 2, 2, 0]
+    assert batch.targets.tolist() == [0, 2, 2, 0]
     expected = [decode_rgb(images[i]) for i in (0, 2, 2, 0)]
     assert np.array_equal(batch.images.numpy(), expected)
     with pytest.raises(BadImage, match="no image of this batch is left"):

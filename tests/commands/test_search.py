@@ -1,18 +1,19 @@
 """Flags of search.py: what is refused, and where a search is kept."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.search.options import parse_options
-from lwface.settings.configuration import ROOT
+from lwface.commands.search import as_options, parse_arguments
 
+ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ["--track", "deepglint-light", "--dataset", "ytf"]
 
 
 def parse(*flags):
-    return parse_options([*NEEDED, *flags])
+    return as_options(parse_arguments([*NEEDED, *flags]))
 
 
 def test_defaults():

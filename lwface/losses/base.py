@@ -1,0 +1,68 @@
+"""What every loss shares: a margin on scores of the classes, apart from who holds the classes' weight.
+
+A loss is a :class:`Margin`, registered under the name that ``loss_name`` gives. A holder
+(:class:`lwface.losses.full.FullClassifier`) has the weight, makes the scores, asks the margin and returns the loss. A
+margin looks at one embedding's score with its own class at a time, or at a whole row: so the rows of classes may lie in
+one place, be cut into shards or be sampled.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lwface.base.registry import Registry
+from lwface.base.setting import require_declared
+
+
+class Loss(NamedTuple):
+    """What a classifier makes of a batch."""
+
+    loss: Tensor  # scalar, mean over the batch, to be minimised
+    correct: Tensor  # scalar, rows whose own class has the largest logit, margin included
+
+
+class Margin(nn.Module):
+    """From the scores of a batch to its logits; a loss overrides :meth:`own` and what else differs.
+
+    The parameters of its ``__init__`` are its settings in a configuration, each with its meaning
+    (:mod:`lwface.base.setting`). What it learns about the batches, such as a running mean, is a buffer and so part of
+    the checkpoint.
+
+    Attributes:
+        cosine: scores are cosines: embedding and weight are L2-normalised, and there is no bias. Otherwise they are
+            ``W x + b``.
+        bias: there is a b.
+        scale: factor from scores with their margin to logits.
+    """
+
+    cosine = True
+    bias = False
+    scale = 1.0
+
+    def own(self, score: Tensor, norms: Tensor) -> Tensor:
+        """Scores (N,) of embeddings with their own classes, with the margin.
+
+        Args:
+            score: (N,), in [-1, 1] where they are cosines.
+            norms: (N,) L2 norms of the embeddings as the network gives them, with their gradient: detach them where
+                the margin shall not teach the network its norms.
+        """
+        return score
+
+    def others(self, scores: Tensor, own: Tensor) -> Tensor:
+        """Scores (N, C) of all classes, from which :meth:`own` takes each row's own class afterwards.
+
+        Args:
+            scores: (N, C), or some of the C.
+            own: (N,) scores of each row's own class without its margin.
+        """
+        return scores
+
+    def penalty(self, norms: Tensor) -> Tensor | None:
+        """A term (N,) that each row adds to the loss by the norm of its embedding; None: there is none."""
+        return None
+
+
+LOSSES: Registry[type[Margin]] = Registry("kind of loss", check=require_declared)

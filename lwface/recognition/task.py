@@ -1,0 +1,124 @@
+"""The face task: a network learns embeddings by telling identities apart, and is verified on pairs of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lwface.base.files import sync_folder
+from lwface.losses import FullClassifier
+from lwface.models.store import save_model
+from lwface.mxnet.export import mxnet_problem, save_mxnet
+from lwface.mxnet.params import params_path
+from lwface.networks import FaceNetwork, mxnet_names
+from lwface.recognition.dataset import FaceDataset
+from lwface.recognition.mirror import mirror_choice, to_network_input
+from lwface.recognition.verifier import Verifier
+from lwface.settings.run import Run
+from lwface.training.optimizer import group
+from lwface.training.task import Batch, Outcome, Task, Validation, autocast
+
+DECAYED_SUFFIXES = ("_weight", "_gamma")
+FC7_BIAS_LR_FACTOR = 2.0  # as declared by the original
+
+
+class FaceTask(Task):
+    """Network and classifier on a set of identities.
+
+    Args:
+        network, classifier: on ``device``.
+        data: what is learnt from.
+        verifier: what judges.
+        run: the settings.
+        device: where everything is.
+    """
+
+    figures = ("acc",)
+    merit = "Accuracy"
+
+    def __init__(
+        self,
+        network: FaceNetwork,
+        classifier: FullClassifier,
+        data: FaceDataset,
+        verifier: Verifier,
+        run: Run,
+        device: torch.device,
+    ) -> None:
+        self.network, self.classifier, self.verifier = network, classifier, verifier
+        self.data, self.run, self.device = data, run, device
+        self.modules = {"network": network, "classifier": classifier}
+        self.writes_mxnet = True
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is decayed, and how fast it learns.
+
+        MXNet's documented rule, by the names that MXNet gives to the same tensors: ``*_weight`` and ``*_gamma``
+        (convolutions, linear layers, batch norm's and PReLU's factors) decay with ``wd``; all else, biases and batch
+        norm's offsets, never does. Gammas that a network fixes at 1 take no gradient and stay out. The classifier's
+        weight takes ``fc7_wd_mult`` and ``fc7_lr_mult``; its bias, as the original declares it, decays never and learns
+        twice as fast. Measured on MXNet 1.9.1, the original's program did not apply these declarations: it created its
+        optimizer without the parameters' names, which left both tables of multipliers empty, and decayed all alike.
+        """
+        run, official = self.run, mxnet_names(self.network)
+        decayed: list[nn.Parameter] = []
+        exempt: list[nn.Parameter] = []
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                (decayed if official[name].endswith(DECAYED_SUFFIXES) else exempt).append(parameter)
+        groups = [group(decayed, run.wd), group(exempt, 0.0)]
+        for name, parameter in self.classifier.named_parameters():
+            if name == "bias":
+                groups.append(group([parameter], 0.0, FC7_BIAS_LR_FACTOR))
+            else:
+                groups.append(group([parameter], run.wd * run.fc7_wd_mult, run.fc7_lr_mult))
+        return groups
+
+    def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
+        """Images (N, 3, H, W) uint8, half of them mirrored, and labels (N,)."""
+        images = batch.images.to(self.device, non_blocking=True)  # (N, H, W, 3) uint8
+        labels = batch.targets.to(self.device, non_blocking=True)  # (N,)
+        mirror = None
+        if self.run.data_rand_mirror:
+            mirror = mirror_choice(self.run.seed, step, len(images)).to(self.device, non_blocking=True)
+        return to_network_input(images, mirror), labels
+
+    def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
+        """The classifier's loss of images (N, 3, H, W) with labels (N,), and how many it tells rightly."""
+        with autocast(self.device, self.run.precision):
+            embeddings = self.network(inputs)  # (N, D)
+        loss, correct = self.classifier(embeddings, targets)
+        return Outcome(loss, {"acc": correct})
+
+    def validate(self, step: int) -> Validation:
+        """Accuracy on the verification packs."""
+        scores = self.verifier.score(self.network, self.device, self.run.per_batch_size, step)
+        return Validation(scores, [score.figures["accuracy"] for score in scores])
+
+    def announce(self) -> None:
+        """Say where the network cannot be written as MXNet's files."""
+        if problem := mxnet_problem(self.network):
+            self.writes_mxnet = False
+            print(f"models are saved without MXNet's files: {problem}", flush=True)
+
+    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
+        """Write the network, ours and MXNet's.
+
+        Old weights of MXNet's go first and new ones come last, so that a run killed in between never leaves the two
+        with different weights. It continues from an earlier step and saves both again.
+        """
+        prefix = str(folder / "model")
+        params_path(prefix, number).unlink(missing_ok=True)
+        sync_folder(folder)
+        save_model(prefix, number, self.network, settings)
+        if self.writes_mxnet:
+            save_mxnet(prefix, number, self.network)
+
+    def hints(self) -> list[str]:
+        """A lower scale, where there is one."""
+        scale = self.classifier.margin.scale
+        return [f"lower loss_s (it is {scale:g})"] if scale > 1 else []

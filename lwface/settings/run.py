@@ -1,0 +1,132 @@
+"""A resolved run: what is trained, on what, and how, as one frozen value.
+
+The fields are the keys of a configuration that any run has; their annotations say what each means and may hold.
+``--help`` of the training command reads them here. What networks and losses declare themselves is in ``declared``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from lwface.base.errors import UserError
+from lwface.base.setting import Setting, declared
+
+CKPT = "0: save no model, 1: when it is the best, 2: always, 3: the best only"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Settings of a run.
+
+    Attributes:
+        declared: the keys that network families and losses declare, by name.
+    """
+
+    network: Annotated[str, Setting("network, by its name in the configuration")]
+    dataset: Annotated[str, Setting("data set, by its name in the configuration")]
+    loss: Annotated[str, Setting("loss, by its name in the configuration")]
+    net_name: Annotated[str, Setting("family of the network: a file of lwface/networks")]
+    loss_name: Annotated[str, Setting("kind of loss: a file of lwface/losses")]
+    # The data.
+    dataset_path: Annotated[
+        str, Setting("folder of the data set; a relative one starts at the project's root", changeable=True)
+    ]
+    num_classes: Annotated[int, Setting("identities; 0: as many as the data set's property file says", minimum=0)]
+    image_shape: Annotated[Sequence[int], Setting("height, width, channels")]
+    val_targets: Annotated[
+        Sequence[str], Setting("verification packs, each <name>.bin in the data set's folder", changeable=True)
+    ]
+    # The training.
+    lr: Annotated[float, Setting("learning rate", minimum=0)]
+    wd: Annotated[float, Setting("weight decay", minimum=0)]
+    mom: Annotated[float, Setting("momentum of SGD", minimum=0)]
+    per_batch_size: Annotated[int, Setting("images a step on each device", minimum=1)]
+    lr_steps: Annotated[str, Setting("steps at which the policy 'step' divides the rate by 10, comma-separated")]
+    end_epoch: Annotated[int, Setting("stop after this many epochs", minimum=1, changeable=True)]
+    models_root: Annotated[str, Setting("folder of the trained models", changeable=True)]
+    data_rand_mirror: Annotated[bool, Setting("mirror each training image with probability one half")] = True
+    data_images_filter: Annotated[int, Setting("leave out identities with fewer images", minimum=0)] = 0
+    num_workers: Annotated[
+        int, Setting("processes that read and decode images; 0: in the main process", minimum=0, changeable=True)
+    ] = 2
+    skip_bad: Annotated[bool, Setting("leave out images that do not decode instead of stopping", changeable=True)] = (
+        False
+    )
+    fc7_lr_mult: Annotated[float, Setting("factor on the classifier's learning rate", minimum=0)] = 1.0
+    fc7_wd_mult: Annotated[float, Setting("factor on the classifier's weight decay", minimum=0)] = 1.0
+    pretrained: Annotated[
+        str, Setting("model to start from: a prefix, .pth, .pt or .safetensors; empty: random weights", changeable=True)
+    ] = ""
+    pretrained_epoch: Annotated[int, Setting("epoch of the model to start from", minimum=0, changeable=True)] = 1
+    lr_policy: Annotated[str, Setting("how the learning rate falls", choices=("step", "cosine", "poly"))] = "step"
+    warmup_steps: Annotated[int, Setting("steps over which the rate rises linearly from 0", minimum=0)] = 0
+    total_steps: Annotated[int, Setting("length of 'cosine' and 'poly'; 0: max_steps, else end_epoch", minimum=0)] = 0
+    poly_power: Annotated[float, Setting("exponent of the policy 'poly'", minimum=0)] = 2.0
+    optimizer: Annotated[str, Setting("who updates the weights", choices=("sgd", "adamw"))] = "sgd"
+    accumulate: Annotated[int, Setting("batches whose gradients make one step", minimum=1)] = 1
+    max_steps: Annotated[int, Setting("stop after this many steps; 0: no limit", minimum=0, changeable=True)] = 0
+    precision: Annotated[str, Setting("arithmetic of the network", choices=("auto", "float32", "bf16"))] = "auto"
+    seed: Annotated[int, Setting("fixes the initial weights, the order of images and the mirroring", minimum=0)] = 0
+    # What is printed and kept.
+    frequent: Annotated[
+        int, Setting("print speed, accuracy and loss every this many batches", minimum=1, changeable=True)
+    ] = 20
+    verbose: Annotated[int, Setting("verify and save every this many batches", minimum=1, changeable=True)] = 2000
+    ckpt: Annotated[
+        int,
+        Setting(
+            "0: save no model, 1: when it is the best, 2: always, 3: the best only",
+            choices=(0, 1, 2, 3),
+            changeable=True,
+        ),
+    ] = 3
+    checkpoint_steps: Annotated[
+        int, Setting("write the resume state every this many steps; 0: as verbose", minimum=0, changeable=True)
+    ] = 0
+    ce_loss: Annotated[bool, Setting("print the cross-entropy beside the accuracy", changeable=True)] = True
+    count_flops: Annotated[bool, Setting("print the network's FLOPs before training", changeable=True)] = True
+    kvstore: Annotated[
+        str, Setting("accepted for old commands; gradients need no key-value store here", changeable=True)
+    ] = "device"
+    declared: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All keys in one flat dictionary, as a configuration has them and a model keeps them."""
+        own = {name: getattr(self, name) for name in RUN_SETTINGS}
+        return {**self.declared, **own}
+
+    def replace(self, **changes: Any) -> Run:
+        """The same run with other values."""
+        return dataclasses.replace(self, **changes)
+
+
+RUN_SETTINGS: dict[str, Setting] = declared(Run)
+
+# Keys of the original that have no counterpart, with the value that changes nothing and what to do about another one.
+RETIRED: dict[str, tuple[Any, str]] = {
+    "workspace": (256, "it sized a buffer of MXNet; delete it"),
+    "memonger": (False, "it saved memory in MXNet; lower per_batch_size or raise accumulate"),
+    "is_shuffled_rec": (False, "the order of images always comes from the seed; delete it"),
+    "fp16": (False, "use precision = 'bf16'"),
+    "ckpt_embedding": (True, "a saved model is always the embedding network; the classifier is in the checkpoint"),
+    "data_cutoff": (False, "random cut-out is not offered"),
+    "data_color": (0, "colour jitter is not offered"),
+}
+
+
+def step_list(text: str) -> list[int]:
+    """The steps of ``lr_steps``: positive integers, rising.
+
+    >>> step_list("100,200")
+    [100, 200]
+    """
+    try:
+        steps = [int(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise UserError(f"lr_steps = {text!r}: expected integers separated by commas, such as 100000,160000") from None
+    if any(step <= 0 for step in steps) or steps != sorted(set(steps)):
+        raise UserError(f"lr_steps = {text!r}: expected positive steps in rising order")
+    return steps

@@ -1,1 +1,0 @@
-"""Which images make each step, decoded ahead of it."""

@@ -1,0 +1,132 @@
+"""What a run learns. The loop knows a task and nothing else of faces, landmarks or losses.
+
+A task gives the loss of a batch and figures beside it, judges what was learnt, and saves it. The loop
+(:mod:`lwface.training.loop`) does the rest for all of them alike: order of images, steps, schedule, accumulation,
+checkpoints, logs, interruption.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Outcome(NamedTuple):
+    """What a task makes of a part of a batch.
+
+    Attributes:
+        loss: scalar, the mean over the part's rows, to be minimised.
+        sums: by figure, the sum over the rows of what is told beside the loss, such as right answers.
+    """
+
+    loss: Tensor
+    sums: Mapping[str, Tensor]
+
+
+class Score(NamedTuple):
+    """What was found on one validation set: ``figures`` by name, in the order in which they are logged."""
+
+    name: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a task found of itself.
+
+    Attributes:
+        scores: one a validation set; empty where there is none.
+        merits: one a set, the higher the better; the last decides which model is the best, the sum between equal ones.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    merits: list[float] = field(default_factory=list)
+
+
+class Batches(Protocol):
+    """Training data: an array of positions (N,) gives the batch of these items."""
+
+    def __len__(self) -> int:
+        """How many items there are."""
+
+    def __getitem__(self, positions: Any) -> Batch:
+        """The batch of the items at ``positions``."""
+
+
+class Batch(NamedTuple):
+    """What one step trains on, in the computer's memory.
+
+    Attributes:
+        images: (N, H, W, 3) uint8 RGB.
+        targets: (N, ...) what is to be learnt of each image.
+        bad: key and reason of each item that could not be read and was replaced.
+    """
+
+    images: Tensor
+    targets: Tensor
+    bad: Mapping[int, str]
+
+
+class Task(ABC):
+    """What a run learns, on one device.
+
+    Attributes:
+        modules: everything with weights or state, by the name that the checkpoint knows it under.
+        data: what is learnt from.
+        figures: names of :attr:`Outcome.sums`, in the order in which they are printed.
+        merit: what :attr:`Validation.merits` are, for the line that tells the highest.
+    """
+
+    modules: dict[str, nn.Module]
+    data: Batches
+    figures: tuple[str, ...] = ()
+    merit: str = "Merit"
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All that learns, as an optimiser takes it: ``params``, ``weight_decay`` and ``lr_factor`` each."""
+
+    @abstractmethod
+    def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs (N, ...) and targets (N, ...) on the device; what is random in them comes from seed and ``step``."""
+
+    @abstractmethod
+    def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
+        """Loss and figures of a part of a batch, with its gradient to come."""
+
+    @abstractmethod
+    def validate(self, step: int) -> Validation:
+        """Judge what was learnt in ``step`` steps; prints as it goes. Modules keep their mode."""
+
+    @abstractmethod
+    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
+        """Write the model under ``number`` into the run's folder, with the settings of the run."""
+
+    @abstractmethod
+    def announce(self) -> None:
+        """Say what is to be said once, before the first step."""
+
+    def hints(self) -> list[str]:
+        """What to try where the loss is no longer finite, beside a lower learning rate."""
+        return []
+
+    def facts(self) -> dict[str, Any]:
+        """What must be the same for a run to be continued, beside its settings; kept in the checkpoint."""
+        return {"images": len(self.data)}
+
+    def train_mode(self) -> None:
+        """Put the modules into training mode, before each step."""
+        for module in self.modules.values():
+            module.train()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The arithmetic of a network in training: ``float32`` or ``bf16``."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
