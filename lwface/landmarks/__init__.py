@@ -1,0 +1,1 @@
+"""Points on faces: the same loop as for recognition, with another task."""
