@@ -8,6 +8,8 @@ from types import ModuleType
 
 from lwface.base.errors import UserError
 
+DISTRIBUTION = "lightweight-face-recognition"
+
 
 def available(module: str) -> bool:
     """Whether ``module`` is installed; it is not imported."""
@@ -24,5 +26,6 @@ def require(module: str, extra: str) -> ModuleType:
         UserError: it is not installed, with what to type.
     """
     if not available(module):
-        raise UserError(f"{module} is not installed: make setup installs it, or pip install '.[{extra}]'")
+        remedy = f"in a checkout make setup installs it, elsewhere pip install '{DISTRIBUTION}[{extra}]'"
+        raise UserError(f"{module} is not installed: {remedy}")
     return importlib.import_module(module)
