@@ -7,13 +7,16 @@ file whose record 0 is an image holds plain images. ``property`` beside it is ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 
 from lwface.base.files import PathLike
+from lwface.formats.image import decode_rgb, image_damage
 from lwface.formats.recordio import RecordError, RecordReader, pack
 
 MAX_KEY = 1 << 62  # a label can be a larger number than a key
@@ -33,6 +36,9 @@ def identity_records(starts: Sequence[int], end: int) -> list[tuple[int, bytes]]
 
 class FaceRecords:
     """A data set of labelled face images in a record file, in InsightFace's or the plain layout.
+
+    ``records[i]`` is ``(image, label)``, so this is a sequence, and a map-style data set for PyTorch's ``DataLoader``.
+    Any number of threads, forked processes and pickled copies may read at once.
 
     Args:
         path: the folder with ``train.rec``, ``train.idx`` and ``property``, or a record file with these beside it.
@@ -68,6 +74,26 @@ class FaceRecords:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __getitem__(self, index: SupportsIndex) -> tuple[np.ndarray, int]:
+        """``(image (H, W, 3) uint8 RGB, label)`` at position ``index``, counted from the end where it is negative.
+
+        Raises:
+            IndexError: there is no such position.
+            RecordError: the record is damaged, its label cannot be, or its image does not decode.
+        """
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"{self.path}: no image {position}: there are {len(self)}, counted from 0")
+        label, data = self.read(position)
+        image = decode_rgb(data)
+        if image is None:
+            reason = image_damage(data) or "not an image that can be decoded"
+            raise self.reader.error(int(self.keys[position]), f"its image does not decode: {reason}")
+        return image, label
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        return (self[position] for position in range(len(self)))
 
     @cached_property
     def _property(self) -> tuple[int, int, int]:

@@ -131,9 +131,7 @@ def test_what_cannot_run_says_why_in_one_line(monkeypatch):
         prepared("openvino", network=network)
     monkeypatch.setattr(extras, "available", lambda module: False)
     for backend, extra in (("onnxruntime", "onnx"), ("openvino", "openvino")):
-        expected = (
-            rf"backend {backend}: {backend} is not installed: .* make setup .* pip install '[\w-]+\[{extra}\]'"
-        )
+        expected = rf"backend {backend}: {backend} is not installed: .* make setup .* pip install '[\w-]+\[{extra}\]'"
         with pytest.raises(UserError, match=expected):
             prepared(backend)
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from lwface.formats.face_records import FaceRecords, identity_records
+from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import MAGIC_BYTES, Header, RecordError, RecordWriter, pack
 
 M = MAGIC_BYTES
@@ -152,3 +159,57 @@ def test_record_0_that_announces_more_than_memory_holds(tmp_path: Path, announce
 def test_face_records_pickle(tmp_path: Path) -> None:
     records = pickle.loads(pickle.dumps(FaceRecords(write_insightface(tmp_path))))
     assert records.read(4) == (1, b"jpeg5")
+
+
+def write_pictures(folder: Path, count: int) -> tuple[Path, list[np.ndarray]]:
+    """A plain set of ``count`` pictures, image i of person i // 2 under the key i, and the pictures as they decode."""
+    generator = np.random.default_rng(0)
+    jpegs = [encode_jpeg(generator.integers(0, 256, (16, 12, 3), dtype=np.uint8)) for _ in range(count)]
+    write(folder / "train.rec", {i: pack((0, float(i // 2), i, 0), jpeg) for i, jpeg in enumerate(jpegs)})
+    bgr = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in jpegs]
+    return folder, [image[:, :, ::-1] for image in bgr]
+
+
+def test_indexing_gives_image_and_label(tmp_path: Path) -> None:
+    folder, pictures = write_pictures(tmp_path, 5)
+    records = FaceRecords(folder)
+    for position in (*range(-5, 5), np.int64(3), torch.tensor(2)):
+        image, label = records[position]
+        assert np.array_equal(image, pictures[position])
+        assert (image.dtype, image.shape, label, type(label)) == (np.uint8, (16, 12, 3), position % 5 // 2, int)
+    assert [label for _, label in records] == [0, 0, 1, 1, 2]
+    for outside in (5, -6):
+        with pytest.raises(IndexError, match=rf"train\.rec: no image {outside}: there are 5, counted from 0"):
+            records[outside]
+    with pytest.raises(TypeError):
+        records["0"]  # type: ignore[index]
+
+
+def test_a_damaged_image_names_file_and_key(tmp_path: Path) -> None:
+    folder, pictures = write_pictures(tmp_path, 2)
+    jpeg = encode_jpeg(np.ascontiguousarray(pictures[0]))
+    write(folder / "train.rec", {4: pack((0, 0.0, 4, 0), jpeg[:-9]), 7: pack((0, 1.0, 7, 0), jpeg)})
+    records = FaceRecords(folder)
+    with pytest.raises(RecordError, match=r"train\.rec: record 4 at byte 0: its image does not decode: .* cut short"):
+        records[0]
+    assert records[1][1] == 1
+
+
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
+def test_a_data_loader_reads_them(tmp_path: Path, workers: int, start: str | None) -> None:
+    folder, pictures = write_pictures(tmp_path, 7)
+    loader = DataLoader(FaceRecords(folder), batch_size=3, num_workers=workers, multiprocessing_context=start)
+    batches = list(loader)
+    assert [images.shape for images, _ in batches] == [(3, 16, 12, 3), (3, 16, 12, 3), (1, 16, 12, 3)]
+    assert np.array_equal(torch.cat([images for images, _ in batches]).numpy(), np.stack(pictures))
+    assert torch.cat([labels for _, labels in batches]).tolist() == [0, 0, 1, 1, 2, 2, 3]
+
+
+def test_no_torch_is_needed_to_read_them(tmp_path: Path) -> None:
+    folder, _ = write_pictures(tmp_path, 2)
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from lwface.formats.face_records import FaceRecords; print(FaceRecords({str(folder)!r})[1][1])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("0\n", "")
