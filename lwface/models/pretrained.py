@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -121,7 +122,8 @@ def open_model(model: str, *, network: str | None = None, layer: str | None = No
     """The model called ``model`` in evaluation mode on the CPU; a bare state dict is put into the network it names.
 
     Args:
-        network: name in the configuration of the network that a ``.pth``, ``.pt`` or ``.safetensors`` file belongs to.
+        network: name in the configuration of the network that a ``.pth``, ``.pt`` or ``.safetensors`` file belongs to;
+            None: an ``iresnet`` of arcface_torch, whose tensors tell which (:func:`iresnet_settings`).
         layer: as for :func:`lwface.models.store.load_model`.
 
     Raises:
@@ -130,15 +132,36 @@ def open_model(model: str, *, network: str | None = None, layer: str | None = No
     if Path(model).suffix not in (*TORCH_SUFFIXES, ".safetensors"):
         return load_model(model, layer=layer)[0]
     if network is None:
-        raise UserError(f"{model}: a state dict does not say which network it belongs to: add --network, such as r50")
-    built = create_network(network_settings(network))
+        built, called = create_network(iresnet_settings(*read_tensors(model, 0))), "an iresnet"
+    else:
+        built, called = create_network(network_settings(network)), network
     start = start_from(built, model, 0)
     missing = start.other_shape + start.fresh
     if missing:
-        raise UserError(
-            f"{model}: not the weights of {network}: {len(missing)} tensors are missing, {missing[0]} first"
-        )
+        raise UserError(f"{model}: not the weights of {called}: {len(missing)} tensors are missing, {missing[0]} first")
+    if network is None and start.unused:
+        raise UserError(f"{model}: not the weights of {called}, which has no {start.unused[0]}: name its network")
     return built.eval()
+
+
+def iresnet_settings(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The settings of the network whose weights ``tensors`` are, if it is an ``iresnet`` of arcface_torch.
+
+    ``layer3.13.conv1.weight`` belongs to the 14th unit of the third stage, so the names tell how many units each stage
+    has, which is what r18, r34, r50, r100 and r200 differ in; ``features.weight`` is as long as the embedding.
+
+    Args:
+        source: what an error calls it.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = [re.match(r"layer([1-4])\.(\d+)\.", name) for name in tensors]
+    units = [len({match[2] for match in found if match and int(match[1]) == stage}) for stage in range(1, 5)]
+    if not all(units) or "features.weight" not in tensors:
+        remedy = "add --network NAME (in a program network=NAME), such as r50"
+        raise UserError(f"{source}: a state dict does not say which network it belongs to: {remedy}")
+    return {"net_name": "fresnet", "net_units": units, "emb_size": len(tensors["features.weight"])}
 
 
 def read_tensors(model: str, epoch: int) -> tuple[str, dict[str, Tensor]]:

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lwface.base.errors import UserError
-from lwface.models.pretrained import open_model, read_tensors, start_from
+from lwface.models.pretrained import iresnet_name, iresnet_settings, open_model, read_tensors, start_from
 from lwface.models.store import save_model
 from lwface.mxnet.params import write_params
 from lwface.networks import create_network, mxnet_names
@@ -103,6 +103,37 @@ def test_iresnet_of_arcface_torch_gives_its_own_embeddings(iresnet, tmp_path):
         tensors = read_tensors(str(tmp_path / file), 1)[1]
         assert tensors.keys() == state.keys()
         assert all(torch.equal(tensor, state[name]) for name, tensor in tensors.items())
+
+
+def test_iresnet_needs_no_name(iresnet, tmp_path):
+    torch.save(iresnet.state_dict(), tmp_path / "backbone.pth")
+    expected, found = embed(iresnet), embed(open_model(str(tmp_path / "backbone.pth")))
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+    state = iresnet.state_dict()
+    torch.save({**state, "layer1.0.se.fc.weight": torch.ones(3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth: not the weights of an iresnet, which has no layer1\.0\.se"):
+        open_model(str(tmp_path / "other.pth"))
+    torch.save({name: tensor for name, tensor in state.items() if name != "layer2.1.bn3.bias"}, tmp_path / "less.pth")
+    with pytest.raises(UserError, match=r"not the weights of an iresnet: 1 tensors are missing, body\.stage2_unit2"):
+        open_model(str(tmp_path / "less.pth"))
+
+
+@pytest.mark.parametrize("name", ["r18", "r34", "r50", "r100", "r200"])
+def test_the_size_of_an_iresnet_is_counted_in_its_names(name):
+    with torch.device("meta"):
+        expected = create_network(network_settings(name)).state_dict()
+        theirs = {iresnet_name(name): tensor for name, tensor in expected.items()}
+        found = create_network(iresnet_settings("backbone.pth", theirs)).state_dict()
+    assert {name: tensor.shape for name, tensor in found.items()} == {
+        name: tensor.shape for name, tensor in expected.items()
+    }
+
+
+@pytest.mark.parametrize("missing", ["layer3", "features"])
+def test_what_is_no_iresnet_is_not_taken_for_one(iresnet, missing):
+    tensors = {name: tensor for name, tensor in iresnet.state_dict().items() if not name.startswith(missing)}
+    with pytest.raises(UserError, match=r"b\.pth: a state dict does not say .* add --network NAME .* such as r50"):
+        iresnet_settings("b.pth", tensors)
 
 
 def test_own_models_by_prefix_and_by_file(y, tmp_path):
