@@ -65,9 +65,14 @@ class OnnxNetwork(nn.Module):
         pixels: what the model takes, where it does not say so rightly itself.
         name: what errors call it.
 
+    Attributes:
+        image_shape: (3, H, W) of the images.
+
     Raises:
         UserError: ONNX Runtime cannot run the model, or its input or output is not that of a face network.
     """
+
+    image_shape = IMAGE_SHAPE
 
     def __init__(
         self,

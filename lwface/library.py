@@ -1,0 +1,183 @@
+"""What a program does with a trained model: open it, embed faces, compare two. ``import lwface`` offers these by name.
+
+Nothing is read but the files that the caller names; only ``network=`` looks a name up in the configuration.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from lwface.base.errors import UserError
+from lwface.base.files import PathLike
+from lwface.features.aggregation import RowPools
+from lwface.features.aggregation import normalise as unit_rows
+from lwface.features.embedder import Embedder, select_device
+from lwface.formats.image import read_rgb
+from lwface.models.pretrained import TORCH_SUFFIXES, open_model
+from lwface.networks import FaceNetwork
+from lwface.networks.base import IMAGE_SIZE
+
+Images: TypeAlias = np.ndarray | torch.Tensor | Sequence[np.ndarray]
+
+STATE_DICTS = (*TORCH_SUFFIXES, ".safetensors")
+FORMS = f"PREFIX,EPOCH such as models/y2-arcface-retina/model,1, or a file {', '.join(STATE_DICTS)} or .onnx"
+
+
+def load_model(
+    name: PathLike, *, network: str | None = None, layer: str | None = None, device: str = "auto"
+) -> nn.Module:
+    """The network called ``name``, in evaluation mode.
+
+    It takes (N, 3, H, W) RGB 0..255, uint8 or float, and gives (N, D), not normalised; ``embedding_size`` is D.
+
+    Args:
+        name: ``PREFIX,EPOCH`` of this project or else of MXNet, the file ``PREFIX-0001.safetensors`` of this project,
+            ``FILE.onnx``, or a state dict of PyTorch: ``.pt``, ``.pth``, ``.tar`` or ``.safetensors``.
+        network: for a state dict, the network that it belongs to, by its name in the configuration, such as ``m05``.
+            arcface_torch's ``iresnet`` (r18 r34 r50 r100 r200) needs none: the units of each stage are counted in the
+            names of its tensors, and the embedding is as wide as its last batch norm.
+        layer: the output that is the embedding, for models of MXNet and ONNX that have several.
+        device: ``auto`` (the first CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UserError: no such model, damaged, not the weights of ``network``, or no such device.
+    """
+    text, place = os.fspath(name), select_device(device)
+    is_file = Path(text).suffix in STATE_DICTS
+    if not is_file and "," not in text and not text.lower().endswith(".onnx"):
+        raise UserError(f"model {text!r}: expected {FORMS}")
+    if is_file and not Path(text).is_file():
+        raise UserError(f"{text}: no such model; expected {FORMS}")
+    if network is not None and not is_file:
+        raise UserError(f"network={network!r}: only a state dict needs it; {text} says itself which network it is")
+    own = re.fullmatch(r"(.+)-(\d{4,})\.safetensors", text)
+    if own and network is None:
+        text = f"{own[1]},{int(own[2])}"
+    return open_model(text, network=network, layer=layer).to(place)
+
+
+def embed(
+    model: nn.Module,
+    images: Images,
+    *,
+    flip: bool = False,
+    batch_size: int = 32,
+    normalise: bool = True,
+    device: str | None = None,
+) -> np.ndarray:
+    """The features of aligned faces: the numbers that ``gen_image_feature.py`` writes, to the last bit.
+
+    (That with its ``--backend eager``, the same ``flip`` and ``batch_size``, on the same machine.)
+
+    Args:
+        model: takes (N, 3, H, W) uint8 RGB 0..255, gives (N, D), and has ``embedding_size`` D. It runs in evaluation
+            mode; each of its modules gets its own mode back.
+        images: (N, H, W, 3) uint8 RGB, or a list of N images (H, W, 3). N may be 0.
+        flip: add the feature of the mirrored image, which is what the challenge's image track does.
+        batch_size: images the network sees at once.
+        normalise: divide each feature by its L2 norm, so that the product of two is their cosine.
+        device: where to run, as for :func:`load_model`, to which the model is moved; None: where it is.
+
+    Returns:
+        (N, D) float32.
+
+    Raises:
+        UserError: the images are not such, of another size than the model takes, or a feature is zero or not finite.
+    """
+    if not hasattr(model, "embedding_size"):
+        raise UserError(f"{type(model).__name__} has no embedding_size: set it to how many numbers a feature has")
+    batch = _as_batch(images, _image_size(model))
+    place = _device_of(model) if device is None else select_device(device)
+    features = Embedder(model, device=place, batch_size=batch_size).embed(batch, flip).astype(np.float64)
+    units = unit_rows(features, lambda row: f"image {row}")
+    if normalise:  # twice, as the image track is the video track with one frame
+        features = unit_rows(RowPools(itertools.repeat(1)).add(units, features), lambda row: f"image {row}")
+    return features.astype(np.float32)
+
+
+def compare(
+    model: nn.Module, image_a: np.ndarray | PathLike, image_b: np.ndarray | PathLike, *, flip: bool = False
+) -> float:
+    """The cosine of the features of two aligned faces, from -1 to 1: the higher, the likelier one person.
+
+    From which cosine two faces are one person depends on the model: ``eval/tar_far.py`` prints thresholds. Exchanging
+    the images changes nothing, to the last bit.
+
+    Args:
+        model, flip: as for :func:`embed`.
+        image_a, image_b: (H, W, 3) uint8 RGB, or the path of an image file.
+
+    Raises:
+        UserError: as :func:`embed`, or a file is not an image.
+        OSError: a file cannot be read.
+    """
+    a, b = (
+        embed(model, [_read(image)], flip=flip, batch_size=1, normalise=False)[0].astype(np.float64)
+        for image in (image_a, image_b)
+    )
+    cosine = (a @ b) / np.sqrt((a @ a) * (b @ b))
+    return float(np.clip(cosine, -1, 1))
+
+
+def _read(image: np.ndarray | PathLike) -> np.ndarray:
+    return read_rgb(image) if isinstance(image, str | os.PathLike) else image
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    """Where the model's first tensor is."""
+    tensor = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def _image_size(model: nn.Module) -> tuple[int, int] | None:
+    """(height, width) of the images that ``model`` takes; None: it does not say."""
+    if isinstance(model, FaceNetwork):
+        return IMAGE_SIZE, IMAGE_SIZE
+    shape = getattr(model, "image_shape", None)  # (3, H, W)
+    return None if shape is None else (int(shape[1]), int(shape[2]))
+
+
+def _as_batch(images: Images, size: tuple[int, int] | None) -> np.ndarray:
+    """``images`` as one array (N, H, W, 3) uint8, each checked; ``size`` is (height, width) or None: any."""
+    if len(images) == 0:
+        return np.zeros((0, *(size or (IMAGE_SIZE, IMAGE_SIZE)), 3), np.uint8)
+    if isinstance(images, torch.Tensor):
+        images = images.numpy(force=True)
+    if isinstance(images, np.ndarray):
+        if images.ndim == 3 and images.shape[2] == 3:
+            raise UserError(f"images of shape {images.shape}: expected (N, H, W, 3); one image alone is images[None]")
+        _check(images.shape[1:], images.dtype, size)
+        return images
+    arrays = [np.asarray(image) for image in images]
+    for image in arrays:
+        _check(image.shape, image.dtype, size or (arrays[0].shape[0], arrays[0].shape[1]))
+    return np.stack(arrays)
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype, size: tuple[int, int] | None) -> None:
+    """Raise :class:`UserError` for an image that no feature should be made of."""
+    if dtype != np.uint8:
+        remedy = "numbers from 0 to 1 become it by (images * 255).round().astype('uint8')"
+        raise UserError(f"images of {dtype}: expected uint8, RGB from 0 to 255; {remedy}")
+    if len(shape) != 3 or shape[2] != 3:
+        raise UserError(f"an image of shape {shape}: expected (H, W, 3), RGB{_shape_remedy(shape)}")
+    if size is not None and shape[:2] != size:
+        sizes = f"{shape[1]}x{shape[0]} pixels: expected {size[1]}x{size[0]}"
+        raise UserError(f"an image of {sizes}; datasets/align_faces.py (lwface align-faces) aligns and crops faces")
+
+
+def _shape_remedy(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        return "; a grey one becomes it by np.dstack([image] * 3)"
+    if len(shape) == 3 and shape[0] == 3:
+        return "; channels that come first are moved by np.moveaxis(images, -3, -1)"
+    return "; a fourth channel is left out by images[..., :3]" if len(shape) == 3 and shape[2] == 4 else ""
