@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests parity bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity bench networks clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: .venv/.runs  ## create .venv and install what the project runs on
 
@@ -25,6 +25,9 @@ types: .venv/.develops  ## mypy
 
 tests: .venv/.develops  ## the tests alone; make tests T=tests/common runs some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(T)
+
+install-check:  ## install into a new environment beside Hugging Face's datasets, and use it there
+	$(PYTHON) -u tests/fresh_install.py
 
 parity: .venv/.runs .venv-mxnet/.runs  ## compare with MXNet 1.9.1, in .venv-mxnet: NETWORKS="y1 m05", ORIGINAL=DIR, MODEL=PREFIX,EPOCH
 	$(BIN)/python -u tests/parity.py $(NETWORKS) $(if $(ORIGINAL),--original $(ORIGINAL)) $(if $(MODEL),--model $(MODEL))

@@ -18,22 +18,13 @@ from lwface.base.errors import UserError
 from lwface.commands import gen_image_feature
 from lwface.formats.feature_file import read_features
 from lwface.formats.image import encode_jpeg, read_rgb
-from lwface.formats.recordio import RecordWriter, pack
-from lwface.models.pretrained import iresnet_name
 from lwface.models.store import save_model
 from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network
 from lwface.onnx.export import export_onnx
+from tests.documented_programs import SETTINGS, make_world, pictures, program_of, write_iresnet
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"net_name": "fmobilenet", "net_multiplier": 0.25, "emb_size": 16, "net_output": "E", "net_input": 0}
-
-
-def pictures(count, seed=0):
-    """(count, 112, 112, 3) uint8: noise of another mean in each."""
-    generator = np.random.default_rng(seed)
-    means = generator.integers(40, 200, (count, 1, 1, 3))
-    return (means + generator.integers(0, 56, (count, 112, 112, 3))).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +117,6 @@ def test_every_kind_of_model_is_opened(network, tmp_path, monkeypatch):
     save_file(load_file(own), "weights.safetensors")
     with pytest.raises(UserError, match=r"weights\.safetensors: a state dict does not say .* network=NAME"):
         lwface.load_model("weights.safetensors")
-
-
-def write_iresnet(path):
-    """A small network of ArcFace's units as arcface_torch would save it, and its settings."""
-    settings = {"net_name": "fresnet", "net_units": [1, 2, 3, 1], "emb_size": 8}
-    torch.manual_seed(1)
-    state = create_network(settings).state_dict()
-    torch.save({iresnet_name(name): tensor for name, tensor in state.items()}, path)
-    return settings
 
 
 @pytest.mark.parametrize("name", ["backbone.pt", "backbone.pth"])
@@ -285,26 +267,8 @@ def test_two_faces_compare_as_their_features_do(network, tmp_path, flip):
         lwface.compare(network, tmp_path / "none.png", b)
 
 
-@pytest.fixture
-def belongings(network, tmp_path, monkeypatch):
-    """What the programs of the documentation expect in the current folder, small."""
-    monkeypatch.chdir(tmp_path)
-    save_model("models/y2-arcface-retina/model", 1, network, SETTINGS)
-    write_iresnet("backbone.pth")
-    Path("datasets/mine").mkdir(parents=True)
-    faces = pictures(60)
-    with RecordWriter("datasets/mine/train.rec") as writer:
-        for key, image in enumerate(faces):
-            writer.write(key, pack((0, float(key // 3), key, 0), encode_jpeg(image)))
-    Path("datasets/mine/property").write_text("20,112,112\n")
-    for name, image in (("anna", faces[0]), ("ben", faces[3])):
-        Path("people", name).mkdir(parents=True)
-        Path("people", name, "1.jpg").write_bytes(encode_jpeg(image))
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
-def test_the_programs_of_the_documentation_run_as_written(belongings, page):
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    assert blocks
-    program = "\n".join(blocks)
-    exec(compile(program, page, "exec"), {"__name__": "__main__"})
+def test_the_programs_of_the_documentation_run_as_written(tmp_path, monkeypatch, page):
+    make_world(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program_of(ROOT / page), page, "exec"), {"__name__": "__main__"})
