@@ -40,11 +40,12 @@ from lwface.features.quality import load_quality
 from lwface.features.quality_training import degraded
 from lwface.features.writing import Listing, look_through
 from lwface.formats.image import read_rgb
-from lwface.formats.labels import read_labels
+from lwface.formats.person_labels import read_labels
 from lwface.models.store import load_model, model_sha256
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.operating_points import operating_points, parse_fars
+from lwface.scoring.operating_points import operating_points
+from lwface.scoring.parameters import parse_fars
 
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 COMPARED_FRAMES = 5000  # of the threshold table, evenly spaced

@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_scoring.py
 
-Codes are drawn as those of features scatter (``lwface/scoring/exact/quantised.py``), on the card; the threshold is the
+Codes are drawn as those of features scatter (``lwface/scoring/exact/screening.py``), on the card; the threshold is the
 one that a share ``--far`` of such pairs reaches. The time is that of every tile until its cells are in the computer's
 memory, sorted. The card's own rates are those of one large matrix product of random numbers, the median of ten. Some
 tiles are computed once more on the processor, and must have the same cells.
@@ -32,7 +32,7 @@ from lwface.base.progress import progress
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.gpu_screening import GpuScreen, Tile, device_bytes
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.exact.quantised import CODE_LIMIT, NARROWEST, SCALE, WIDEST
+from lwface.scoring.exact.screening import CODE_LIMIT, NARROWEST, SCALE, WIDEST
 from lwface.scoring.operating_points import OperatingPoint, operating_points
 
 IMAGES = 1_862_120  # of the challenge

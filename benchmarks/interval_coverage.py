@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from lwface.base.commands import run_command
 from lwface.base.progress import progress
-from lwface.scoring.bootstrap import Bootstrap, ImpostorMass
-from lwface.scoring.intervals import GenuineTally, ScoredPairs, differences, interval, replicate_thresholds
-from lwface.scoring.operating_points import parse_fars, threshold_above
+from lwface.scoring.exact.pair_counts import ImpostorMass
+from lwface.scoring.intervals import Bootstrap, CodedPairs, GenuineTally, differences, interval, replicate_thresholds
+from lwface.scoring.operating_points import threshold_above
+from lwface.scoring.parameters import parse_fars
 
 WIDTH = 16
 POPULATION = 12000  # people from whom the truth is taken
@@ -79,7 +80,7 @@ def evaluate(
     first, second = np.triu_indices(len(units), 1)
     same, scores = codes[first] == codes[second], (units @ units.T)[first, second]
     bootstrap = Bootstrap(codes, replicates=replicates)
-    impostors = ScoredPairs(np.stack([codes[first[~same]], codes[second[~same]]], axis=1), scores[~same])
+    impostors = CodedPairs(np.stack([codes[first[~same]], codes[second[~same]]], axis=1), scores[~same])
     totals = ImpostorMass(bootstrap, codes).totals()
     thresholds = replicate_thresholds(bootstrap, fars, totals, len(impostors.scores), impostors)
     tally = GenuineTally(thresholds, len(bootstrap))

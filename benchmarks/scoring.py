@@ -37,8 +37,9 @@ from sklearn.metrics import roc_curve
 from lwface.base.commands import run_command
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.exact.quantised import coded_width, extra_numbers
-from lwface.scoring.operating_points import OperatingPoint, operating_points, parse_fars
+from lwface.scoring.exact.screening import coded_width, extra_numbers
+from lwface.scoring.operating_points import OperatingPoint, operating_points
+from lwface.scoring.parameters import parse_fars
 
 BLOCK = 1024  # of a matrix product
 QUERIES = 1024  # of FAISS at a time: its results are kept until they are counted

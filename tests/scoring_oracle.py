@@ -33,9 +33,10 @@ from lwface.scoring.exact.comparisons import Comparisons, PairList
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
 from lwface.scoring.exact.impostors import find_impostors
-from lwface.scoring.exact.quantised import SIGN_SEED, coded_width
-from lwface.scoring.exact.sharding import Session
-from lwface.scoring.operating_points import operating_points, parse_fars
+from lwface.scoring.exact.screening import SIGN_SEED, coded_width
+from lwface.scoring.exact.sharding import Workers
+from lwface.scoring.operating_points import operating_points
+from lwface.scoring.parameters import parse_fars
 
 FARS = "0.9,0.31,1e-1,1e-2,1e-3,1e-5"
 KINDS = ["random", "tied", "duplicates", "near", "extreme", "sparse", "clustered", "aligned"]
@@ -212,7 +213,7 @@ def run_case(case: Case) -> bool:
         expected = oracle(case.scores, case.same, fars)
         assert found == expected, (found, expected)
         rank = min(5, counts[1])
-        kept = find_impostors(case.comparisons, [rank], Session(), capacity=case.capacity)
+        kept = find_impostors(case.comparisons, [rank], Workers(), capacity=case.capacity)
     scores = np.sort(case.scores[~case.same])[::-1]
     assert kept.ranks[rank].score == scores[rank - 1]
     assert kept.highest.scores.tolist() == scores[: len(kept.highest.scores)].tolist()

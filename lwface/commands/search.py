@@ -11,10 +11,12 @@ from pathlib import Path
 
 from lwface.base.commands import HelpFormatter, load
 from lwface.base.errors import UserError
-from lwface.base.extras import available
+from lwface.base.extras import require
 from lwface.commands.places import add_place_flags, places_of
 from lwface.gate.budgets import TRACKS, get_track
+from lwface.scoring.parameters import parse_fars
 from lwface.search.options import FAMILIES, SearchOptions
+from lwface.settings.places import Places, require_dataset
 from lwface.settings.sections import load_sections
 
 PROXY_LOSS = "softmax"  # learns fastest: a margin needs longer than a short training to show which network is better
@@ -27,14 +29,15 @@ MODES = (*FAMILIES, "both")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and search."""
-    args = parse_arguments(sys.argv[1:] if argv is None else argv)
-    load("torch", "optuna") if available("optuna") else load("torch")
+    options = parse_arguments(sys.argv[1:] if argv is None else argv)
+    require("optuna", extra="search")
+    load("torch")
     from lwface.search.study import search
 
-    return search(as_options(args))
+    return search(options)
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> SearchOptions:
     """Parse the command line.
 
     Raises:
@@ -42,7 +45,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """
     first = argparse.ArgumentParser(add_help=False)
     add_place_flags(first)
-    default = load_sections(places_of(first.parse_known_args(argv)[0])).default
+    sections = load_sections(places_of(first.parse_known_args(argv)[0]))
+    default = sections.default
     parser = argparse.ArgumentParser(
         parents=[first],
         description="Search for a network under a track's budget: short trainings of proposed networks, all within it. "
@@ -78,23 +82,15 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
     parsed = parser.parse_args(argv)
     _check(parsed)
-    parsed.models_root = _models_root(parsed, default["models_root"])
-    return parsed
-
-
-def as_options(parsed: argparse.Namespace) -> SearchOptions:
-    """The command line as the search takes it.
-
-    Raises:
-        UserError: ``--far`` is no FAR.
-    """
+    places = places_of(parsed)
+    require_dataset(places.dataset_folder(sections.entry("dataset", parsed.dataset)["dataset_path"]), parsed.dataset)
     return SearchOptions(
         track=get_track(parsed.track),
         shares=(parsed.min_flops, parsed.max_flops),
         far=_far(parsed.far),
         baselines=tuple(name.strip() for name in parsed.baseline.split(",") if name.strip()),
-        models_root=parsed.models_root,
-        places=places_of(parsed),
+        models_root=_models_root(parsed.models_root, default["models_root"], places),
+        places=places,
         **{key: getattr(parsed, key) for key in PLAIN},
     )
 
@@ -118,16 +114,13 @@ def _check(parsed: argparse.Namespace) -> None:
 def _far(text: str | None) -> Fraction | None:
     if text is None:
         return None
-    from lwface.scoring.operating_points import parse_fars
-
     fars = parse_fars(text)
     if len(fars) > 1:
         raise UserError(f"--far {text}: one is needed, networks are ranked by it")
     return fars[0]
 
 
-def _models_root(parsed: argparse.Namespace, configured: str) -> Path:
+def _models_root(given: str | None, configured: str, places: Places) -> Path:
     """What the user typed starts at the current folder, what the configuration says at the project's root."""
-    if parsed.models_root:
-        return Path(parsed.models_root).expanduser().resolve()
-    return (places_of(parsed).root / Path(configured).expanduser()).resolve()
+    base = Path.cwd() if given else places.root
+    return (base / Path(given or configured).expanduser()).resolve()

@@ -16,26 +16,162 @@ score found here is a local score, not an official one.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lwface.base.commands import HelpFormatter
-from lwface.scoring.bootstrap import REPLICATES
-from lwface.scoring.exact.grid import BLOCK_SIZE
-from lwface.scoring.exact.sharding import processes
-from lwface.scoring.protocol import add_protocol_flags, check_protocol_flags
-from lwface.scoring.score import score_files
+from lwface.base.commands import HelpFormatter, existing, load
+from lwface.commands.scoring_flags import add_label_flags, check_label_flags
+from lwface.scoring.parameters import BLOCK_SIZE, REPLICATES, parse_columns, parse_fars
+
+if TYPE_CHECKING:
+    from lwface.reporting.row_images import RowImages
+    from lwface.scoring.exact.comparisons import Comparisons
+    from lwface.scoring.exact.sharding import Workers
+    from lwface.scoring.request import ScoringRequest
+    from lwface.scoring.tar_far import ReplicatedResult
+
+KEPT = ".partial"  # beside the JSON: what is done so far
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read, compare, print the table; write JSON and report where asked."""
-    args = _parse(argv)
+    args = parse_arguments(argv)
+    load("torch")
+    from lwface.scoring.exact.sharding import first_process, kept_work, processes
+
     with processes():
-        score_files(args)
+        requests = _requests(args)
+        images = _images(args, len(requests[0].rows.features))
+        kept = Path(f"{args.json}{KEPT}") if args.json else None
+        with kept_work(kept, resume=args.resume):
+            found = [
+                _score(request, kept and kept / str(index), args.save_every) for index, request in enumerate(requests)
+            ]
+            if first_process():
+                _show(args, found, images)
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
+def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
+    """One of each feature file, all of the same pairs."""
+    from dataclasses import fields, replace
+
+    from lwface.features.embedder import select_device
+    from lwface.scoring.request import RequestFiles, read_request, titles
+
+    files = RequestFiles(**{field.name: getattr(args, field.name) for field in fields(RequestFiles)})
+    request = read_request(files, args.far, distractor_pairs=args.distractor_pairs == "include")
+    first, *others = titles([args.probe or args.features, *args.compare])
+    request = replace(
+        request,
+        title=first,
+        replicates=args.bootstrap,
+        seed=args.seed,
+        block_size=args.block_size,
+        device=str(select_device(args.device)),
+    )
+    return [request, *(request.of_file(path, title) for path, title in zip(args.compare, others, strict=True))]
+
+
+def _score(request: ScoringRequest, kept: Path | None, save_every: float) -> ReplicatedResult:
+    """One of the feature files; what is done is kept in the folder ``kept``."""
+    from lwface.scoring.exact.sharding import Workers
+    from lwface.scoring.tar_far import score_request
+
+    comparisons = request.comparisons()
+    workers = Workers(kept, identity=request.identity, save_every=save_every)
+    _announce(request, comparisons, workers)
+    return score_request(request, comparisons, workers)
+
+
+def _announce(request: ScoringRequest, comparisons: Comparisons, workers: Workers) -> None:
+    """How much is to be done and what it takes, before it begins."""
+    from lwface.scoring.exact.sharding import own_device
+
+    if workers.rank == 0:
+        each = "" if workers.world == 1 else f" in each of {workers.world} processes"
+        print(
+            f"{comparisons.impostor_pairs} impostor and {comparisons.genuine_pairs} genuine pairs on "
+            f"{own_device(request.device)}, {workers.threads} threads and at most "
+            f"{comparisons.memory() / 2**20:.0f} MiB{each}",
+            file=sys.stderr,
+        )
+
+
+def _images(args: argparse.Namespace, rows: int) -> RowImages | None:
+    if not args.images:
+        return None
+    from lwface.reporting.row_images import RowImages
+
+    return RowImages(args.images, rows)
+
+
+def _show(args: argparse.Namespace, found: list[ReplicatedResult], images: RowImages | None) -> None:
+    """Write, then print: whoever reads what is printed may leave."""
+    from lwface.base.files import write_json
+    from lwface.scoring.tar_far import differences_from_first
+    from lwface.scoring.tar_far_result import as_json, comparison_json, printed
+
+    results, differences = [one.result for one in found], differences_from_first(found)
+    if args.json:
+        write_json(args.json, comparison_json(results, differences) if differences else as_json(results[0]))
+    report = None
+    if args.report:
+        from lwface.reporting.page import write_report  # draws with Matplotlib, which takes a second to load
+
+        report = write_report(args.report, results, differences, images)
+    print(printed(results, differences))
+    if report:
+        print(f"report: {report}")
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments, checked as far as they can be before anything is computed; ``far`` and ``by`` as numbers.
+
+    Raises:
+        UserError: a FAR is not above 0 and below 1, or the width of a band is not above 0.
+        OSError: a file is not there.
+    """
     parser = argparse.ArgumentParser(description="Exact TAR at FAR from feature files.", formatter_class=HelpFormatter)
-    add_protocol_flags(parser)
+    _add_pair_flags(parser)
+    _add_run_flags(parser)
+    args = parser.parse_args(argv)
+    _check_pair_flags(parser, args)
+    _check_run_flags(parser, args)
+    args.far, args.by = parse_fars(args.far), parse_columns(args.by) if args.by else []
+    existing(args.features, args.labels, args.probe, args.probe_labels, args.gallery, args.gallery_labels)
+    existing(args.attributes, args.ignore_pairs, args.pairs, *args.compare, args.images)
+    return args
+
+
+def _add_pair_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which rows and pairs are compared."""
+    add = parser.add_argument
+    add("--features", metavar="FILE", help="feature file whose rows are compared with each other")
+    add(
+        "--labels",
+        metavar="FILE",
+        help="who is on each row: one integer a line, -1 for a distractor; or a csv with --label-column; or a file "
+        "list (or its folder) with --label-folders",
+    )
+    add_label_flags(add)
+    add("--attributes", metavar="FILE", help="csv with a header and one line a row, if not that of --labels")
+    add(
+        "--exclude-same",
+        metavar="COLUMN",
+        help="do not compare rows with the same value in this column of the csv; folder: of one folder of a file list",
+    )
+    add("--ignore-pairs", metavar="FILE", help="leave these pairs out: ROW ROW a line, what follows # does not count")
+    add("--pairs", metavar="FILE", help="score these pairs only: ROW ROW [SAME] a line, rows from 0, SAME 0 or 1")
+    add("--probe", metavar="FILE", help="feature file whose rows are compared with those of --gallery")
+    add("--probe-labels", metavar="FILE", help="labels of the probe rows")
+    add("--gallery", metavar="FILE", help="feature file of the gallery")
+    add("--gallery-labels", metavar="FILE", help="labels of the gallery rows")
+    add("--distractor-pairs", choices=["include", "exclude"], default="include", help="count pairs of two distractors")
+
+
+def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say what is reported and how it is computed."""
     add = parser.add_argument
     add("--far", default="1e-3,1e-4", help="false accept rates, comma-separated, each above 0 and below 1")
     add(
@@ -64,8 +200,27 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         default=BLOCK_SIZE,
         help="columns of a block: changes memory and speed, never a result",
     )
-    args = parser.parse_args(argv)
-    check_protocol_flags(parser, args)
+
+
+def _check_pair_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with the parser's error where flags do not go together."""
+    cross = {"--probe", "--probe-labels", "--gallery", "--gallery-labels"}
+    given = {flag for flag in cross if getattr(args, flag[2:].replace("-", "_"))}
+    if given and (given != cross or args.features or args.labels or args.pairs or args.attributes):
+        parser.error(
+            f"a cross product takes {', '.join(sorted(cross))}, and no --features --labels --pairs --attributes"
+        )
+    if not given and not (args.features and (args.labels or args.pairs)):
+        parser.error("give --features with --labels or --pairs, or --probe and --gallery with their labels")
+    if args.exclude_same is not None and not args.exclude_same.strip():
+        parser.error("--exclude-same takes the name of a column")
+    check_label_flags(parser, args)
+    if args.ignore_pairs and args.report and Path(args.ignore_pairs).resolve().parent == Path(args.report).resolve():
+        parser.error("the report writes a new list of pairs into its folder: keep the one to --ignore-pairs elsewhere")
+
+
+def _check_run_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """The same of the others."""
     if not 1 <= args.block_size <= 4096:
         parser.error("--block-size must be from 1 to 4096")
     if not 0 <= args.bootstrap <= 100000:
@@ -84,4 +239,3 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--compare takes feature files of the same rows as --features")
     if args.resume and not args.json:
         parser.error("--resume needs --json FILE: what is done is kept beside it")
-    return args

@@ -19,7 +19,7 @@ from lwface.base.progress import progress
 from lwface.features.embedder import Embedder
 from lwface.formats.file_list import read_image_list
 from lwface.formats.image import read_rgb
-from lwface.formats.labels import read_labels
+from lwface.formats.person_labels import read_labels
 from lwface.formats.verification_pack import read_pack
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from lwface.base.progress import progress
 from lwface.features.embedder import Embedder
 from lwface.formats.verification_pack import VerificationPack
-from lwface.scoring.pack_accuracy import FOLDS, evaluate, normalise_rows
+from lwface.scoring.pack_accuracy import evaluate, normalise_rows
+from lwface.scoring.parameters import FOLDS
 
 COLOURS = ("RGB", "BGR")
 # Subtracted from the pixels 0..255, and the factor after it, for red, green and blue.

@@ -33,7 +33,7 @@ from lwface.formats.face_records import FaceRecords
 from lwface.formats.feature_file import FeatureWriter, read_features
 from lwface.formats.file_list import LIST_NAME, open_list
 from lwface.formats.image import decode_rgb, read_rgb
-from lwface.formats.labels import DISTRACTOR, read_labels
+from lwface.formats.person_labels import DISTRACTOR, read_labels
 
 VERSIONS = 2  # of each frame: as it is, and degraded
 DEGRADED_SHARE = 0.5  # of the frames of a step

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 
-GALLERIES = {"ijbb": ("S1", "S2"), "ijbc": ("G1", "G2")}  # of each protocol
 NAME_FIELDS = 12  # of a line of the name list
 CHUNK_BYTES = 2**24  # of a long list, read at a time
 PLAIN = b"0123456789 \t\r\n"  # what a chunk may hold to be read all at once

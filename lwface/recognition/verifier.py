@@ -11,7 +11,8 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
 from lwface.formats.verification_pack import read_pack
-from lwface.scoring.pack_accuracy import FOLDS, verify
+from lwface.scoring.pack_accuracy import verify
+from lwface.scoring.parameters import FOLDS
 from lwface.training.task import Score
 
 

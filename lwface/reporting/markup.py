@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lwface.scoring.operating_points import Interval
+from lwface.scoring.intervals import Interval
 
 NAME_WIDTH = 40  # characters of a name shown before its middle is left out
 

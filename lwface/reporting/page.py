@@ -11,9 +11,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from lwface.base.files import PathLike, replacing, write_text
-from lwface.reporting.faces import Faces
 from lwface.reporting.markup import embed, escape, far_text, name, rate_text
 from lwface.reporting.plots import breakdown_figure, dark_svg, det_figure, histogram_figure, png, roc_figure, svg
+from lwface.reporting.row_images import RowImages
 from lwface.reporting.sections import (
     breakdown_table,
     differences_section,
@@ -25,8 +25,8 @@ from lwface.reporting.sections import (
 )
 from lwface.reporting.style import style_sheet
 from lwface.reporting.suspects import IGNORE_FILE, ignore_lines, suspects_section
-from lwface.scoring.evaluation import Breakdown, Difference, Evaluation
-from lwface.scoring.results import CAVEAT
+from lwface.scoring.intervals import Difference
+from lwface.scoring.tar_far_result import CAVEAT, Breakdown, TarFarResult
 
 CHART_GROUPS = 40  # values of a column that are drawn; all of them are in the table
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -55,9 +55,9 @@ people from the same source, not with another source.</li></ul>"""
 
 def write_report(
     folder: PathLike,
-    evaluations: Sequence[Evaluation],
+    evaluations: Sequence[TarFarResult],
     differences: Sequence[Difference] = (),
-    faces: Faces | None = None,
+    faces: RowImages | None = None,
 ) -> Path:
     """Write ``report.html``, its plots as PNG and SVG, and ``ignore-pairs.txt`` into ``folder``.
 
@@ -109,7 +109,7 @@ def write_report(
     return target / "report.html"
 
 
-def _subject(evaluations: Sequence[Evaluation]) -> str:
+def _subject(evaluations: Sequence[TarFarResult]) -> str:
     names = ", ".join(f"<b>{name(evaluation.name)}</b>" for evaluation in evaluations)
     protocols = list(dict.fromkeys(evaluation.protocol for evaluation in evaluations))
     return f"{names} · {escape('; '.join(protocols))}"
@@ -132,7 +132,7 @@ def _contents(body: str) -> str:
     return "".join([*links, '<li><a href="#reading">How to read this</a></li>'])
 
 
-def _curves(folder: Path, evaluations: Sequence[Evaluation]) -> str:
+def _curves(folder: Path, evaluations: Sequence[TarFarResult]) -> str:
     """ROC and DET of all evaluations; "" when there is nothing to draw."""
     solved = [point for evaluation in evaluations for point in evaluation.points if point.tar is not None]
     if not solved and all(evaluation.roc is None for evaluation in evaluations):
@@ -165,7 +165,7 @@ def _curves(folder: Path, evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _model(folder: Path, evaluation: Evaluation, index: int | None, faces: Faces | None) -> str:
+def _model(folder: Path, evaluation: TarFarResult, index: int | None, faces: RowImages | None) -> str:
     """What is known of one evaluation; ``index`` among several, None when it is the only one."""
     suffix = "" if index is None else f"-{index + 1}"
     parts = [
@@ -179,7 +179,7 @@ def _model(folder: Path, evaluation: Evaluation, index: int | None, faces: Faces
     return "".join(parts)
 
 
-def _figures(evaluation: Evaluation) -> str:
+def _figures(evaluation: TarFarResult) -> str:
     figures = {
         "rows": f"{evaluation.rows:,}",
         "feature width": f"{evaluation.dim:,}",
@@ -191,7 +191,7 @@ def _figures(evaluation: Evaluation) -> str:
     return f'<dl class="figures">{items}</dl>'
 
 
-def _scores(folder: Path, evaluation: Evaluation, suffix: str) -> str:
+def _scores(folder: Path, evaluation: TarFarResult, suffix: str) -> str:
     drawn = [histogram for histogram in (evaluation.genuine, evaluation.impostors) if histogram is not None]
     if not any(histogram.counts.any() for histogram in drawn):
         return ""
@@ -207,7 +207,7 @@ def _scores(folder: Path, evaluation: Evaluation, suffix: str) -> str:
     return f'<h2 id="scores{suffix}">Scores</h2>{picture}'
 
 
-def _breakdowns(folder: Path, evaluation: Evaluation, suffix: str) -> str:
+def _breakdowns(folder: Path, evaluation: TarFarResult, suffix: str) -> str:
     if not evaluation.breakdowns:
         return ""
     parts = [
@@ -225,7 +225,7 @@ def _breakdowns(folder: Path, evaluation: Evaluation, suffix: str) -> str:
     return "".join(parts)
 
 
-def _breakdown_chart(folder: Path, evaluation: Evaluation, breakdown: Breakdown, stem: str) -> str:
+def _breakdown_chart(folder: Path, evaluation: TarFarResult, breakdown: Breakdown, stem: str) -> str:
     if not any(point.tar is not None for group in breakdown.groups for point in group.points):
         return ""
     if len(breakdown.groups) > CHART_GROUPS:
@@ -239,7 +239,7 @@ def _breakdown_chart(folder: Path, evaluation: Evaluation, breakdown: Breakdown,
     )
 
 
-def _rates_in_words(evaluation: Evaluation) -> str:
+def _rates_in_words(evaluation: TarFarResult) -> str:
     rates = [
         f"{rate_text(point.tar)} at FAR {far_text(point.far)}" for point in evaluation.points if point.tar is not None
     ]

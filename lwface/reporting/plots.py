@@ -22,8 +22,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from lwface.reporting.markup import far_text, shorten
-from lwface.scoring.evaluation import Breakdown, Evaluation, Roc, ScoreHistogram
 from lwface.scoring.operating_points import OperatingPoint
+from lwface.scoring.tar_far_result import Breakdown, Roc, ScoreHistogram, TarFarResult
 
 WIDTH = 4.8  # inches: on a phone of 390 pixels, text of 11 points is then as large as the page's small print
 DISPLAY_BINS = 120  # of a histogram
@@ -62,17 +62,17 @@ DARK = Theme(
 )
 
 
-def roc_figure(evaluations: Sequence[Evaluation]) -> Figure:
+def roc_figure(evaluations: Sequence[TarFarResult]) -> Figure:
     """TAR over FAR on a logarithmic axis, with interval bands and the operating points."""
     return _rates_figure(evaluations, rejected=False)
 
 
-def det_figure(evaluations: Sequence[Evaluation]) -> Figure:
+def det_figure(evaluations: Sequence[TarFarResult]) -> Figure:
     """FRR (1 - TAR) over FAR, both axes logarithmic, as in NIST's face recognition evaluations."""
     return _rates_figure(evaluations, rejected=True)
 
 
-def histogram_figure(evaluation: Evaluation) -> Figure:
+def histogram_figure(evaluation: TarFarResult) -> Figure:
     """Density of genuine and impostor scores on a logarithmic axis, with the threshold of each FAR."""
     figure, axes = _axes("score (cosine)", "density (log)", 4.0)
     for label, histogram, colour in (
@@ -139,7 +139,7 @@ def dark_svg(light: bytes) -> bytes:
     return re.sub(rb"#[0-9a-f]{6}", lambda found: colours.get(found[0], found[0]), light)
 
 
-def _rates_figure(evaluations: Sequence[Evaluation], *, rejected: bool) -> Figure:
+def _rates_figure(evaluations: Sequence[TarFarResult], *, rejected: bool) -> Figure:
     figure, axes = _axes("false accept rate (log)", "false reject rate (log)" if rejected else "true accept rate", 3.9)
     axes.set_xscale("log")
     several = len(evaluations) > 1
@@ -159,7 +159,9 @@ def _rates_figure(evaluations: Sequence[Evaluation], *, rejected: bool) -> Figur
     return figure
 
 
-def _draw_rates(axes: Any, evaluation: Evaluation, index: int, *, several: bool, rejected: bool) -> tuple[float, float]:
+def _draw_rates(
+    axes: Any, evaluation: TarFarResult, index: int, *, several: bool, rejected: bool
+) -> tuple[float, float]:
     """One evaluation's curve and points; the smallest and largest rate that is drawn."""
     colour, marker = LIGHT.series[index % len(LIGHT.series)], MARKERS[index % len(MARKERS)]
     seen = [1.0]
@@ -224,7 +226,7 @@ def _marked(far: NDArray[np.float64], index: int) -> list[int]:
     return sorted({int(np.abs(np.log10(far) - place).argmin()) for place in ends[0] + shares * (ends[1] - ends[0])})
 
 
-def _curve_key(evaluations: Sequence[Evaluation]) -> tuple[list[Any], list[str]]:
+def _curve_key(evaluations: Sequence[TarFarResult]) -> tuple[list[Any], list[str]]:
     handles: list[Any] = []
     labels = []
     several = len(evaluations) > 1

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lwface.base.errors import UserError
-from lwface.reporting.faces import Faces
 from lwface.reporting.markup import (
     clean,
     digits,
@@ -25,9 +24,11 @@ from lwface.reporting.markup import (
     table,
     with_interval,
 )
+from lwface.reporting.row_images import RowImages
 from lwface.reporting.style import key
-from lwface.scoring.evaluation import Breakdown, Difference, Evaluation, Group, HardPair
-from lwface.scoring.operating_points import Interval, OperatingPoint
+from lwface.scoring.intervals import Difference, Interval
+from lwface.scoring.operating_points import OperatingPoint
+from lwface.scoring.tar_far_result import Breakdown, Group, HardPair, TarFarResult
 
 
 class Published(NamedTuple):
@@ -58,12 +59,12 @@ DEPLOY = ("FAR", "cosine, at least", "squared L2 distance, at most", "FRR", "imp
 DIFFERENCES = ("compared", "TAR difference", "better")
 
 
-def model_name(evaluation: Evaluation, index: int) -> str:
+def model_name(evaluation: TarFarResult, index: int) -> str:
     """The evaluation's name as HTML, with the key of its curve."""
     return key(index) + name(evaluation.name)
 
 
-def headline(evaluations: Sequence[Evaluation]) -> str:
+def headline(evaluations: Sequence[TarFarResult]) -> str:
     """TAR, threshold and counts at each FAR; of several evaluations, under a row for each FAR."""
     headings = ("model" if len(evaluations) > 1 else "FAR", *HEADLINE)
     rows = []
@@ -94,7 +95,7 @@ def _figures(point: OperatingPoint) -> list[str]:
     ]
 
 
-def differences_section(differences: Sequence[Difference], evaluations: Sequence[Evaluation]) -> str:
+def differences_section(differences: Sequence[Difference], evaluations: Sequence[TarFarResult]) -> str:
     """Which of two is better at each FAR, as far as the people at hand can tell; "" without differences."""
     if not differences:
         return ""
@@ -143,7 +144,7 @@ def published() -> str:
     )
 
 
-def thresholds_section(evaluation: Evaluation, suffix: str) -> str:
+def thresholds_section(evaluation: TarFarResult, suffix: str) -> str:
     """What to set in a deployment, and what to expect from it; "" when no FAR is resolvable."""
     rows = []
     for point in evaluation.points:
@@ -196,7 +197,7 @@ def _group_cells(group: Group, positions: Sequence[int]) -> list[str]:
     return [*cells, *(f"{count:,}" for count in counts)]
 
 
-def hardest_section(evaluation: Evaluation, faces: Faces | None, suffix: str) -> str:
+def hardest_section(evaluation: TarFarResult, faces: RowImages | None, suffix: str) -> str:
     """The pairs that are hardest to tell, with their faces; "" without any. Those of doubtful label are flagged."""
     found = evaluation.suspects
     flagged = set() if found is None else {pair[:2] for pair in (*found.impostors, *found.genuine)}
@@ -211,7 +212,7 @@ def hardest_section(evaluation: Evaluation, faces: Faces | None, suffix: str) ->
     return "".join([f'<h2 id="hardest{suffix}">Hardest pairs</h2>', *parts]) if parts else ""
 
 
-def _pair(pair: HardPair, doubtful: bool, faces: Faces | None) -> str:
+def _pair(pair: HardPair, doubtful: bool, faces: RowImages | None) -> str:
     flag = ' <i class="flag">label?</i>' if doubtful else ""
     images = names = ""
     if faces is not None:
@@ -221,7 +222,7 @@ def _pair(pair: HardPair, doubtful: bool, faces: Faces | None) -> str:
     return f'<li class="pair">{images}{score}{names}</li>'
 
 
-def _image(faces: Faces, index: int) -> str:
+def _image(faces: RowImages, index: int) -> str:
     """The face of a row; a box that says so when it cannot be read: one broken file costs no report."""
     title = escape(faces.name(index))
     try:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lwface.reporting.faces import Faces
 from lwface.reporting.markup import clean, minus, name, plural, row, table
-from lwface.scoring.evaluation import Evaluation, HardPair
+from lwface.reporting.row_images import RowImages
+from lwface.scoring.tar_far_result import HardPair, TarFarResult
 
 IGNORE_FILE = "ignore-pairs.txt"
 PAIRS_SHOWN = 50  # of each kind on the page; the file has all that are listed
@@ -23,7 +23,7 @@ class Suspect(NamedTuple):
     pair: HardPair
 
 
-def listed(evaluation: Evaluation) -> list[Suspect]:
+def listed(evaluation: TarFarResult) -> list[Suspect]:
     """The suspects of an evaluation, impostors first, the most suspicious of each kind first."""
     found = evaluation.suspects
     if found is None:
@@ -33,7 +33,7 @@ def listed(evaluation: Evaluation) -> list[Suspect]:
     ]
 
 
-def ignore_lines(evaluations: Sequence[Evaluation], faces: Faces | None) -> str:
+def ignore_lines(evaluations: Sequence[TarFarResult], faces: RowImages | None) -> str:
     """A line ``ROW ROW  # KIND SCORE NAME NAME`` for each pair that any of the evaluations suspects, once.
 
     The command reads the two rows back with ``--ignore-pairs``; the rest of the line is for people.
@@ -47,7 +47,7 @@ def ignore_lines(evaluations: Sequence[Evaluation], faces: Faces | None) -> str:
     return "".join(f"{line}\n" for line in lines.values())
 
 
-def suspects_section(evaluation: Evaluation, faces: Faces | None, suffix: str) -> str:
+def suspects_section(evaluation: TarFarResult, faces: RowImages | None, suffix: str) -> str:
     """How many there are, what to do about them, the rows in most of them, and the pairs; "" if not looked for.
 
     Args:
@@ -95,7 +95,7 @@ def _instructions(count: int, total: int) -> str:
     )
 
 
-def _frequent_rows(pairs: Sequence[Suspect], faces: Faces | None) -> str:
+def _frequent_rows(pairs: Sequence[Suspect], faces: RowImages | None) -> str:
     counts = Counter(index for _, pair in pairs for index in pair[:2])
     often = [(index, count) for index, count in counts.most_common(ROWS_SHOWN) if count > 1]
     if not often:
@@ -104,7 +104,7 @@ def _frequent_rows(pairs: Sequence[Suspect], faces: Faces | None) -> str:
     return f"<p>Begin with the rows that are in most of them:</p><ul>{items}</ul>"
 
 
-def _pair_table(pairs: Sequence[HardPair], kind: str, identifier: str, faces: Faces | None) -> str:
+def _pair_table(pairs: Sequence[HardPair], kind: str, identifier: str, faces: RowImages | None) -> str:
     if not pairs:
         return ""
     headings = (*HEADINGS, *(() if faces is None else ("names",)))
@@ -123,5 +123,5 @@ def _pair_table(pairs: Sequence[HardPair], kind: str, identifier: str, faces: Fa
     )
 
 
-def _row_name(index: int, faces: Faces | None) -> str:
+def _row_name(index: int, faces: RowImages | None) -> str:
     return f"row {index}" + ("" if faces is None else f", {name(faces.name(index))}")

@@ -18,33 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.formats.people import Codes, in_bands
-from lwface.scoring.bootstrap import Bootstrap
-from lwface.scoring.evaluation import Breakdown, Group, GroupPoint
-from lwface.scoring.intervals import GenuineTally, interval, percentiles
-from lwface.scoring.operating_points import Interval, OperatingPoint
+from lwface.formats.person_labels import Codes, in_bands
+from lwface.scoring.exact.comparisons import Comparisons
+from lwface.scoring.exact.feature_set import ScoredPairs
+from lwface.scoring.exact.sharding import States
+from lwface.scoring.intervals import Bootstrap, GenuineTally, Interval, interval, percentiles
+from lwface.scoring.operating_points import OperatingPoint, PairBatch
+from lwface.scoring.tar_far_result import Breakdown, Group, GroupPoint
 
 MOST_VALUES = 200
 
 
-class Side(NamedTuple):
+class ValuedRows(NamedTuple):
     """The rows of one set."""
 
     codes: NDArray[np.int64]  # (N,) person, as in Bootstrap.codes
     values: NDArray[np.int64]  # (N,) of the column; negative: none
-
-
-def parse_columns(text: str) -> list[tuple[str, float | None]]:
-    """Columns to break down by: ``camera,age:10`` is the values of camera, and age in bands of 10.
-
-    Raises:
-        UserError: a band is not a number above 0.
-    """
-    columns: list[tuple[str, float | None]] = []
-    for part in text.split(","):
-        name, colon, width = part.strip().rpartition(":")
-        columns.append((name, _width(width, part)) if colon else (width, None))
-    return columns
 
 
 def chosen_values(column: Codes, name: str, width: float | None) -> Codes:
@@ -84,11 +73,11 @@ class BreakdownTally:
         self,
         name: str,
         values: list[str],
-        left: Side,
+        left: ValuedRows,
         points: Sequence[OperatingPoint],
         bootstrap: Bootstrap,
         thresholds: NDArray[np.float64],
-        right: Side | None = None,
+        right: ValuedRows | None = None,
     ) -> None:
         self.name, self.values = name, values
         self.points, self.bootstrap = points, bootstrap
@@ -189,16 +178,48 @@ class BreakdownTally:
         return tars[best] - tars[worst], percentiles(change)
 
 
-def _width(text: str, part: str) -> float:
-    try:
-        width = float(text)
-    except ValueError:
-        width = 0
-    if not 0 < width < np.inf:
-        raise UserError(
-            f"{part.strip()!r}: {text!r} is not the width of a band; give COLUMN or COLUMN:WIDTH, as in age:10"
-        )
-    return width
+class ColumnTally:
+    """Shows the pairs of a protocol to a :class:`BreakdownTally` of one column of attributes of the rows.
+
+    Args:
+        comparisons: the pairs, of one set.
+        name, codes: of the column.
+        points: F, of the whole.
+        bootstrap: the people.
+        thresholds: (F or more, B) of the replicates of the whole.
+    """
+
+    def __init__(
+        self,
+        comparisons: Comparisons,
+        name: str,
+        codes: Codes,
+        points: Sequence[OperatingPoint],
+        bootstrap: Bootstrap,
+        thresholds: NDArray[np.float64],
+    ) -> None:
+        self._comparisons = comparisons
+        self._side = ValuedRows(bootstrap.codes(comparisons.people()), codes.codes)
+        self._tally = BreakdownTally(name, codes.values, self._side, points, bootstrap, thresholds[: len(points)])
+
+    def add(self, batch: PairBatch) -> None:
+        """See some genuine pairs."""
+        self._tally.add_genuine(*self._comparisons.rows(batch.pairs), batch.scores)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        return self._tally.state()
+
+    def merge(self, states: States) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self._tally.merge(states)
+
+    def result(self, tail: ScoredPairs, complete: bool) -> Breakdown:
+        """What was counted, with the impostors of the tail."""
+        self._tally.add_impostors(*self._comparisons.rows(tail.pairs), tail.scores)
+        lowest = float(tail.scores[-1]) if len(tail.scores) else np.inf
+        counts = self._comparisons.impostor_pairs_within(self._side.values, len(self._tally.values))
+        return self._tally.result(counts, floor=-np.inf if complete else lowest)
 
 
 def _sorting_key(value: str) -> tuple[bool, float, str]:

@@ -1,6 +1,24 @@
 """Where a TAR lies with 95 % confidence, and whether two differ.
 
-The steps, for the replicates of :mod:`lwface.scoring.bootstrap`:
+**The bootstrap over identities.**
+
+Pairs that share a person are not independent, so that a count of pairs says little about how sure a TAR is: a thousand
+pairs of one person are one observation of a person, not a thousand. What is drawn anew here are people. In a replicate
+a person p has a weight ``w_p``, the number of times it was drawn; a genuine pair of p then counts ``w_p`` times and an
+impostor pair of p and q ``w_p w_q`` times. Each replicate has its own threshold at a FAR and its own TAR, and how these
+vary is how the figures would vary had other people been photographed. A distractor is a person of its own.
+
+The weights are Poisson(1), not multinomial: each is drawn by itself, so that it is a function of (seed, person,
+replicate) alone, whatever the number of people, the order of rows or the process that asks; the two agree as the number
+of people grows. Sources: Bolle, Ratha and Pankanti, "Error analysis of pattern recognition systems: the subsets
+bootstrap", 2004, for drawing people; Owen, "The pigeonhole bootstrap", 2007, for products of weights, which are on the
+safe side: they overstate the part of the variance that belongs to single impostor pairs (up to three times), not that
+of people; Chamandy, Muralidharan, Najmi and Naidu, "Estimating uncertainty for massive data streams", 2012, for Poisson
+weights.
+
+Weights are integers and so are all sums: nothing depends on the order of summation.
+
+**The steps.**
 
 1. :func:`replicate_thresholds`: the threshold of each replicate at each FAR, from the impostor pairs with the highest
    scores and the weight of all of them;
@@ -16,6 +34,7 @@ intervals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -23,10 +42,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.scoring.bootstrap import Bootstrap
-from lwface.scoring.evaluation import Difference
-from lwface.scoring.operating_points import Interval
+from lwface.formats.person_labels import LABEL_LIMIT
+from lwface.scoring.parameters import REPLICATES
 
+AT_ONCE = 64  # replicates: a row of weights is a cache line
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 TAIL_SHARE = 0.025  # of the replicates beyond either end of an interval
 CLIPPED_SHARE = 0.02  # of the replicates whose threshold may be unknown: fewer than lie beyond an end
 SAMPLING_ERROR = 0.05  # most by which a sample may misplace a FAR, relative, one standard deviation
@@ -37,14 +57,97 @@ TALLY_CELLS = 2**26  # most counts of a tally, four bytes each
 CELLS_AT_ONCE = 2048
 
 
-class ScoredPairs(NamedTuple):
+class Interval(NamedTuple):
+    """Where a figure lies with 95 % confidence."""
+
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """Two feature files of the same rows at one FAR."""
+
+    first: str
+    second: str
+    far: Fraction
+    difference: float | None  # TAR of the second minus TAR of the first
+    interval: Interval | None
+
+    @property
+    def better(self) -> str | None:
+        """The name of the better one; None when the interval holds 0 and so neither is shown to be."""
+        if self.interval is None or self.interval.low <= 0 <= self.interval.high:
+            return None
+        return self.second if self.interval.low > 0 else self.first
+
+
+def _poisson_table() -> NDArray[np.uint8]:
+    """The Poisson(1) quantile of each 16-bit number: probabilities are rounded to 2**-16, the largest value is 8."""
+    shares = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(9)])
+    ends = np.round(shares * 2**16).astype(np.int64)
+    ends[-1] = 2**16
+    return np.repeat(np.arange(9, dtype=np.uint8), np.diff(ends, prepend=0))
+
+
+POISSON = _poisson_table()
+
+
+class Bootstrap:
+    """The people, and their weights in each replicate.
+
+    A person's *code* is its index among the people, ascending by number: those who are no distractors come first.
+
+    Args:
+        persons: numbers of the persons of all rows, as in :attr:`lwface.scoring.exact.feature_set.FeatureSet.persons`,
+        any order. replicates: how many. seed: of the weights.
+    """
+
+    def __init__(self, persons: NDArray[np.int64], *, replicates: int = REPLICATES, seed: int = 0) -> None:
+        self.numbers = np.unique(persons)
+        self.known = int(np.searchsorted(self.numbers, LABEL_LIMIT))  # codes from here on are distractors
+        self.replicates = replicates
+        seeds = _mixed(np.full(1, seed % 2**64, dtype=np.uint64) + GOLDEN)
+        self._states = _mixed(self.numbers.astype(np.uint64) * GOLDEN ^ seeds)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def codes(self, persons: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The codes of persons by number."""
+        return np.searchsorted(self.numbers, persons)
+
+    def blocks(self) -> list[slice]:
+        """The replicates, in parts small enough to work on together."""
+        starts = range(0, self.replicates, AT_ONCE)
+        return [slice(start, min(start + AT_ONCE, self.replicates)) for start in starts]
+
+    def weights(self, codes: NDArray[np.int64] | slice, replicates: slice) -> NDArray[np.uint8]:
+        """Weights (n, R) of persons; ``replicates`` starts at a multiple of four.
+
+        SplitMix64 (Steele, Lea and Flood, 2014) at position ``replicate // 4`` of the person's stream gives 64 bits, 16
+        for each replicate.
+        """
+        first, last = replicates.start // 4, -(-replicates.stop // 4)
+        steps = np.arange(first + 1, last + 1, dtype=np.uint64) * GOLDEN
+        words = _mixed(self._states[codes][:, np.newaxis] + steps)
+        return POISSON[words.astype("<u8", copy=False).view("<u2")][:, : replicates.stop - replicates.start]
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's mixing function."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+class CodedPairs(NamedTuple):
     """Impostor pairs, in any order."""
 
     codes: NDArray[np.int64]  # (K, 2) people, as in Bootstrap.codes
     scores: NDArray[np.float64]  # (K,)
 
 
-NO_PAIRS = ScoredPairs(np.empty((0, 2), dtype=np.int64), np.empty(0))
+NO_PAIRS = CodedPairs(np.empty((0, 2), dtype=np.int64), np.empty(0))
 
 
 def replicate_thresholds(
@@ -52,10 +155,10 @@ def replicate_thresholds(
     fars: Sequence[Fraction],
     totals: NDArray[np.int64],
     pairs: int,
-    tail: ScoredPairs,
+    tail: CodedPairs,
     *,
     floor: float = -np.inf,
-    sample: ScoredPairs | None = None,
+    sample: CodedPairs | None = None,
 ) -> NDArray[np.float64]:
     """The threshold (F, B) of each replicate: the smallest float64 that impostor pairs of weight FAR * total reach.
 
@@ -66,7 +169,7 @@ def replicate_thresholds(
     Args:
         bootstrap: the people.
         fars: F.
-        totals: (B,) weight of all impostor pairs, of :meth:`lwface.scoring.bootstrap.ImpostorMass.totals`.
+        totals: (B,) weight of all impostor pairs, of :meth:`lwface.scoring.exact.pair_counts.ImpostorMass.totals`.
         pairs: how many there are.
         tail: every impostor pair that scores at least ``floor``; others in it are passed over. It should reach well
             beyond the rank of a FAR: twice as far and some hundred pairs.
@@ -109,9 +212,9 @@ def _misplaced(far: Fraction, pairs: int, tail: int, sample: int) -> bool:
     return bool(beyond * (pairs - tail) / sample > (SAMPLING_ERROR * (beyond + tail)) ** 2)
 
 
-def _highest_first(pairs: ScoredPairs) -> ScoredPairs:
+def _highest_first(pairs: CodedPairs) -> CodedPairs:
     order = np.argsort(-pairs.scores, kind="stable")
-    return ScoredPairs(pairs.codes[order], pairs.scores[order])
+    return CodedPairs(pairs.codes[order], pairs.scores[order])
 
 
 class _Ranked:
@@ -121,7 +224,7 @@ class _Ranked:
         pairs: how many there are.
     """
 
-    def __init__(self, bootstrap: Bootstrap, ordered: ScoredPairs, chosen: NDArray[np.bool_]) -> None:
+    def __init__(self, bootstrap: Bootstrap, ordered: CodedPairs, chosen: NDArray[np.bool_]) -> None:
         places = np.flatnonzero(chosen)
         self.pairs = len(places)
         kept, self._stand_for = _thinned(len(places))

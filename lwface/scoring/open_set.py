@@ -14,7 +14,7 @@ person is in the gallery is *mated*; all others, distractors among them, are *no
   floor(FPIR * non-mated probes). Of non-mated probes that tie there all are refused. An FPIR of less than one probe is
   not resolvable.
 
-Scores are those of ``lwface/scoring/exact/scores.py``. Blocks of a float32 matrix product screen the gallery; with the
+Scores are those of ``lwface/scoring/exact/feature_set.py``. Blocks of a float32 matrix product screen the gallery; with the
 proven bound ``e`` on their error, only what they leave open is scored exactly:
 
 * A person's screened score, the largest of its rows', is within ``e`` of the person's score. If it is more than ``e``
@@ -38,17 +38,16 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.progress import progress
-from lwface.formats.labels import LABEL_LIMIT
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.scores import score, screening_error
-from lwface.scoring.operating_points import Interval
+from lwface.formats.person_labels import LABEL_LIMIT
+from lwface.scoring.exact.feature_set import FeatureSet, score, screening_error
+from lwface.scoring.intervals import Interval
+from lwface.scoring.parameters import BLOCK_SIZE
 
-BLOCK_SIZE = 512  # gallery rows of a block
 PROBES_PER_ROW = 4  # a block has this many times more probes: the gallery is normalised that much less often
 EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it stays in the cache
 
 
-class Side:
+class SearchSide:
     """The rows of a set that are searched or searched for, sorted by person.
 
     Args:
@@ -133,7 +132,7 @@ class SearchPoint:
         }
 
 
-def split_gallery(features: FeatureSet, rows_each: int) -> tuple[Side, Side]:
+def split_gallery(features: FeatureSet, rows_each: int) -> tuple[SearchSide, SearchSide]:
     """Probe and gallery of one set: the first ``rows_each`` rows of every person, in the file's order, are enrolled.
 
     The others are probes; distractors are non-mated probes. Who has no more rows than are enrolled is never searched
@@ -148,10 +147,10 @@ def split_gallery(features: FeatureSet, rows_each: int) -> tuple[Side, Side]:
     if enrolled.all() or not enrolled.any():
         what = "probe" if enrolled.any() else "gallery"
         raise UserError(f"with {rows_each} rows of each person in the gallery no row is left for the {what}")
-    return Side(features, np.flatnonzero(~enrolled)), Side(features, np.flatnonzero(enrolled))
+    return SearchSide(features, np.flatnonzero(~enrolled)), SearchSide(features, np.flatnonzero(enrolled))
 
 
-def search(probe: Side, gallery: Side, *, block_size: int = BLOCK_SIZE) -> Searches:
+def search(probe: SearchSide, gallery: SearchSide, *, block_size: int = BLOCK_SIZE) -> Searches:
     """Search every probe in the gallery.
 
     Args:
@@ -206,7 +205,7 @@ def search_points(searches: Searches, fpirs: Sequence[Fraction], *, rank: int = 
 class _People:
     """A gallery as people with rows."""
 
-    def __init__(self, gallery: Side, block_size: int) -> None:
+    def __init__(self, gallery: SearchSide, block_size: int) -> None:
         self.gallery = gallery
         self.block_size = block_size
         self.error = screening_error(gallery.features.width)

@@ -16,30 +16,89 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.scoring.exact.comparisons import Comparisons, Tile
+from lwface.scoring.exact.comparisons import Comparisons
+from lwface.scoring.exact.feature_set import NO_PAIR, Pairs, ScoreBlock
 from lwface.scoring.exact.impostors import CAPACITY, Ranked, find_impostors
-from lwface.scoring.exact.selection import Acceptance, Batch
-from lwface.scoring.exact.sharding import Consumer, Session
+from lwface.scoring.exact.sharding import Consumer, PairTile, States, Workers
+from lwface.scoring.intervals import Interval
+
+
+class PairBatch:
+    """Some pairs with their screened scores.
+
+    Attributes:
+        pairs: n of them.
+        screened: (n,) float32.
+    """
+
+    def __init__(self, comparisons: Comparisons, pairs: Pairs, screened: NDArray[np.float32]) -> None:
+        self.comparisons = comparisons
+        self.pairs = pairs
+        self.screened = screened
+
+    @classmethod
+    def of(cls, comparisons: Comparisons, block: ScoreBlock) -> PairBatch:
+        """The pairs of ``block``."""
+        cells = np.flatnonzero(block.values > NO_PAIR)
+        return cls(comparisons, block.pairs(cells), block.values.ravel()[cells])
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """(n,) exact scores, computed when they are first asked for."""
+        return self.comparisons.exact(self.pairs)
+
+
+class Acceptance:
+    """Counts the pairs whose exact score is at least each of ``thresholds``: ``accepted`` (T,) in their order."""
+
+    def __init__(self, comparisons: Comparisons, thresholds: Sequence[float]) -> None:
+        self._order = np.argsort(thresholds, kind="stable")
+        self._thresholds = np.array(thresholds, dtype=np.float64)[self._order]
+        self._margin = comparisons.error
+        self._counts = np.zeros(len(thresholds) + 1, dtype=np.int64)  # by how many thresholds a pair reaches
+
+    def add(self, batch: PairBatch) -> None:
+        """Count the pairs of ``batch``; only those near a threshold are scored exactly."""
+        if "scores" in vars(batch):
+            reached = np.searchsorted(self._thresholds, batch.scores, "right")
+        else:
+            screened = batch.screened.astype(np.float64)
+            reached = np.searchsorted(self._thresholds, screened - self._margin, "right")
+            unsure = np.flatnonzero(reached != np.searchsorted(self._thresholds, screened + self._margin, "right"))
+            exact = batch.comparisons.exact(batch.pairs.take(unsure))
+            reached[unsure] = np.searchsorted(self._thresholds, exact, "right")
+        self._counts += np.bincount(reached, minlength=len(self._counts))
+
+    @property
+    def accepted(self) -> list[int]:
+        """Pairs at or above each threshold."""
+        at_least = np.cumsum(self._counts[::-1])[::-1][1:]
+        accepted = np.empty(len(at_least), dtype=np.int64)
+        accepted[self._order] = at_least
+        return accepted.tolist()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        return {"counts": self._counts}
+
+    def merge(self, states: States) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 
 class GenuineConsumer(Consumer, Protocol):
     """Adds up what it sees of the genuine pairs."""
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PairBatch) -> None:
         """See some of them."""
         ...
-
-
-class Interval(NamedTuple):
-    """Where a figure lies with 95 % confidence."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -95,25 +154,11 @@ class OperatingPoint:
         }
 
 
-def parse_fars(text: str) -> list[Fraction]:
-    """The exact FARs of a comma-separated list such as ``1e-3,1e-4``; each above 0 and below 1."""
-    fars = []
-    for part in text.split(","):
-        try:
-            in_range = 0 < float(part) < 1  # first: the fraction of a huge exponent would fill the memory
-        except ValueError:
-            in_range = False
-        if not in_range:
-            raise UserError(f"FAR {part.strip()!r} is not a number above 0 and below 1; give them as in 1e-3,1e-4")
-        fars.append(Fraction(part.strip()))
-    return fars
-
-
 def operating_points(
     comparisons: Comparisons,
     fars: Sequence[Fraction],
     *,
-    session: Session | None = None,
+    workers: Workers | None = None,
     capacity: int = CAPACITY,
 ) -> list[OperatingPoint]:
     """The operating point of each FAR, in the order given.
@@ -121,20 +166,20 @@ def operating_points(
     Args:
         comparisons: the pairs.
         fars: each above 0 and below 1.
-        session: who computes; None: this process, and nothing is kept on disk.
+        workers: who computes; None: this process, and nothing is kept on disk.
         capacity: pairs held at a time; it changes memory and speed, never a result.
 
     Raises:
         UserError: there are no genuine or no impostor pairs.
     """
     check_pairs(comparisons)
-    session = session or Session()
+    workers = workers or Workers()
     ranks = ranks_of(comparisons, fars)
-    found = find_impostors(comparisons, sorted(set(ranks.values())), session, capacity=capacity).ranks if ranks else {}
+    found = find_impostors(comparisons, sorted(set(ranks.values())), workers, capacity=capacity).ranks if ranks else {}
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.items()}
     acceptance = Acceptance(comparisons, list(thresholds.values()))
     if ranks:
-        sweep_genuine(comparisons, [acceptance], session)
+        sweep_genuine(comparisons, [acceptance], workers)
     accepted = dict(zip(thresholds, acceptance.accepted, strict=True))
     return points_from(comparisons, fars, found, accepted)
 
@@ -179,20 +224,20 @@ def points_from(
 
 
 def sweep_genuine(
-    comparisons: Comparisons, consumers: Sequence[GenuineConsumer], session: Session, *, exact: bool = False
+    comparisons: Comparisons, consumers: Sequence[GenuineConsumer], workers: Workers, *, exact: bool = False
 ) -> None:
     """Show every genuine pair to each of ``consumers``, in batches; with ``exact`` all of them are scored exactly."""
 
-    def look(tile: Tile) -> list[Batch]:
-        batches = [Batch.of(comparisons, block) for block in comparisons.blocks(tile, genuine=True)]
+    def look(tile: PairTile) -> list[PairBatch]:
+        batches = [PairBatch.of(comparisons, block) for block in comparisons.blocks(tile, genuine=True)]
         if exact:
             for batch in batches:
                 _ = batch.scores  # here, in one of several threads
         return batches
 
-    def take(batches: list[Batch]) -> None:
+    def take(batches: list[PairBatch]) -> None:
         for batch in batches:
             for consumer in consumers:
                 consumer.add(batch)
 
-    session.sweep("genuine", comparisons.tiles(genuine=True), look, take, consumers, label="genuine pairs")
+    workers.sweep("genuine", comparisons.tiles(genuine=True), look, take, consumers, label="genuine pairs")

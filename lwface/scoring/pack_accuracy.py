@@ -18,17 +18,17 @@ these with SciPy 1.6 to 1.8: older ones put thresholds of equal rates in no part
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lwface.base.errors import UserError
+from lwface.formats.feature_file import NORM_TOLERANCE
+from lwface.scoring.parameters import FOLDS, VALIDATION_FAR
 
-FOLDS = 10
 THRESHOLDS: NDArray[np.float64] = np.arange(0, 4, 0.01)  # on squared L2 distance, which is 2 - 2 cos
 FINE_THRESHOLDS: NDArray[np.float64] = np.arange(0, 4, 0.001)  # for the validation rate
-FAR = 1e-3
 
 
 class VerificationResult(NamedTuple):
@@ -54,6 +54,78 @@ class VerificationScore(NamedTuple):
     accuracy: float
     std: float
     xnorm: float  # mean L2 norm of the un-normalised features, plain and mirrored
+
+
+class PackFigures(NamedTuple):
+    """What :func:`pack_figures` found.
+
+    Attributes:
+        pairs, folds: how many.
+        mirrored: whether the features of mirrored images were added.
+        score: accuracy, deviation and XNorm.
+        far: asked for, of the validation rate.
+        validation: None where there is none.
+        reason: why there is none.
+    """
+
+    pairs: int
+    folds: int
+    mirrored: bool
+    score: VerificationScore
+    far: float
+    validation: ValidationRate | None
+    reason: str = ""
+
+    def table(self, name: str) -> str:
+        """The figures of the pack ``name`` in the trainer's words."""
+        accuracy, std, xnorm = self.score
+        lines = []
+        if self.mirrored or abs(xnorm - 1) > NORM_TOLERANCE:  # of unit rows it says nothing
+            lines.append(f"[{name}]XNorm: {xnorm:f}")
+        lines.append(f"[{name}]Accuracy{'-Flip' if self.mirrored else ''}: {accuracy:1.5f}+-{std:1.5f}")
+        rate = f"none, {self.reason}"
+        if self.validation is not None:
+            rate = "{:2.5f}+-{:2.5f} @ FAR={:2.5f}".format(*self.validation)
+        return "\n".join([*lines, f"[{name}]Validation rate: {rate}"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures with all digits."""
+        validation = self.validation and {"target_far": self.far, **self.validation._asdict()}
+        return {"pairs": self.pairs, "folds": self.folds, **self.score._asdict(), "validation": validation}
+
+
+def pack_figures(
+    plain: NDArray[np.float32],
+    same: NDArray[np.bool_],
+    mirrored: NDArray[np.float32] | None = None,
+    *,
+    far: float = VALIDATION_FAR,
+    folds: int = FOLDS,
+) -> PackFigures:
+    """Accuracy, XNorm and validation rate of a pack, with its mirrored images or without.
+
+    Args:
+        plain: (2P, D) features of its images; rows ``2i`` and ``2i+1`` are pair ``i``. They are normalised here.
+        same: (P,), true where the pair shows one person.
+        mirrored: (2P, D) of the mirrored images, to be added; then both as the network gives them.
+        far: of the validation rate, above 0 and below 1.
+        folds: parts the pairs are cut into, in order.
+
+    Raises:
+        UserError: as :func:`evaluate`. A pack without a validation rate still has its accuracy.
+    """
+    if mirrored is not None:
+        score = verify(plain, mirrored, same, folds)
+        rows = normalise_rows(plain.astype(np.float64) + mirrored)
+    else:
+        rows = normalise_rows(plain.astype(np.float64))
+        accuracy, std = evaluate(rows, same, folds)[:2]
+        score = VerificationScore(accuracy, std, float(np.mean(np.linalg.norm(plain.astype(np.float64), axis=1))))
+    found = PackFigures(len(same), folds, mirrored is not None, score, far, None)
+    try:
+        return found._replace(validation=validation_rate(rows, same, far, folds))
+    except UserError as error:  # the accuracy stands without it
+        return found._replace(reason=str(error))
 
 
 def normalise_rows(features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,7 +160,9 @@ def evaluate(embeddings: ArrayLike, issame: ArrayLike, folds: int = FOLDS) -> Ve
     return VerificationResult(float(np.mean(accuracies)), float(np.std(accuracies)), accuracies, THRESHOLDS[best])
 
 
-def validation_rate(embeddings: ArrayLike, issame: ArrayLike, far: float = FAR, folds: int = FOLDS) -> ValidationRate:
+def validation_rate(
+    embeddings: ArrayLike, issame: ArrayLike, far: float = VALIDATION_FAR, folds: int = FOLDS
+) -> ValidationRate:
     """True accept rate of L2-normalised ``embeddings`` where the other folds' false accept rate is ``far``.
 
     Args:

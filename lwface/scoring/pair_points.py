@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.progress import progress
-from lwface.scoring.bootstrap import Bootstrap
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.scores import float32_above, float32_below, score, screening_error
-from lwface.scoring.intervals import GenuineTally, ScoredPairs, interval, replicate_thresholds
-from lwface.scoring.operating_points import Interval, OperatingPoint
+from lwface.scoring.exact.feature_set import FeatureSet, float32_above, float32_below, score, screening_error
+from lwface.scoring.intervals import Bootstrap, CodedPairs, GenuineTally, Interval, interval, replicate_thresholds
+from lwface.scoring.operating_points import OperatingPoint
 
 BLOCK_ROWS = 256  # rows on the left that are multiplied at once with the rows on the right that they are paired with
 EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it stays in the cache
@@ -130,9 +128,9 @@ class ListedPairs:
         near = pairs[(values >= low) & (values <= high)]
         return _Near(int(np.count_nonzero(values > high)), np.sort(self.exact(near)))
 
-    def _scored(self, pairs: NDArray[np.int64], codes: NDArray[np.int64]) -> ScoredPairs:
+    def _scored(self, pairs: NDArray[np.int64], codes: NDArray[np.int64]) -> CodedPairs:
         people = np.stack([codes[self.first[pairs]], codes[self.second[pairs]]], axis=1)
-        return ScoredPairs(people, self.exact(pairs))
+        return CodedPairs(people, self.exact(pairs))
 
     def _impostor_weights(self, bootstrap: Bootstrap, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Weight (B,) of all impostor pairs in each replicate."""

@@ -1,6 +1,6 @@
 """Where rank shares and TPIR at FPIR lie with 95 % confidence: a bootstrap over the people searched for.
 
-In a replicate of :mod:`lwface.scoring.bootstrap` every person has a weight, and so have all probes of that person,
+In a replicate of :mod:`lwface.scoring.intervals` every person has a weight, and so have all probes of that person,
 mated and non-mated. Each replicate has its own threshold at an FPIR and its own TPIR. The gallery stays as it is: the
 intervals tell how much other probes would change the figures, not other people enrolled.
 """
@@ -14,10 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.scoring.bootstrap import Bootstrap
-from lwface.scoring.intervals import interval
+from lwface.scoring.intervals import Bootstrap, Interval, interval
 from lwface.scoring.open_set import Searches
-from lwface.scoring.operating_points import Interval
 
 
 class SearchIntervals(NamedTuple):

@@ -20,7 +20,7 @@ from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
 from lwface.formats.file_list import LIST_NAME, read_image_list
 from lwface.formats.image import read_rgb
-from lwface.formats.labels import read_labels
+from lwface.formats.person_labels import read_labels
 from lwface.formats.verification_pack import read_pack
 from lwface.scoring.exact.comparisons import Comparisons, PairList
 from lwface.scoring.exact.feature_set import FeatureSet

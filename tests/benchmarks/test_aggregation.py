@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks import aggregation as benchmark
 from lwface.features.aggregation import MEAN
 from lwface.formats.image import encode_jpeg
-from lwface.scoring.operating_points import parse_fars
+from lwface.scoring.parameters import parse_fars
 
 FRAMES = np.array([3, 4, 1, 6])
 PEOPLE = np.array([0, 0, 1, 2])

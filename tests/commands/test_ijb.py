@@ -14,6 +14,7 @@ import pytest
 import lwface.commands.ijb as script
 from lwface.base.errors import UserError
 from lwface.formats import ijb_meta
+from lwface.scoring.parameters import IJB_GALLERIES
 
 DOOR = str(Path(__file__).resolve().parents[2] / "eval" / "ijb.py")
 
@@ -152,7 +153,7 @@ def test_it_equals_the_naive_implementation(tmp_path, capsys, protocol, norms, d
         assert point["threshold"] == pytest.approx(expected[2], abs=1e-6)
     printed = capsys.readouterr().out
     assert f"{100 * points[2][0] / genuine:.2f}" in printed
-    one, two = ijb_meta.GALLERIES[protocol]
+    one, two = IJB_GALLERIES[protocol]
     rates = []
     for entry, names in zip(found["identification"], ((one,), (two,), (one, two)), strict=True):
         ranks, searched = naive_identification(tmp_path, protocol, templates, names, [0.01, 0.1])

@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.commands.search import as_options, parse_arguments
+from lwface.commands.search import parse_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ["--track", "deepglint-light", "--dataset", "ytf"]
 
 
+@pytest.fixture(autouse=True)
+def data_is_there(monkeypatch):
+    monkeypatch.setattr("lwface.commands.search.require_dataset", lambda folder, name: None)
+
+
 def parse(*flags):
-    return as_options(parse_arguments([*NEEDED, *flags]))
+    return parse_arguments([*NEEDED, *flags])
 
 
 def test_defaults():

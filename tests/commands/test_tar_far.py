@@ -16,7 +16,8 @@ import lwface.commands.tar_far as script
 from lwface.base.errors import UserError
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.operating_points import operating_points, parse_fars
+from lwface.scoring.operating_points import operating_points
+from lwface.scoring.parameters import parse_fars
 from tests.scoring_oracle import oracle, scores_of
 
 DOOR = str(Path(__file__).resolve().parents[2] / "eval" / "tar_far.py")

@@ -9,17 +9,18 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lwface.scoring.evaluation import (
+from lwface.scoring.intervals import Interval
+from lwface.scoring.operating_points import OperatingPoint
+from lwface.scoring.tar_far_result import (
     Breakdown,
-    Evaluation,
     Group,
     GroupPoint,
     HardPair,
     Roc,
     ScoreHistogram,
     Suspects,
+    TarFarResult,
 )
-from lwface.scoring.operating_points import Interval, OperatingPoint
 
 ROWS, PEOPLE = 60, 20
 FARS = tuple(map(Fraction, ("1e-1", "1e-2", "1e-8")))
@@ -80,7 +81,7 @@ def evaluate(
     columns: dict[str, Sequence[str]] | None = None,
     exact_up_to: float = 0.1,
     doubtful: tuple[float, float] = (0.8, 0.3),
-) -> Evaluation:
+) -> TarFarResult:
     """An evaluation of :data:`ROWS` rows in which everything is present, at :data:`FARS`; the last is not resolvable.
 
     ``doubtful``: impostors above the first and genuine pairs below the second are suspects.
@@ -102,7 +103,7 @@ def evaluate(
     wrong = [pair for pair in hardest(~same, -1) if pair.score > doubtful[0]]
     torn = [pair for pair in hardest(same, 1) if pair.score < doubtful[1]]
     pairs = first, second, scores, same, labels
-    return Evaluation(
+    return TarFarResult(
         name,
         ROWS,
         8,
@@ -121,20 +122,22 @@ def evaluate(
 
 
 @pytest.fixture(scope="session")
-def make_evaluation() -> Callable[..., Evaluation]:
+def make_evaluation() -> Callable[..., TarFarResult]:
     """:func:`evaluate`."""
     return evaluate
 
 
 @pytest.fixture(scope="session")
-def bare_evaluation() -> Evaluation:
+def bare_evaluation() -> TarFarResult:
     """One in which nothing is present that may be absent, and no FAR is resolvable."""
     whole = evaluate()
-    return Evaluation("bare", whole.rows, whole.dim, whole.genuine_pairs, whole.impostor_pairs, "p", [whole.points[-1]])
+    return TarFarResult(
+        "bare", whole.rows, whole.dim, whole.genuine_pairs, whole.impostor_pairs, "p", [whole.points[-1]]
+    )
 
 
 @pytest.fixture(scope="session")
-def full_size() -> Evaluation:
+def full_size() -> TarFarResult:
     """One with the challenge's number of pairs."""
     pairs = 1_733_745_522_140
     points = [OperatingPoint(Fraction("1e-8"), pairs, 48_123_456, 0.41, 17_337, 41_000_000, Interval(0.84, 0.86))]

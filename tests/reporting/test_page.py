@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
 from lwface.formats.image import encode_jpeg
-from lwface.formats.labels import read_ignored
-from lwface.reporting.faces import SHOWN, Faces
+from lwface.formats.pair_lists import read_ignored
 from lwface.reporting.markup import clean, far_text, one_in, shorten, squared_distance
 from lwface.reporting.page import write_report
 from lwface.reporting.plots import DARK, LIGHT, MARKERS, breakdown_figure, det_figure, histogram_figure, roc_figure
-from lwface.scoring.evaluation import Breakdown, Difference, Group, HardPair, Suspects
-from lwface.scoring.operating_points import Interval, OperatingPoint
+from lwface.reporting.row_images import SHOWN, RowImages
+from lwface.scoring.intervals import Difference, Interval
+from lwface.scoring.operating_points import OperatingPoint
+from lwface.scoring.tar_far_result import Breakdown, Group, HardPair, Suspects
 
 VOID = {"meta", "img", "source", "br"}
 NASTY = "</td><script>alert(1)</script> \"'& <b>$\\frac$\x00\x07 \ud800"
@@ -266,7 +267,7 @@ def test_faces_are_those_of_the_rows(make_evaluation, tmp_path):
     names = [f"a/{row} & <b>.jpg" for row in range(60)]
     write_images(tmp_path, names)
     (tmp_path / "filelist.txt").write_text("\n".join(names))
-    page = report(tmp_path / "report", [evaluation], faces=Faces(tmp_path, 60))
+    page = report(tmp_path / "report", [evaluation], faces=RowImages(tmp_path, 60))
     for section, pairs in (
         ("hardest-impostors", evaluation.hardest_impostors),
         ("hardest-genuine", evaluation.hardest_genuine),
@@ -288,7 +289,7 @@ def test_a_video_is_shown_by_its_middle_frame_and_a_large_image_smaller(make_eva
         middle = np.full((700, 350, 3), 4 * row, dtype=np.uint8)
         (tmp_path / name / "1.jpg").write_bytes(encode_jpeg(middle))
     (tmp_path / "filelist.txt").write_text("".join(f"{name} 7\n" for name in names))
-    page = report(tmp_path / "report", [evaluation], faces=Faces(tmp_path, 60))
+    page = report(tmp_path / "report", [evaluation], faces=RowImages(tmp_path, 60))
     images = [decode(image["src"]) for image in page.images["hardest-genuine"]]
     shown = [round(image.mean() / 4) for image in images]
     assert shown == [row for pair in evaluation.hardest_genuine for row in (pair.left, pair.right)]
@@ -298,14 +299,14 @@ def test_a_video_is_shown_by_its_middle_frame_and_a_large_image_smaller(make_eva
 def test_a_list_of_another_length_is_refused_and_a_missing_image_is_named_in_its_place(make_evaluation, tmp_path):
     (tmp_path / "filelist.txt").write_text("a.jpg\nb.jpg\n")
     with pytest.raises(UserError, match="has 2 lines for 60 feature rows"):
-        Faces(tmp_path, 60)
+        RowImages(tmp_path, 60)
     names = [f"{row}.jpg" for row in range(60)]
     write_images(tmp_path, names)
     (tmp_path / "filelist.txt").write_text("\n".join(names))
     evaluation = undrawn(make_evaluation())
     missing = evaluation.hardest_impostors[0].left
     (tmp_path / names[missing]).unlink()
-    page = report(tmp_path / "report", [evaluation], faces=Faces(tmp_path, 60))
+    page = report(tmp_path / "report", [evaluation], faces=RowImages(tmp_path, 60))
     assert f"no image of row {missing}" in page.texts["hardest-impostors"]
     assert len(page.images["hardest-genuine"]) == 24 - page.texts["hardest-genuine"].count("no image of")
 
@@ -315,7 +316,7 @@ def test_the_label_errors_are_a_file_that_the_command_reads_back(make_evaluation
     names = [f"{row}.jpg # 1 2\u2028 3\x85" for row in range(60)]
     write_images(tmp_path, names)
     (tmp_path / "filelist.txt").write_text("\n".join(names))
-    report(tmp_path / "report", [first, second], faces=Faces(tmp_path, 60))
+    report(tmp_path / "report", [first, second], faces=RowImages(tmp_path, 60))
     lists = [
         pair
         for evaluation in (first, second)

@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 
 from lwface.formats.image import encode_jpeg
-from lwface.reporting.faces import Faces
 from lwface.reporting.page import write_report
-from lwface.scoring.evaluation import Difference
-from lwface.scoring.operating_points import Interval
+from lwface.reporting.row_images import RowImages
+from lwface.scoring.intervals import Difference, Interval
 
 MEASURE = Path(__file__).with_name("measure_page.js")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -79,7 +78,7 @@ def pages(evaluations, bare_evaluation, tmp_path_factory):
     for name in names[1:]:  # one is missing
         (folder / name).write_bytes(encode_jpeg(np.full((112, 112, 3), 90, dtype=np.uint8)))
     (folder / "filelist.txt").write_text("\n".join(names), encoding="utf-8")
-    faces = Faces(folder, 60)
+    faces = RowImages(folder, 60)
     first, second, _ = (evaluation.name for evaluation in evaluations)
     changes = [(0.1, Interval(0.05, 0.2)), (-0.01, Interval(-0.1, 0.1)), (None, None)]
     differences = [Difference(first, second, Fraction("1e-1"), *change) for change in changes]

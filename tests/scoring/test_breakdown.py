@@ -11,18 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
-from lwface.formats.labels import LABEL_LIMIT
-from lwface.formats.people import Codes
-from lwface.scoring.bootstrap import Bootstrap, ImpostorMass
-from lwface.scoring.breakdown import (
-    MOST_VALUES,
-    BreakdownTally,
-    Side,
-    chosen_values,
-    parse_columns,
-)
-from lwface.scoring.intervals import ScoredPairs, replicate_thresholds
+from lwface.formats.person_labels import LABEL_LIMIT, Codes
+from lwface.scoring.breakdown import MOST_VALUES, BreakdownTally, ValuedRows, chosen_values
+from lwface.scoring.exact.pair_counts import ImpostorMass
+from lwface.scoring.intervals import Bootstrap, CodedPairs, replicate_thresholds
 from lwface.scoring.operating_points import OperatingPoint
+from lwface.scoring.parameters import parse_columns
 
 FARS = [Fraction(1, 5), Fraction(1, 20), Fraction(1, 10**6)]
 VALUES = ["x", "y", "z"]
@@ -80,12 +74,12 @@ def test_a_breakdown_equals_the_loops(seed, crossed, grouped, include):
     bootstrap = Bootstrap(persons, replicates=12, seed=seed)
     codes = bootstrap.codes(persons)
     first, second = np.array(pairs).T
-    impostors = ScoredPairs(np.stack([codes[first], codes[second]], axis=1)[~same], scores[~same])
+    impostors = CodedPairs(np.stack([codes[first], codes[second]], axis=1)[~same], scores[~same])
     found_thresholds = [threshold_of(impostors.scores, far) for far in FARS]
     kinds = int((~same).sum()), int(same.sum())
     points = [OperatingPoint(far, *kinds, t) for far, t in zip(FARS, found_thresholds, strict=True)]
     parts = [slice(0, 15), slice(15, 40)] if crossed else [slice(0, 40)]
-    sides = [Side(codes[part], values[part]) for part in parts]
+    sides = [ValuedRows(codes[part], values[part]) for part in parts]
     names = ("groups", "other_groups")[: len(parts)]
     group_flags = {name: groups[part] for name, part in zip(names, parts, strict=True)} if grouped else {}
     totals = ImpostorMass(bootstrap, *(side.codes for side in sides), **group_flags, distractor_pairs=include).totals()
@@ -121,11 +115,11 @@ def test_intervals_and_gap():
     same = persons[first] == persons[second]
     scores = generator.normal(np.where(same, np.array([0.7, 0.4, 2.0])[values[first]], 0), 0.3)
     bootstrap = Bootstrap(persons, replicates=100)
-    impostors = ScoredPairs(np.stack([persons[first], persons[second]], axis=1)[~same], scores[~same])
+    impostors = CodedPairs(np.stack([persons[first], persons[second]], axis=1)[~same], scores[~same])
     totals = ImpostorMass(bootstrap, persons).totals()
     thresholds = replicate_thresholds(bootstrap, FARS, totals, len(impostors.scores), impostors)
     points = [OperatingPoint(far, int((~same).sum()), 135, threshold_of(impostors.scores, far)) for far in FARS]
-    side = Side(persons, values)
+    side = ValuedRows(persons, values)
     counts = np.bincount(values[first][~same & (values[first] == values[second])], minlength=3)
     tally = BreakdownTally("c", VALUES, side, points, bootstrap, thresholds)
     tally.add_genuine(first[same], second[same], scores[same])

@@ -11,16 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwface.formats.labels import LABEL_LIMIT
+from lwface.formats.person_labels import LABEL_LIMIT
 from lwface.scoring import intervals
-from lwface.scoring.bootstrap import Bootstrap, ImpostorMass, listed_totals
-from lwface.scoring.intervals import (
-    GenuineTally,
-    ScoredPairs,
-    differences,
-    interval,
-    replicate_thresholds,
-)
+from lwface.scoring.exact.pair_counts import ImpostorMass, listed_totals
+from lwface.scoring.intervals import Bootstrap, CodedPairs, GenuineTally, differences, interval, replicate_thresholds
 
 
 def make_rows(seed, rows, people, groups=3):
@@ -152,7 +146,7 @@ def make_pairs(seed, people=8, rows=24, decimals=2):
     scores = np.round(generator.normal(np.where(same, 0.5, 0), 0.3), decimals)
     bootstrap = Bootstrap(persons, replicates=40, seed=seed)
     codes = bootstrap.codes(persons)
-    impostors = ScoredPairs(np.stack([codes[first], codes[second]], axis=1)[~same], scores[~same])
+    impostors = CodedPairs(np.stack([codes[first], codes[second]], axis=1)[~same], scores[~same])
     return bootstrap, codes, impostors, codes[first[same]], scores[same]
 
 
@@ -183,16 +177,16 @@ def replicates_of(first, second, scores, same, fars, *, replicates=400, seed=0, 
     rows = round((1 + math.sqrt(1 + 8 * len(first))) / 2) // len(people)
     bootstrap = Bootstrap(people, replicates=replicates, seed=seed)
     codes = np.stack([bootstrap.codes(first), bootstrap.codes(second)], axis=1)
-    impostors = ScoredPairs(codes[~same], scores[~same])
+    impostors = CodedPairs(codes[~same], scores[~same])
     totals = ImpostorMass(bootstrap, np.repeat(np.arange(len(people)), rows)).totals()
     tail, floor, drawn = impostors, -np.inf, None
     if keep is not None:
         floor = np.sort(impostors.scores)[-keep] if keep else np.inf
         chosen = impostors.scores >= floor
-        tail = ScoredPairs(impostors.codes[chosen], impostors.scores[chosen])
+        tail = CodedPairs(impostors.codes[chosen], impostors.scores[chosen])
     if sample is not None:
         places = np.random.default_rng(1).choice(len(impostors.scores), sample, replace=False)
-        drawn = ScoredPairs(impostors.codes[places], impostors.scores[places])
+        drawn = CodedPairs(impostors.codes[places], impostors.scores[places])
     thresholds = replicate_thresholds(bootstrap, fars, totals, len(impostors.scores), tail, floor=floor, sample=drawn)
     tally = GenuineTally(thresholds, len(people))
     tally.add(codes[same, 0], scores[same])
@@ -329,7 +323,7 @@ def test_an_interval_is_the_middle_95_percent():
 
 
 def test_replicates_that_hold_no_genuine_or_no_impostor_pair():
-    impostors = ScoredPairs(np.array([[0, 1], [0, 1]]), np.array([0.25, 0.5]))
+    impostors = CodedPairs(np.array([[0, 1], [0, 1]]), np.array([0.25, 0.5]))
     bootstrap = Bootstrap(np.array([0, 1]), replicates=64)
     weights = bootstrap.weights(slice(0, 2), slice(0, 64))
     totals = ImpostorMass(bootstrap, np.array([0, 0, 1])).totals()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lwface.base.errors import UserError
 from lwface.scoring import open_set
 from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.open_set import Side, search, search_points, split_gallery
+from lwface.scoring.open_set import SearchSide, search, search_points, split_gallery
 from tests.scoring_oracle import scores_of
 
 FPIRS = [Fraction(text) for text in ("0.9", "0.5", "0.31", "0.1", "0.01")]
@@ -71,7 +71,9 @@ def make_sides(seed, rows, width, kind, people):
 
 
 def run_search(probe, gallery, block_size=512):
-    return search(Side(FeatureSet(*probe, "p", 0)), Side(FeatureSet(*gallery, "g", 1)), block_size=block_size)
+    return search(
+        SearchSide(FeatureSet(*probe, "p", 0)), SearchSide(FeatureSet(*gallery, "g", 1)), block_size=block_size
+    )
 
 
 def outcome(searches):
@@ -199,16 +201,16 @@ def test_what_cannot_be_searched_is_refused():
     with pytest.raises(UserError, match="no row is left for the gallery"):
         split_gallery(FeatureSet(rows, np.full(4, -1), "f"), 1)
     with pytest.raises(UserError, match="no probe's person is in the gallery"):
-        search(Side(known), Side(FeatureSet(rows, np.arange(4, 8), "g")))
+        search(SearchSide(known), SearchSide(FeatureSet(rows, np.arange(4, 8), "g")))
     with pytest.raises(UserError, match="probe features have width 3, gallery features 2"):
-        search(Side(known), Side(FeatureSet(rows[:, :2], np.arange(4), "g")))
+        search(SearchSide(known), SearchSide(FeatureSet(rows[:, :2], np.arange(4), "g")))
     with pytest.raises(UserError, match="block size 0 is not"):
-        search(Side(known), Side(known), block_size=0)
+        search(SearchSide(known), SearchSide(known), block_size=0)
 
 
 def test_memory_is_a_few_blocks():
     probe, gallery = make_sides(7, 8000, 64, "random", 1000)  # all scores at once: 64 MB as float32
-    sides = Side(FeatureSet(*probe, "p", 0)), Side(FeatureSet(*gallery, "g", 1))
+    sides = SearchSide(FeatureSet(*probe, "p", 0)), SearchSide(FeatureSet(*gallery, "g", 1))
     tracemalloc.start()
     search(*sides, block_size=64)
     _, peak = tracemalloc.get_traced_memory()

@@ -12,12 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwface.scoring.exact import selection
-from lwface.scoring.exact.comparisons import PairList, Pairs
-from lwface.scoring.exact.feature_set import FeatureSet
+from lwface.scoring.exact import rank_search
+from lwface.scoring.exact.comparisons import PairList
+from lwface.scoring.exact.feature_set import (
+    FeatureSet,
+    Pairs,
+    float32_above,
+    float32_below,
+    row_norms,
+    score,
+    screening_error,
+)
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.exact.scores import float32_above, float32_below, row_norms, score, screening_error
-from lwface.scoring.operating_points import operating_points, parse_fars
+from lwface.scoring.operating_points import operating_points
+from lwface.scoring.parameters import parse_fars
 from tests.scoring_oracle import FARS, draw_case, figures, make_rows, oracle, run_case, same_person, scores_of
 
 
@@ -40,8 +48,8 @@ def test_block_size_order_and_memory_change_nothing():
 
 def test_a_bracket_narrows_over_several_passes(monkeypatch):
     """With parts as coarse as these, and room for two scores, it takes many passes to find one score."""
-    monkeypatch.setattr(selection, "SUB_BIN_BITS", 4)
-    monkeypatch.setattr(selection, "SUB_BINS", 16)
+    monkeypatch.setattr(rank_search, "SUB_BIN_BITS", 4)
+    monkeypatch.setattr(rank_search, "SUB_BINS", 16)
     features, labels = make_rows(7, 60, 8, "near")
     first, second = np.triu_indices(60, 1)
     same = same_person(labels, labels)[first, second]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
 from lwface.scoring import pair_points as module
-from lwface.scoring.bootstrap import Bootstrap, listed_totals
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.scores import screening_error
+from lwface.scoring.exact.feature_set import FeatureSet, screening_error
+from lwface.scoring.exact.pair_counts import listed_totals
+from lwface.scoring.intervals import Bootstrap
 from lwface.scoring.pair_points import ListedPairs, screened_scores
 from tests.scoring_oracle import tree
 
@@ -21,7 +21,7 @@ FARS = [Fraction(text) for text in ("0.9", "0.31", "0.1", "0.01", "0.0001")]
 
 
 def scores_of(features, first, second):
-    """The scores by the definition, independent of lwface.scoring.exact.scores."""
+    """The scores by the definition, independent of lwface.scoring.exact.feature_set."""
     rows = features.astype(np.float64)
     units = rows / np.sqrt(np.array([tree(row) for row in rows * rows]))[:, None]
     return tree((units[first] * units[second]).T)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lwface.scoring.bootstrap import Bootstrap
+from lwface.scoring.intervals import Bootstrap
 from lwface.scoring.open_set import Searches, search_points
 from lwface.scoring.search_intervals import search_intervals
 

@@ -10,7 +10,7 @@ from easydict import EasyDict
 
 import lwface.base.extras
 from lwface.base.errors import UserError
-from lwface.commands.search import as_options, parse_arguments
+from lwface.commands.search import parse_arguments
 from lwface.gate.budgets import BudgetError
 from lwface.gate.flops import count_flops
 from lwface.search import plot, study
@@ -84,7 +84,7 @@ def run(root, *flags, trials=TRIALS, interruption=None, fake=None):
     if fake:
         fake.trainings, fake.interruption = 0, interruption
     given = [*FLAGS.split(), "--trials", str(trials), "--models-root", str(root), *flags]
-    return study.search(as_options(parse_arguments(given)))
+    return study.search(parse_arguments(given))
 
 
 def results(root, family="mobile"):

@@ -8,80 +8,28 @@ difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.formats.labels import DISTRACTOR
-from lwface.scoring.bootstrap import Bootstrap, listed_totals
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.scores import float32_below, score, screening_error
+from lwface.formats.person_labels import DISTRACTOR
+from lwface.scoring.exact.feature_set import (
+    FeatureSet,
+    Pairs,
+    ScoreBlock,
+    ScoredPairs,
+    exact_scores,
+    float32_floor,
+    screened_scores,
+    screening_error,
+)
+from lwface.scoring.exact.pair_counts import listed_totals
+from lwface.scoring.exact.sharding import PairTile
+from lwface.scoring.intervals import Bootstrap
 
-NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
 SOME_PAIRS = 2**16
 BASE_BYTES = 3 * 2**28  # kept pairs, what merges them, blocks, and the interpreter with its libraries
-PAIRS_AT_ONCE = 2**10  # whose float32 rows stay in the cache
-EXACT_BYTES = 2**20  # float64 work space while exact scores are computed: it stays in the cache
-
-
-class Pairs(NamedTuple):
-    """Pairs as the protocol that made them numbers them."""
-
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-
-    def take(self, indices: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Pairs:
-        """Some of them."""
-        return Pairs(self.left[indices], self.right[indices])
-
-
-class ScoredPairs(NamedTuple):
-    """Pairs and their exact scores."""
-
-    pairs: Pairs
-    scores: NDArray[np.float64]
-
-
-class Tile(NamedTuple):
-    """A rectangle of positions; with ``above``, only what lies above the diagonal of the whole square."""
-
-    first: int
-    first_end: int
-    second: int
-    second_end: int
-    above: bool = False
-
-    @property
-    def area(self) -> int:
-        """Cells, those on and below the diagonal left out with ``above``."""
-        columns = self.second_end - self.second
-        if not self.above:
-            return (self.first_end - self.first) * columns
-        cut = min(max(self.first, self.second), self.first_end)  # rows before this one lie above it entirely
-        longest, beyond = (max(self.second_end - 1 - row, 0) for row in (cut, self.first_end))  # cells of a row
-        return (cut - self.first) * columns + (longest * (longest + 1) - beyond * (beyond + 1)) // 2
-
-
-@dataclass(frozen=True)
-class Block:
-    """Screened scores of the pairs ``left[i], right[j]``.
-
-    Attributes:
-        values: (R, C) float32, valid until the next block is asked for; ``NO_PAIR`` where a cell is not to be counted.
-        first: position in the left set of row 0.
-        second: position in the right set of column 0. For a list of pairs: index of the first, and C is 1.
-    """
-
-    values: NDArray[np.float32]
-    first: int
-    second: int
-
-    def pairs(self, cells: NDArray[np.int64]) -> Pairs:
-        """The pairs of the flat indices ``cells``."""
-        rows, columns = np.divmod(cells, self.values.shape[1])
-        return Pairs(rows + self.first, columns + self.second)
 
 
 class Comparisons(Protocol):
@@ -89,17 +37,18 @@ class Comparisons(Protocol):
 
     genuine_pairs: int
     impostor_pairs: int
+    width: int  # numbers a feature has
     error: float  # the most by which a screened score differs from the exact one
 
-    def tiles(self, *, genuine: bool) -> list[Tile]:
+    def tiles(self, *, genuine: bool) -> list[PairTile]:
         """Parts that hold every genuine (or every impostor) pair once: what is shared out among processes."""
         ...
 
-    def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
+    def blocks(self, tile: PairTile, *, genuine: bool) -> Iterator[ScoreBlock]:
         """The genuine (or impostor) pairs of a tile."""
         ...
 
-    def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
+    def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """The impostor pairs of a tile with a score of at least ``floor()``, which may rise meanwhile."""
         ...
 
@@ -144,28 +93,6 @@ class Comparisons(Protocol):
         ...
 
 
-def exact_scores(left: FeatureSet, right: FeatureSet, pairs: Pairs) -> NDArray[np.float64]:
-    """Exact scores of the positions ``pairs`` of two sets."""
-    scores = np.empty(len(pairs.left))
-    step = max(1, EXACT_BYTES // (8 * left.width))
-    for start in range(0, len(scores), step):
-        part = slice(start, start + step)
-        scores[part] = score(left.units(pairs.left[part]), right.units(pairs.right[part]))
-    return scores
-
-
-def screened_scores(left: FeatureSet, right: FeatureSet, pairs: Pairs) -> NDArray[np.float32] | None:
-    """float32 scores of the positions ``pairs``; None when the unit rows do not fit into memory."""
-    units, others = left.rounded, right.rounded
-    if units is None or others is None:
-        return None
-    scores = np.empty(len(pairs.left), dtype=np.float32)
-    for start in range(0, len(scores), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        np.einsum("nd,nd->n", units[pairs.left[part]], others[pairs.right[part]], out=scores[part])
-    return scores
-
-
 class PairList:
     """The pairs of a list; memory is the list's and a block's.
 
@@ -194,6 +121,7 @@ class PairList:
         if same is None:
             same = (labels[first] == labels[second]) & ~distractors
         self.features = features
+        self.width = features.width
         self.error = screening_error(features.width)
         self.block_size = block_size
         positions = np.empty(len(features), dtype=np.int64)  # of each row
@@ -213,20 +141,20 @@ class PairList:
         self.genuine_pairs = int((keep & same).sum())
         self.impostor_pairs = len(order) - self.genuine_pairs
 
-    def tiles(self, *, genuine: bool) -> list[Tile]:
+    def tiles(self, *, genuine: bool) -> list[PairTile]:
         """See :class:`Comparisons`."""
         start, end = (0, self.genuine_pairs) if genuine else (self.genuine_pairs, len(self.first))
-        return [Tile(at, min(at + self.block_size, end), 0, 1) for at in range(start, end, self.block_size)]
+        return [PairTile(at, min(at + self.block_size, end), 0, 1) for at in range(start, end, self.block_size)]
 
-    def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
+    def blocks(self, tile: PairTile, *, genuine: bool) -> Iterator[ScoreBlock]:
         """See :class:`Comparisons`."""
         pairs = self._pairs(tile)
         values = screened_scores(self.features, self.features, self._positions(pairs))
         if values is None:
             values = self.exact(pairs).astype(np.float32)
-        yield Block(values[:, np.newaxis], tile.first, 0)
+        yield ScoreBlock(values[:, np.newaxis], tile.first, 0)
 
-    def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
+    def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """See :class:`Comparisons`."""
         pairs = self._pairs(tile)
         screened = screened_scores(self.features, self.features, self._positions(pairs))
@@ -285,14 +213,9 @@ class PairList:
         chosen = np.random.default_rng(seed).integers(self.genuine_pairs, len(self.first), count)
         return Pairs(chosen, np.zeros_like(chosen))
 
-    def _pairs(self, tile: Tile) -> Pairs:
+    def _pairs(self, tile: PairTile) -> Pairs:
         indices = np.arange(tile.first, tile.first_end)
         return Pairs(indices, np.zeros_like(indices))
 
     def _positions(self, pairs: Pairs) -> Pairs:
         return Pairs(self.first[pairs.left], self.second[pairs.left])
-
-
-def float32_floor(value: float) -> np.float32:
-    """A float32 that is at most ``value``, minus infinity included."""
-    return np.float32(-2) if value < -2 else float32_below(value)

@@ -1,6 +1,6 @@
 """Finds the pairs whose integer product reaches a threshold, on a CUDA device.
 
-Returns the same cells as ``screening.py``, bit for bit: products of int8 codes (``quantised.py``) are added up in
+Returns the same cells as ``screening.py``, bit for bit: products of int8 codes are added up in
 int32, which holds 127**2 * 2**16, so every order of summation and every device gives the same integers.
 
 * **Triton** (compute capability 8.0 and later): ``screening_kernel.py``, where products stay on the chip. How it is
@@ -27,8 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lwface.scoring.exact.quantised import CODE_LIMIT, NARROWEST, WIDEST, extra_numbers
-from lwface.scoring.exact.screening import Cells
+from lwface.scoring.exact.screening import CODE_LIMIT, NARROWEST, WIDEST, Cells, extra_numbers
 
 if TYPE_CHECKING:
     from lwface.scoring.exact.screening_kernel import Kernel, Launch

@@ -10,26 +10,31 @@ import torch
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.formats.labels import LABEL_LIMIT
-from lwface.scoring.bootstrap import Bootstrap, ImpostorMass
-from lwface.scoring.exact.comparisons import (
-    BASE_BYTES,
+from lwface.formats.person_labels import LABEL_LIMIT
+from lwface.scoring.exact.comparisons import BASE_BYTES
+from lwface.scoring.exact.feature_set import (
     NO_PAIR,
-    Block,
+    FeatureSet,
     Pairs,
+    ScoreBlock,
     ScoredPairs,
-    Tile,
     exact_scores,
     float32_floor,
     screened_scores,
+    screening_error,
 )
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.pair_counts import pair_counts
-from lwface.scoring.exact.quantised import coded_width, least_product
-from lwface.scoring.exact.scores import screening_error
-from lwface.scoring.exact.screening import ProcessorScreen, Screen, integer_products_are_exact
+from lwface.scoring.exact.pair_counts import ImpostorMass, pair_counts
+from lwface.scoring.exact.screening import (
+    ProcessorScreen,
+    Screen,
+    coded_width,
+    integer_products_are_exact,
+    least_product,
+)
+from lwface.scoring.exact.sharding import PairTile
+from lwface.scoring.intervals import Bootstrap
+from lwface.scoring.parameters import BLOCK_SIZE
 
-BLOCK_SIZE = 512
 ROWS_PER_COLUMN = 4  # a block is this many times taller than wide: its columns are normalised that much less often
 BLOCKS_PER_TILE = 8  # a tile is this many blocks wide
 LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
@@ -71,19 +76,20 @@ class Grid:
         self.left = left
         self.right = left if right is None else right
         self.block_size = block_size
+        self.width = left.width
         self.error = screening_error(left.width)
         self._distractor_pairs = distractor_pairs
         self.device = device or torch.device("cpu")
         known, rows, columns = left.known, len(left), len(self.right)
         # Rectangles that hold every pair once.
         if right is None and distractor_pairs:
-            self._regions = [Tile(0, rows, 0, rows, True)]
+            self._regions = [PairTile(0, rows, 0, rows, True)]
         elif right is None:
-            self._regions = [Tile(0, known, 0, known, True), Tile(0, known, known, rows)]
+            self._regions = [PairTile(0, known, 0, known, True), PairTile(0, known, known, rows)]
         elif distractor_pairs:
-            self._regions = [Tile(0, rows, 0, columns)]
+            self._regions = [PairTile(0, rows, 0, columns)]
         else:
-            self._regions = [Tile(0, known, 0, columns), Tile(known, rows, 0, right.known)]
+            self._regions = [PairTile(0, known, 0, columns), PairTile(known, rows, 0, right.known)]
         self._regions = [region for region in self._regions if region.area]
         genuine, impostor = pair_counts(
             left.persons,
@@ -101,7 +107,7 @@ class Grid:
 
     # -- what is compared -----------------------------------------------------------------------------------------
 
-    def tiles(self, *, genuine: bool) -> list[Tile]:
+    def tiles(self, *, genuine: bool) -> list[PairTile]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
         large = max(len(self.left), len(self.right)) >= LARGE_ROWS
         side = self.block_size * (LARGE_BLOCKS_PER_TILE if large else BLOCKS_PER_TILE)
@@ -210,7 +216,7 @@ class Grid:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
         return exact_scores(self.left, self.right, pairs)
 
-    def above(self, tile: Tile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
+    def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
         self.prepare()
         parts = [tile]
@@ -250,7 +256,7 @@ class Grid:
         elif integer_products_are_exact():
             self._screen = ProcessorScreen(self.left.codes, self.right.codes)
 
-    def blocks(self, tile: Tile, *, genuine: bool) -> Iterator[Block]:
+    def blocks(self, tile: PairTile, *, genuine: bool) -> Iterator[ScoreBlock]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
         tall, wide = (
             (GENUINE_ROWS, GENUINE_COLUMNS) if genuine else (self.block_size * ROWS_PER_COLUMN, self.block_size)
@@ -268,7 +274,7 @@ class Grid:
                 values = space[: (rows - first) * len(others)].reshape(rows - first, len(others))
                 np.matmul(units[: rows - first], others.T, out=values)
                 self._mark(values, first, second, tile.above, genuine)
-                yield Block(values, first, second)
+                yield ScoreBlock(values, first, second)
 
     def _mark(self, values: NDArray[np.float32], first: int, second: int, above: bool, genuine: bool) -> None:
         """Put ``NO_PAIR`` into the cells of a block that are no pair of the kind asked for."""
@@ -295,7 +301,7 @@ class Grid:
 
     # -- how --------------------------------------------------------------------------------------------------------
 
-    def _hits(self, tile: Tile, floor: float) -> Pairs | None:
+    def _hits(self, tile: PairTile, floor: float) -> Pairs | None:
         """Cells that may reach ``floor``; None where a screen finds too many or there is none."""
         if self._screen is None or floor < -1:
             return None
@@ -326,7 +332,7 @@ class Grid:
             keep &= ~_contains(self._ignored, pairs.left * len(self.right) + pairs.right)
         return keep
 
-    def _bands(self, side: int) -> list[Tile]:
+    def _bands(self, side: int) -> list[PairTile]:
         """Parts of at most ``side`` rows that hold some ``GENUINE_PAIRS`` at most, or one row."""
         persons = self.left.persons[: self.left.known]
         ends = np.searchsorted(self.right.persons, persons, "right")
@@ -339,13 +345,13 @@ class Grid:
             first, before = end, int(counts[end - 1])
         return tiles
 
-    def _band(self, first: int, first_end: int) -> Tile:
+    def _band(self, first: int, first_end: int) -> PairTile:
         """The columns that hold all genuine pairs of some rows, none of them a distractor."""
         persons = self.right.persons
         start = int(np.searchsorted(persons, self.left.persons[first], "left"))
         end = int(np.searchsorted(persons, self.left.persons[first_end - 1], "right"))
         above = self.right is self.left
-        return Tile(first, first_end, first if above else start, end, above)
+        return PairTile(first, first_end, first if above else start, end, above)
 
     def _ignored_keys(self, ignored: NDArray[np.int64] | None) -> NDArray[np.int64]:
         """Ascending cell numbers (left position * columns + right position) of the ignored pairs."""
@@ -382,19 +388,19 @@ class Grid:
         return persons.take(persons.left != persons.right)
 
 
-def _squares(region: Tile, side: int) -> Iterator[Tile]:
+def _squares(region: PairTile, side: int) -> Iterator[PairTile]:
     for first in range(region.first, region.first_end, side):
         first_end = min(first + side, region.first_end)
         for second in range(first if region.above else region.second, region.second_end, side):
-            tile = Tile(first, first_end, second, min(second + side, region.second_end), region.above)
+            tile = PairTile(first, first_end, second, min(second + side, region.second_end), region.above)
             if tile.area:
                 yield tile
 
 
-def _quarters(tile: Tile) -> list[Tile]:
+def _quarters(tile: PairTile) -> list[PairTile]:
     row, column = (tile.first + tile.first_end + 1) // 2, (tile.second + tile.second_end + 1) // 2
     parts = [
-        Tile(*rows, *columns, tile.above)
+        PairTile(*rows, *columns, tile.above)
         for rows in ((tile.first, row), (row, tile.first_end))
         for columns in ((tile.second, column), (column, tile.second_end))
     ]

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.scoring.exact.comparisons import Comparisons, ScoredPairs, Tile
-from lwface.scoring.exact.selection import HIGHEST, LOWEST, RankSearch, Tail
-from lwface.scoring.exact.sharding import Session
+from lwface.scoring.exact.comparisons import Comparisons
+from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
+from lwface.scoring.exact.rank_search import HIGHEST, LOWEST, RankSearch
+from lwface.scoring.exact.sharding import PairTile, States, Workers
 
 CAPACITY = 2**21  # pairs held at a time: some 100 MB
 KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
@@ -49,10 +50,95 @@ class Impostors(NamedTuple):
     highest: ScoredPairs
 
 
+class Tail:
+    """Keeps every impostor pair whose exact score is at least the ``rank``-th highest, and says so if it could not.
+
+    Args:
+        rank: how many pairs are asked for.
+        floor: pairs below it need not be offered. It may be a guess: see :attr:`missed`.
+        capacity: how many pairs more than ``rank`` may be kept because they tie with the ``rank``-th.
+
+    Attributes:
+        floor: scores below it no longer matter; it rises.
+        lost: the highest score of which pairs were dropped though they tied with the ``rank``-th of that moment,
+            because there were too many; minus infinity: none was. Pairs with a higher score are all there, and so
+            nothing is missing once the ``rank``-th has risen above it.
+    """
+
+    def __init__(self, rank: int, *, floor: float = -math.inf, capacity: int = 2**21) -> None:
+        self.rank = rank
+        self.floor = floor
+        self.capacity = capacity
+        self.lost = -math.inf
+        self._found: list[ScoredPairs] = []
+        self._count = 0
+        self._compact_at = 2 * rank + 2**16
+
+    @property
+    def missed(self) -> bool:
+        """Whether fewer pairs than asked for reached the floor: with a guessed one, it was too high."""
+        return self._count < self.rank
+
+    def add(self, found: ScoredPairs) -> None:
+        """Take pairs that score at least the floor."""
+        self._found.append(found)
+        self._count += len(found.scores)
+        if self._count > self._compact_at:
+            self._compact()
+
+    def join(self, other: Tail) -> None:
+        """Take what another one kept."""
+        found = other.result()
+        self.lost = max(self.lost, other.lost)
+        self.add(found)
+
+    def result(self) -> ScoredPairs:
+        """The pairs kept, highest first; pairs that tie are in ascending order of position."""
+        self._compact()
+        (left, right), scores = self._joined()
+        order = np.lexsort((right, left, -scores))
+        return ScoredPairs(Pairs(left[order], right[order]), scores[order])
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        (left, right), scores = self._joined()
+        return {"left": left, "right": right, "scores": scores, "limits": np.array([self.floor, self.lost])}
+
+    def merge(self, states: States) -> None:
+        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        self._found = [ScoredPairs(Pairs(s["left"], s["right"]), s["scores"]) for s in states]
+        self._count = sum(len(found.scores) for found in self._found)
+        self.floor, self.lost = (max(float(s["limits"][place]) for s in states) for place in range(2))
+        self._compact()
+
+    def _joined(self) -> ScoredPairs:
+        if not self._found:
+            empty = np.empty(0, dtype=np.int64)
+            return ScoredPairs(Pairs(empty, empty), np.empty(0))
+        if len(self._found) > 1:
+            pairs = Pairs(*(np.concatenate(side) for side in zip(*(f.pairs for f in self._found), strict=True)))
+            self._found = [ScoredPairs(pairs, np.concatenate([f.scores for f in self._found]))]
+        return self._found[0]
+
+    def _compact(self) -> None:
+        pairs, scores = self._joined()
+        if len(scores) > self.rank:
+            last = float(np.partition(scores, len(scores) - self.rank)[len(scores) - self.rank])
+            keep = np.flatnonzero(scores >= last)
+            self.floor = max(self.floor, last)
+            if len(keep) > self.rank + self.capacity:
+                above = np.flatnonzero(scores > last)
+                keep = np.append(above, np.flatnonzero(scores == last)[: self.rank - len(above)])
+                self.floor, self.lost = max(self.floor, float(np.nextafter(last, np.inf))), max(self.lost, last)
+            self._found = [ScoredPairs(pairs.take(keep), scores[keep])]
+            self._count = len(keep)
+        self._compact_at = max(2 * self.rank + 2**16, self._count + 2**16)
+
+
 def find_impostors(
     comparisons: Comparisons,
     ranks: Sequence[int],
-    session: Session,
+    workers: Workers,
     *,
     tail_rank: int = 0,
     capacity: int = CAPACITY,
@@ -62,14 +148,14 @@ def find_impostors(
     Args:
         comparisons: the pairs.
         ranks: each from 1 to the number of impostor pairs.
-        session: who computes.
+        workers: who computes.
         tail_rank: keep at least so many of the highest pairs, if they may be kept.
         capacity: pairs held at a time; it changes memory and speed, never a result.
     """
     most = most_kept(comparisons, capacity)
     wanted = max((rank for rank in [*ranks, min(tail_rank, most)] if rank <= most), default=0)
     sample = _Sample(comparisons)
-    kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, session, capacity)
+    kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, workers, capacity)
     best = kept.result()
     complete = int(np.searchsorted(-best.scores, -kept.lost, "left"))  # all, where what was lost is below the last
     tail = _first(best, complete)
@@ -84,7 +170,7 @@ def find_impostors(
     pending = [RankSearch(comparisons, rank, *sample.interval(rank), each) for rank in missing]
     passes = 0
     while pending:
-        _search(comparisons, pending, session, f"thresholds-{passes}")
+        _search(comparisons, pending, workers, f"thresholds-{passes}")
         passes += 1
         pending, searched = [s for s in pending if not s.finish()], pending
         found.update({s.rank: Ranked(s.score, s.above) for s in searched if s.score is not None})
@@ -139,28 +225,28 @@ def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:
     return -math.inf if place < 0 else float(np.partition(scores, place)[place])
 
 
-def _find_tail(comparisons: Comparisons, rank: int, sample: _Sample, session: Session, capacity: int) -> Tail:
+def _find_tail(comparisons: Comparisons, rank: int, sample: _Sample, workers: Workers, capacity: int) -> Tail:
     tiles = comparisons.tiles(genuine=False)
     for attempt in itertools.count():
         tail = Tail(rank, floor=sample.floor(rank, attempt), capacity=capacity)
-        _fill(tail, comparisons, tiles, session, f"impostors-{attempt}")
+        _fill(tail, comparisons, tiles, workers, f"impostors-{attempt}")
         if not tail.missed:
             return tail
     raise AssertionError("the floor falls to minus infinity")
 
 
-def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[Tile], session: Session, name: str) -> None:
-    def look(tile: Tile) -> Tail:
+def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[PairTile], workers: Workers, name: str) -> None:
+    def look(tile: PairTile) -> Tail:
         own = Tail(tail.rank, floor=tail.floor, capacity=tail.capacity)
         for found in comparisons.above(tile, lambda: max(own.floor, tail.floor)):
             own.add(found)
         return own
 
-    session.sweep(name, tiles, look, tail.join, [tail], label="impostor pairs")
+    workers.sweep(name, tiles, look, tail.join, [tail], label="impostor pairs")
 
 
-def _search(comparisons: Comparisons, searches: Sequence[RankSearch], session: Session, name: str) -> None:
-    def look(tile: Tile) -> list[RankSearch]:
+def _search(comparisons: Comparisons, searches: Sequence[RankSearch], workers: Workers, name: str) -> None:
+    def look(tile: PairTile) -> list[RankSearch]:
         parts = [search.part() for search in searches]
         for block in comparisons.blocks(tile, genuine=False):
             for part in parts:
@@ -171,4 +257,4 @@ def _search(comparisons: Comparisons, searches: Sequence[RankSearch], session: S
         for search, part in zip(searches, parts, strict=True):
             search.join(part)
 
-    session.sweep(name, comparisons.tiles(genuine=False), look, take, searches, label="impostor thresholds")
+    workers.sweep(name, comparisons.tiles(genuine=False), look, take, searches, label="impostor thresholds")

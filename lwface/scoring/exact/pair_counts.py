@@ -1,4 +1,4 @@
-"""How many genuine and impostor pairs a protocol has, without visiting them.
+"""How many genuine and impostor pairs a protocol has, and what they weigh in a bootstrap, without visiting them.
 
 Every set of pairs here is counted from how often each key occurs: n equal keys of one set are n (n - 1) / 2 pairs, n
 keys of one set and m of another n m pairs.
@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.formats.labels import LABEL_LIMIT
+from lwface.formats.person_labels import LABEL_LIMIT
+from lwface.scoring.intervals import Bootstrap
 
 NO_GROUP = -1
+CHUNK = 2**12  # persons, or pairs, whose weights are held at a time
 
 
 class PairCounts(NamedTuple):
@@ -89,3 +91,110 @@ def _same_in_group(left: _Side, right: _Side | None) -> int:
     joined = np.where(groups == NO_GROUP, NO_GROUP, persons * width + groups)
     rows = len(left.persons)
     return _same(joined[:rows], None if right is None else joined[rows:])
+
+
+class ImpostorMass:
+    """The impostor pairs of a protocol, of which only the weight in each replicate is wanted.
+
+    Pairs of different persons are products of sums, so that none of them is visited: within a group of rows,
+    ``(sum_p w_p n_p) (sum_q w_q m_q) - sum_p w_p**2 n_p m_p`` for n_p rows of one set and m_p of another, and half of
+    that for the unordered pairs of one set. What is left out (rows of one group, pairs of distractors, pairs listed) is
+    taken away again.
+
+    Args:
+        bootstrap: the people of both sets.
+        codes: (N,) the person of each row.
+        others: (M,) of a gallery; None: the unordered pairs of one set.
+        groups, other_groups, distractor_pairs: as in :func:`lwface.scoring.exact.pair_counts.pair_counts`.
+        ignored: (L, 2) codes of impostor pairs that would be counted otherwise and are to be left out.
+    """
+
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        codes: NDArray[np.int64],
+        others: NDArray[np.int64] | None = None,
+        *,
+        groups: NDArray[np.int64] | None = None,
+        other_groups: NDArray[np.int64] | None = None,
+        distractor_pairs: bool = True,
+        ignored: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.bootstrap = bootstrap
+        sides = [(codes, groups)] if others is None else [(codes, groups), (others, other_groups)]
+        terms = [(1, [_Rows(side, np.zeros_like(side)) for side, _ in sides])]
+        if groups is not None:
+            terms.append((-1, [_Rows(side, group).where(group >= 0) for side, group in sides if group is not None]))
+        if not distractor_pairs:  # those of one group were taken away before
+            alone = [(-sign, [rows.where(rows.codes >= bootstrap.known) for rows in term]) for sign, term in terms]
+            terms += alone
+        self._products = [(sign, _Product.of(len(bootstrap), term)) for sign, term in terms]
+        self._ignored = None if ignored is None or not len(ignored) else ignored
+
+    def totals(self) -> NDArray[np.int64]:
+        """(B,) weight of all impostor pairs in each replicate."""
+        return np.concatenate([self._totals(block) for block in self.bootstrap.blocks()])
+
+    def _totals(self, replicates: slice) -> NDArray[np.int64]:
+        total = np.zeros(replicates.stop - replicates.start, dtype=np.int64)
+        for sign, product in self._products:
+            total += sign * product.total(self.bootstrap, replicates)
+        if self._ignored is not None:
+            total -= _listed_total(self.bootstrap, self._ignored, replicates)
+        return total
+
+
+class _Rows(NamedTuple):
+    """The person and the group of each row."""
+
+    codes: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    def where(self, chosen: NDArray[np.bool_]) -> _Rows:
+        return _Rows(self.codes[chosen], self.groups[chosen])
+
+
+class _Product(NamedTuple):
+    """Pairs of different persons within each group, counted by (group, person)."""
+
+    codes: NDArray[np.int64]  # (C,)
+    groups: NDArray[np.int64]  # (C,) ascending
+    counts: list[NDArray[np.int64]]  # (C,) rows of the only set, or of the left and of the right one
+
+    @classmethod
+    def of(cls, people: int, sides: list[_Rows]) -> _Product:
+        keys = [rows.groups * people + rows.codes for rows in sides]
+        cells, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+        places = np.split(inverse, [len(keys[0])])[: len(sides)]
+        return cls(cells % people, cells // people, [np.bincount(place, minlength=len(cells)) for place in places])
+
+    def total(self, bootstrap: Bootstrap, replicates: slice) -> NDArray[np.int64]:
+        """(R,) weight of the pairs."""
+        size = replicates.stop - replicates.start
+        sums = np.zeros((len(self.counts), int(self.groups.max(initial=-1)) + 1, size), dtype=np.int64)
+        same = np.zeros(size, dtype=np.int64)
+        for start in range(0, len(self.codes), CHUNK):
+            part = slice(start, start + CHUNK)
+            weights = bootstrap.weights(self.codes[part], replicates).astype(np.int64)
+            groups, starts = np.unique(self.groups[part], return_index=True)
+            weighted = [weights * counts[part, np.newaxis] for counts in self.counts]
+            for side, values in zip(sums, weighted, strict=True):
+                side[groups] += np.add.reduceat(values, starts, axis=0)
+            same += np.einsum("cr,cr->r", weighted[0], weighted[-1])
+        total = np.einsum("gr,gr->r", sums[0], sums[-1]) - same
+        return total // 2 if len(self.counts) == 1 else total
+
+
+def listed_totals(bootstrap: Bootstrap, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(B,) weight in each replicate of impostor pairs (L, 2) of codes that are given one by one; 3 s a million."""
+    return np.concatenate([_listed_total(bootstrap, pairs, block) for block in bootstrap.blocks()])
+
+
+def _listed_total(bootstrap: Bootstrap, pairs: NDArray[np.int64], replicates: slice) -> NDArray[np.int64]:
+    people, places = np.unique(pairs, return_inverse=True)
+    weights = bootstrap.weights(people, replicates)
+    total = np.zeros(replicates.stop - replicates.start, dtype=np.int64)
+    for start in range(0, len(pairs), CHUNK):
+        left, right = places.reshape(-1, 2)[start : start + CHUNK].T
+        total += (weights[left] * weights[right]).sum(axis=0, dtype=np.int64)
+    return total

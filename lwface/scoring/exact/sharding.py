@@ -25,7 +25,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -36,14 +36,34 @@ from threadpoolctl import threadpool_limits
 from lwface.base.errors import UserError
 from lwface.base.files import replacing, sync_folder
 from lwface.base.progress import progress
-from lwface.scoring.exact.comparisons import Tile
 
 State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
+States = Sequence[Mapping[str, NDArray[Any]]]
 Found = TypeVar("Found")
 
 LOCK = "lock"
 REMEDY = "start without --resume"
 PATIENCE = timedelta(days=7)  # a process may have much more to do than another; torchrun notices a dead one
+
+
+class PairTile(NamedTuple):
+    """A rectangle of positions; with ``above``, only what lies above the diagonal of the whole square."""
+
+    first: int
+    first_end: int
+    second: int
+    second_end: int
+    above: bool = False
+
+    @property
+    def area(self) -> int:
+        """Cells, those on and below the diagonal left out with ``above``."""
+        columns = self.second_end - self.second
+        if not self.above:
+            return (self.first_end - self.first) * columns
+        cut = min(max(self.first, self.second), self.first_end)  # rows before this one lie above it entirely
+        longest, beyond = (max(self.second_end - 1 - row, 0) for row in (cut, self.first_end))  # cells of a row
+        return (cut - self.first) * columns + (longest * (longest + 1) - beyond * (beyond + 1)) // 2
 
 
 class Consumer(Protocol):
@@ -53,7 +73,7 @@ class Consumer(Protocol):
         """All of it, as arrays; the same names and types in every process."""
         ...
 
-    def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+    def merge(self, states: States) -> None:
         """Become the sum of ``states``."""
         ...
 
@@ -74,6 +94,14 @@ def processes() -> Iterator[None]:
 def first_process() -> bool:
     """Whether this is the process that reads and writes for all."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def own_device(name: str) -> torch.device:
+    """The device called ``name`` of this process: of several on one machine, each takes another card."""
+    device = torch.device(name)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return device
 
 
 @contextlib.contextmanager
@@ -108,7 +136,7 @@ def kept_work(folder: Path | None, *, resume: bool) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Session:
+class Workers:
     """The processes at work, their threads, and where what they found is kept.
 
     Args:
@@ -144,8 +172,8 @@ class Session:
     def sweep(
         self,
         name: str,
-        tiles: Sequence[Tile],
-        look: Callable[[Tile], Found],
+        tiles: Sequence[PairTile],
+        look: Callable[[PairTile], Found],
         take: Callable[[Found], None],
         consumers: Sequence[Consumer],
         *,

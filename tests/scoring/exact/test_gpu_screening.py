@@ -24,8 +24,7 @@ from triton.compiler import ASTSource
 
 from lwface.scoring.exact import gpu_screening, grid, screening_kernel
 from lwface.scoring.exact.gpu_screening import IN_FLIGHT, GpuScreen, Tile, device_bytes
-from lwface.scoring.exact.quantised import WIDEST
-from lwface.scoring.exact.screening import ProcessorScreen
+from lwface.scoring.exact.screening import WIDEST, ProcessorScreen
 from lwface.scoring.exact.screening_kernel import LAUNCHES, Kernel, Launch, fastest_kernel
 from tests.scoring_oracle import draw_case, run_case
 

@@ -8,7 +8,7 @@ import pytest
 from lwface.scoring.exact.comparisons import PairList
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.impostors import find_impostors
-from lwface.scoring.exact.sharding import Session
+from lwface.scoring.exact.sharding import Workers
 
 RANK, CAPACITY, TILE = 2, 3, 6
 
@@ -63,5 +63,5 @@ def search(rows):
     others = np.arange(1, len(rows))
     features = FeatureSet(rows, np.arange(len(rows)), "f")
     comparisons = PairList(features, np.zeros_like(others), others, None, block_size=TILE)
-    found = find_impostors(comparisons, [RANK], Session(), capacity=CAPACITY)
+    found = find_impostors(comparisons, [RANK], Workers(), capacity=CAPACITY)
     return found, lambda scored: comparisons.rows(scored.pairs).right.tolist()

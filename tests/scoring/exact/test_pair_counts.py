@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwface.formats.labels import LABEL_LIMIT
+from lwface.formats.person_labels import LABEL_LIMIT
 from lwface.scoring.exact.pair_counts import pair_counts
 
 

@@ -14,12 +14,11 @@ import pytest
 
 import lwface.commands.tar_far as script
 from lwface.base.errors import UserError
-from lwface.scoring.exact.comparisons import Tile
-from lwface.scoring.exact.sharding import Session, kept_work
+from lwface.scoring.exact.sharding import PairTile, Workers, kept_work
 from tests.scoring_oracle import make_rows
 
 ROOT = Path(__file__).resolve().parents[3]
-TILES = [Tile(at, at + 1 + at % 3, 0, 5) for at in range(20)]
+TILES = [PairTile(at, at + 1 + at % 3, 0, 5) for at in range(20)]
 
 
 class Sum:
@@ -52,8 +51,8 @@ def sweep(folder, *, stop_after=None, identity="a", name="sums", threads=2):
         visited.append(found)
         consumer.take(found)
 
-    session = Session(folder, identity=lambda: identity, save_every=0, threads=threads)
-    session.sweep(name, TILES, lambda tile: tile.first, take, [consumer], label="test")
+    workers = Workers(folder, identity=lambda: identity, save_every=0, threads=threads)
+    workers.sweep(name, TILES, lambda tile: tile.first, take, [consumer], label="test")
     return sorted(consumer.seen.tolist()), visited
 
 
@@ -196,13 +195,13 @@ def test_two_and_four_processes_give_the_same_file_also_after_a_kill(scored):
         import os, signal, sys
         sys.path.insert(0, {str(ROOT)!r})
         import lwface.scoring.exact.sharding, lwface.commands.tar_far
-        save, saved = lwface.scoring.exact.sharding.Session._save, []
+        save, saved = lwface.scoring.exact.sharding.Workers._save, []
         def dying(self, *arguments):
             save(self, *arguments)
             saved.append(arguments)
             if self.rank == 1 and len(saved) == 9:
                 os.kill(os.getpid(), signal.SIGKILL)
-        lwface.scoring.exact.sharding.Session._save = dying
+        lwface.scoring.exact.sharding.Workers._save = dying
         lwface.commands.tar_far.main(sys.argv[1:])
         """)
     )
@@ -227,9 +226,9 @@ def test_other_settings_do_not_go_on_from_what_was_kept(scored):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     code = (
         "import os, sys, lwface.scoring.exact.sharding, lwface.commands.tar_far\n"
-        "save = lwface.scoring.exact.sharding.Session._save\n"
+        "save = lwface.scoring.exact.sharding.Workers._save\n"
         "def dying(self, *a):\n    save(self, *a); os.kill(os.getpid(), 9)\n"
-        "lwface.scoring.exact.sharding.Session._save = dying\n"
+        "lwface.scoring.exact.sharding.Workers._save = dying\n"
         "lwface.commands.tar_far.main(sys.argv[1:])"
     )
     flags = [*flags, "--json", "found.json", "--save-every", "0"]

@@ -1,39 +1,138 @@
-"""What an evaluation found, as a table for people and as JSON for programs."""
+"""What was found of TAR at FAR: everything that the table, the JSON and the report show, and the first two."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
 
-from lwface.scoring.evaluation import Breakdown, Difference, Evaluation, Roc
-from lwface.scoring.operating_points import Interval, OperatingPoint
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.scoring.intervals import Difference, Interval
+from lwface.scoring.operating_points import OperatingPoint
 
 CAVEAT = "A local score: these are not the challenge's labels and pairs, so it is not an official result."
 HEADINGS = ("FAR", "threshold", "TAR", "95 % interval", "true accepts", "false accepts", "achieved FAR")
 DIFFERENCE_HEADINGS = ("FAR", "first", "second", "second - first", "95 % interval", "better")
 
 
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
+class HardPair(NamedTuple):
+    """Two file rows and their exact score; with probe and gallery, ``left`` is a probe row, ``right`` a gallery row."""
+
+    left: int
+    right: int
+    score: float
+
+
+class Roc(NamedTuple):
+    """TAR over FAR, from the strictest threshold to the loosest.
+
+    Each point is what an operating point at that FAR is: counted from all pairs where ``exact``, else from a sample of
+    the impostor pairs.
+    """
+
+    far: NDArray[np.float64]  # (R,) achieved, ascending, first at most one impostor pair
+    tar: NDArray[np.float64]  # (R,)
+    threshold: NDArray[np.float64]  # (R,)
+    exact: NDArray[np.bool_]  # (R,)
+    low: NDArray[np.float64] | None = None  # (R,) interval of the TAR
+    high: NDArray[np.float64] | None = None
+
+
+class ScoreHistogram(NamedTuple):
+    """Pairs by score, in equal bins."""
+
+    edges: NDArray[np.float64]  # (B + 1,)
+    counts: NDArray[np.int64]  # (B,)
+    sampled: bool  # of a sample of the pairs, not of all
+
+
+class Suspects(NamedTuple):
+    """Pairs whose score says that the labels are wrong; at most some thousand of each kind are listed."""
+
+    impostors: list[HardPair]  # above 0.9, highest first
+    impostor_count: int
+    genuine: list[HardPair]  # below 0, lowest first
+    genuine_count: int
+    more_impostors: bool = False  # there were too many to count: ``impostor_count`` is of those kept
+
+
+class GroupPoint(NamedTuple):
+    """A part of the pairs at the threshold of one FAR of the whole."""
+
+    far: Fraction  # asked for, of all pairs
+    tar: float | None  # None: the part has no genuine pairs, or the FAR is not resolvable
+    interval: Interval | None
+    achieved_far: float | None  # None: the part has no impostor pairs
+
+
+class Group(NamedTuple):
+    """The rows that share a value, compared among themselves."""
+
+    value: str
+    rows: int
+    people: int
+    genuine_pairs: int
+    impostor_pairs: int
+    points: list[GroupPoint]
+
+
+class Breakdown(NamedTuple):
+    """One column of attributes, by value; ``gaps`` has one (TAR, interval) a FAR: largest minus smallest TAR."""
+
+    column: str
+    groups: list[Group]
+    gaps: list[tuple[float | None, Interval | None]]
+
+
+@dataclass(frozen=True)
+class TarFarResult:
+    """One feature file under one protocol.
+
+    Attributes:
+        name: what tables call it.
+        rows, dim: of the feature file (of probe and gallery together).
+        protocol: which pairs, in words.
+        points: one a FAR asked for, in the order asked.
+    """
+
+    name: str
+    rows: int
+    dim: int
+    genuine_pairs: int
+    impostor_pairs: int
+    protocol: str
+    points: list[OperatingPoint]
+    roc: Roc | None = None
+    genuine: ScoreHistogram | None = None
+    impostors: ScoreHistogram | None = None
+    hardest_genuine: list[HardPair] = field(default_factory=list)
+    hardest_impostors: list[HardPair] = field(default_factory=list)
+    suspects: Suspects | None = None
+    breakdowns: list[Breakdown] = field(default_factory=list)
+
+
+def as_json(result: TarFarResult) -> dict[str, Any]:
     """``rows, dim, genuine_pairs, impostor_pairs``, ``results`` with one entry a FAR, and the curve as ``roc``."""
     return {
-        "rows": evaluation.rows,
-        "dim": evaluation.dim,
-        "genuine_pairs": evaluation.genuine_pairs,
-        "impostor_pairs": evaluation.impostor_pairs,
-        "protocol": evaluation.protocol,
-        "results": [point.as_json() for point in evaluation.points],
-        **(
-            {"breakdowns": [_breakdown_json(found) for found in evaluation.breakdowns]} if evaluation.breakdowns else {}
-        ),
-        **({"roc": _roc_json(evaluation.roc)} if evaluation.roc is not None else {}),
+        "rows": result.rows,
+        "dim": result.dim,
+        "genuine_pairs": result.genuine_pairs,
+        "impostor_pairs": result.impostor_pairs,
+        "protocol": result.protocol,
+        "results": [point.as_json() for point in result.points],
+        **({"breakdowns": [_breakdown_json(found) for found in result.breakdowns]} if result.breakdowns else {}),
+        **({"roc": _roc_json(result.roc)} if result.roc is not None else {}),
     }
 
 
-def comparison_json(evaluations: Sequence[Evaluation], differences: Sequence[Difference]) -> dict[str, Any]:
+def comparison_json(results: Sequence[TarFarResult], differences: Sequence[Difference]) -> dict[str, Any]:
     """The first one as :func:`as_json` has it, all by name under ``models``, and ``differences``."""
     return {
-        **as_json(evaluations[0]),
-        "models": {evaluation.name: as_json(evaluation) for evaluation in evaluations},
+        **as_json(results[0]),
+        "models": {result.name: as_json(result) for result in results},
         "differences": [
             {
                 "far": float(found.far),
@@ -48,14 +147,23 @@ def comparison_json(evaluations: Sequence[Evaluation], differences: Sequence[Dif
     }
 
 
-def table(evaluation: Evaluation) -> str:
+def printed(results: Sequence[TarFarResult], differences: Sequence[Difference]) -> str:
+    """All that the command prints."""
+    parts = []
+    for found in results:
+        parts.append(f"{found.name}: {table(found)}" if len(results) > 1 else table(found))
+        parts += [breakdown_table(breakdown) for breakdown in found.breakdowns]
+    return "\n".join([*parts, *([difference_table(differences)] if differences else []), CAVEAT])
+
+
+def table(result: TarFarResult) -> str:
     """The table the command prints."""
-    rows = [_cells(point) for point in evaluation.points]
-    notes = [f"not resolvable: {point.reason}" if point.reason else "" for point in evaluation.points]
+    rows = [_cells(point) for point in result.points]
+    notes = [f"not resolvable: {point.reason}" if point.reason else "" for point in result.points]
     return "\n".join(
         [
-            f"{evaluation.rows} rows of {evaluation.dim}, {evaluation.protocol}: "
-            f"{evaluation.genuine_pairs} genuine, {evaluation.impostor_pairs} impostor",
+            f"{result.rows} rows of {result.dim}, {result.protocol}: "
+            f"{result.genuine_pairs} genuine, {result.impostor_pairs} impostor",
             *_aligned(HEADINGS, rows, notes),
         ]
     )

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
-from lwface.formats.people import Codes, People, in_bands, people_of_pairs, read_columns, read_people, united
+from lwface.formats.person_labels import (
+    Codes,
+    People,
+    in_bands,
+    people_of_pairs,
+    read_columns,
+    read_labels,
+    read_people,
+    united,
+)
 
 ROWS = [
     ("b.jpg", "Ann, the first", "left", "23"),
@@ -171,3 +180,8 @@ def test_a_csv_that_is_not_text(tmp_path):
     (tmp_path / "f.csv").write_bytes(b"a,b\n\xff,2\n")
     with pytest.raises(UserError, match="is not a text file"):
         read_people(tmp_path / "f.csv", 1, column="a")
+
+
+def test_labels_with_a_byte_order_mark_and_crlf(tmp_path):
+    (tmp_path / "l").write_bytes(b"\xef\xbb\xbf1\r\n-1\r\n")
+    assert read_labels(tmp_path / "l", 2).tolist() == [1, -1]

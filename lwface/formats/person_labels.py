@@ -2,7 +2,8 @@
 
 The people come from one of three sources:
 
-* a text file, one integer a line, -1 for a distractor (:mod:`lwface.formats.labels`);
+* a text file, one integer a line, in the order of the rows; equal numbers are one person, -1 is a distractor: a person
+  who appears once, whose every pair is an impostor pair. A byte order mark and CRLF line ends are accepted;
 * a csv with a header and one line a row, in the order of the rows; one of its columns names the people. Any text is a
   person; an empty field or -1 is a distractor. Its other columns are attributes;
 * the file list that the features were made from, whose folders are the people: ``person/image.jpg`` or
@@ -15,10 +16,9 @@ Blanks around a name or value do not count. Names become integers in the order i
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError, unknown_name
+from lwface.base.files import PathLike
 from lwface.formats.file_list import LIST_NAME
-from lwface.formats.labels import DISTRACTOR, PathLike, read_labels
+
+DISTRACTOR = -1
+LABEL_LIMIT = 2**62  # numbers from here on are given to distractors
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 NO_VALUE = -1  # the code of an empty field
 FOLDER = "folder"  # the attribute of a file list
@@ -87,29 +91,25 @@ def read_people(
     return People(labels, names, {name: columns[name] for name in attributes})
 
 
-def add_label_flags(add: Callable[..., object]) -> None:
-    """The flags ``--label-column`` and ``--label-folders``: what the files of labels are.
+def read_labels(path: PathLike, rows: int) -> NDArray[np.int64]:
+    """The labels (rows,) of a feature file of ``rows`` rows.
 
-    Args:
-        add: ``add_argument`` of the parser.
+    Raises:
+        UserError: a line is not an integer from -1 on, or there are not ``rows`` lines; names file and line.
     """
-    add("--label-column", metavar="NAME", help="labels are a csv: the column that names the people")
-    add(
-        "--label-folders",
-        metavar="DEPTH",
-        type=int,
-        nargs="?",
-        const=1,
-        default=0,
-        help="labels are a file list: the folder DEPTH above the last part of a line names the person (1 if not given: "
-        "PERSON/IMAGE or PERSON/VIDEO)",
-    )
-
-
-def check_label_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with the parser's error where these flags do not go together."""
-    if args.label_folders < 0 or (args.label_column and args.label_folders):
-        parser.error("give --label-column, or --label-folders with a depth of at least 1, not both")
+    labels = []
+    for number, text in numbered_lines(path):
+        label = integer(text)
+        if label is None or not DISTRACTOR <= label < LABEL_LIMIT:
+            raise UserError(
+                f"{path}, line {number}: {text!r} is not a label; give an integer from 0 on, or -1 for a distractor"
+            )
+        labels.append(label)
+    if len(labels) != rows:
+        raise UserError(
+            f"{path}: {len(labels)} labels for {rows} feature rows; give one a line, in the order of the rows"
+        )
+    return np.array(labels, dtype=np.int64)
 
 
 def read_columns(path: PathLike, rows: int, columns: Sequence[str]) -> dict[str, Codes]:
@@ -259,3 +259,25 @@ def _as_codes(people: People) -> Codes:
     numbers, codes = np.unique(people.labels, return_inverse=True)
     distractors = int(np.count_nonzero(numbers == DISTRACTOR))  # first of all, being the lowest
     return Codes(codes - distractors, [str(number) for number in numbers[distractors:].tolist()])
+
+
+def numbered_lines(path: PathLike) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line, without blank lines at the end."""
+    text = decoded(path, Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK), 0)
+    return ((number, line.strip()) for number, line in enumerate(text.rstrip().splitlines(), start=1))
+
+
+def decoded(path: PathLike, data: bytes, offset: int) -> str:
+    """``data``, found ``offset`` bytes into a file, as text; :class:`UserError` where it is none."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not a text file ({error.reason} at byte {offset + error.start})") from None
+
+
+def integer(text: str) -> int | None:
+    """The integer that is written, None where it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        return None

@@ -1,7 +1,4 @@
-"""Text files about the rows of a feature file: labels, pairs to compare, pairs to leave out.
-
-labels file: one integer a line, in the order of the rows; equal numbers are one person, -1 is a distractor: a person
-who appears once, whose every pair is an impostor pair.
+"""Text files about pairs of the rows of a feature file: those to compare, those to leave out.
 
 pairs file: ``ROW ROW`` or ``ROW ROW SAME`` a line, separated by blanks or commas; rows count from 0, SAME is 1
 (genuine) or 0 (impostor). Without SAME the labels decide.
@@ -9,13 +6,13 @@ pairs file: ``ROW ROW`` or ``ROW ROW SAME`` a line, separated by blanks or comma
 ignored pairs: ``ROW ROW`` a line, separated by blanks or commas. What follows the second number, and what follows a
 ``#``, is for people to read; blank lines are skipped.
 
+issame file: 1 (one person) or 0 (two persons) for each pair of consecutive rows.
+
 A byte order mark and CRLF line ends are accepted everywhere.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,15 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
+from lwface.base.files import PathLike
+from lwface.formats.person_labels import BYTE_ORDER_MARK, decoded, integer, numbered_lines
 
-DISTRACTOR = -1
-LABEL_LIMIT = 2**62  # numbers from here on are given to distractors
 CHUNK_BYTES = 2**24  # of a pairs file, read at a time
 PLAIN = b"0123456789 \t,\r\n"  # what a chunk may hold to be read all at once
 AS_BLANKS = bytes.maketrans(b"\t,\r", b"   ")
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-PathLike = str | os.PathLike[str]
 
 
 class PairRows(NamedTuple):
@@ -40,27 +34,6 @@ class PairRows(NamedTuple):
     first: NDArray[np.int64]  # (P,) rows
     second: NDArray[np.int64]  # (P,) rows
     same: NDArray[np.bool_] | None  # (P,), None: the file leaves it to the labels
-
-
-def read_labels(path: PathLike, rows: int) -> NDArray[np.int64]:
-    """The labels (rows,) of a feature file of ``rows`` rows.
-
-    Raises:
-        UserError: a line is not an integer from -1 on, or there are not ``rows`` lines; names file and line.
-    """
-    labels = []
-    for number, text in _lines(path):
-        label = _integer(text)
-        if label is None or not DISTRACTOR <= label < LABEL_LIMIT:
-            raise UserError(
-                f"{path}, line {number}: {text!r} is not a label; give an integer from 0 on, or -1 for a distractor"
-            )
-        labels.append(label)
-    if len(labels) != rows:
-        raise UserError(
-            f"{path}: {len(labels)} labels for {rows} feature rows; give one a line, in the order of the rows"
-        )
-    return np.array(labels, dtype=np.int64)
 
 
 def read_pairs(path: PathLike, rows: int) -> PairRows:
@@ -101,11 +74,11 @@ def read_ignored(path: PathLike, left_rows: int, right_rows: int | None = None) 
         UserError: a line is malformed, names a row that does not exist or a row with itself; names file and line.
     """
     found = set()
-    for number, text in _lines(path):
+    for number, text in numbered_lines(path):
         fields = text.partition("#")[0].replace(",", " ").split()
         if not fields:
             continue
-        left, right = (_integer(field) for field in (fields * 2)[:2])
+        left, right = (integer(field) for field in (fields * 2)[:2])
         if len(fields) < 2 or left is None or right is None:
             raise UserError(f"{path}, line {number}: {text!r} does not start with two row numbers; give ROW ROW")
         _check_row(path, number, left, left_rows)
@@ -115,6 +88,19 @@ def read_ignored(path: PathLike, left_rows: int, right_rows: int | None = None) 
             left, right = min(left, right), max(left, right)
         found.add((left, right))
     return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+
+
+def read_issame(path: PathLike) -> NDArray[np.bool_]:
+    """Whether each pair (P,) of a list of 1 (one person) and 0 (two persons) is genuine.
+
+    Raises:
+        UserError: something else is written; names file and line.
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").split()
+    for number, text in enumerate(lines, start=1):
+        if text not in ("0", "1"):
+            raise UserError(f"{path}, line {number}: {text!r} is not 1 (one person) or 0 (two persons)")
+    return np.array(lines) == "1"
 
 
 def _plain_pairs(chunk: bytes, rows: int, fields: int | None) -> NDArray[np.int64] | None:
@@ -139,9 +125,9 @@ def _pairs_by_line(
 ) -> NDArray[np.int64]:
     """The numbers of whole lines (P, 2 or 3), of which the first is line ``first``, ``offset`` bytes into the file."""
     found: list[tuple[int, ...]] = []
-    for number, line in enumerate(_decoded(path, chunk, offset).splitlines(), start=first):
+    for number, line in enumerate(decoded(path, chunk, offset).splitlines(), start=first):
         text = line.strip()
-        values = [_integer(part) for part in text.replace(",", " ").split()]
+        values = [integer(part) for part in text.replace(",", " ").split()]
         fields = tuple(value for value in values if value is not None)
         if len(fields) != len(values) or len(fields) not in (2, 3) or (len(fields) == 3 and fields[2] not in (0, 1)):
             raise UserError(
@@ -167,23 +153,3 @@ def _check_row(path: PathLike, number: int, row: int, rows: int) -> None:
 def _check_apart(path: PathLike, number: int, left: int, right: int) -> None:
     if left == right:
         raise UserError(f"{path}, line {number}: row {left} is paired with itself")
-
-
-def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line, without blank lines at the end."""
-    text = _decoded(path, Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK), 0)
-    return ((number, line.strip()) for number, line in enumerate(text.rstrip().splitlines(), start=1))
-
-
-def _decoded(path: PathLike, data: bytes, offset: int) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a text file ({error.reason} at byte {offset + error.start})") from None
-
-
-def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None

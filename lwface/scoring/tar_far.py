@@ -1,4 +1,4 @@
-"""From the pairs of a protocol to an :class:`lwface.scoring.evaluation.Evaluation`, in a pass over each kind of pairs.
+"""TAR at FAR with all that goes with it, in a pass over each kind of pairs: what ``eval/tar_far.py`` computes.
 
 The impostor pairs with the highest scores are all kept, and with them everything that happens at low FARs is known
 exactly: thresholds, the curve, the pairs that are hardest to tell, how much the people drawn matter. Where the curve
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,25 +17,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.formats.people import Codes
-from lwface.scoring.bootstrap import REPLICATES, Bootstrap
-from lwface.scoring.breakdown import BreakdownTally, Side
-from lwface.scoring.evaluation import Breakdown, Evaluation, HardPair, Roc, ScoreHistogram, Suspects
-from lwface.scoring.exact.comparisons import Comparisons, Pairs, ScoredPairs
+from lwface.formats.person_labels import Codes
+from lwface.scoring.breakdown import ColumnTally
+from lwface.scoring.exact.comparisons import Comparisons
+from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.impostors import CAPACITY, find_impostors, most_kept
-from lwface.scoring.exact.selection import Acceptance, Batch, States
-from lwface.scoring.exact.sharding import Session
-from lwface.scoring.intervals import GenuineTally, interval, replicate_thresholds
-from lwface.scoring.intervals import ScoredPairs as CodedPairs
-from lwface.scoring.operating_points import (
+from lwface.scoring.exact.sharding import States, Workers
+from lwface.scoring.intervals import (
+    Bootstrap,
+    CodedPairs,
+    Difference,
+    GenuineTally,
     Interval,
-    OperatingPoint,
+    differences,
+    interval,
+    replicate_thresholds,
+)
+from lwface.scoring.operating_points import (
+    Acceptance,
+    PairBatch,
     check_pairs,
     points_from,
     ranks_of,
     sweep_genuine,
     threshold_above,
 )
+from lwface.scoring.parameters import REPLICATES
+from lwface.scoring.request import ScoringRequest
+from lwface.scoring.tar_far_result import HardPair, Roc, ScoreHistogram, Suspects, TarFarResult
 
 POINTS_PER_DECADE = 10  # of the curve
 HARDEST = 12  # pairs of each kind shown
@@ -49,47 +57,63 @@ HISTOGRAM_BINS = 1024
 LARGEST_SCORE = 1 + 2.0**-20
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What tables call the features, and which pairs of them are meant."""
-
-    name: str
-    rows: int
-    dim: int
-    protocol: str
-
-
-class Measured(NamedTuple):
-    """An evaluation, and what it takes to compare it with another one of the same rows.
+class ReplicatedResult(NamedTuple):
+    """A result, and what it takes to compare it with another one of the same rows.
 
     Attributes:
         tars: (F, B) TAR of each replicate at each FAR.
         people: who have genuine pairs.
     """
 
-    evaluation: Evaluation
+    result: TarFarResult
     tars: NDArray[np.float64]
     people: int
 
 
-def measure(
+def score_request(
+    request: ScoringRequest, comparisons: Comparisons | None = None, workers: Workers | None = None
+) -> ReplicatedResult:
+    """Score what is asked for.
+
+    Args:
+        request: the rows, the pairs, the FARs.
+        comparisons: ``request.comparisons()`` where they are made already.
+        workers: who computes; None: this process, and nothing is kept on disk.
+
+    Raises:
+        UserError: there are no genuine or no impostor pairs, or a row that has no direction.
+    """
+    return score_pairs(
+        comparisons or request.comparisons(),
+        request.fars,
+        name=request.title,
+        protocol=request.words,
+        workers=workers,
+        columns=request.columns,
+        replicates=request.replicates,
+        seed=request.seed,
+    )
+
+
+def score_pairs(
     comparisons: Comparisons,
     fars: Sequence[Fraction],
-    subject: Subject,
     *,
-    session: Session | None = None,
+    name: str = "features",
+    protocol: str = "all pairs",
+    workers: Workers | None = None,
     columns: Sequence[tuple[str, Codes]] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
     capacity: int = CAPACITY,
-) -> Measured:
+) -> ReplicatedResult:
     """Score everything there is to know of the pairs of a protocol.
 
     Args:
         comparisons: the pairs.
         fars: each above 0 and below 1.
-        subject: of the tables.
-        session: who computes; None: this process, and nothing is kept on disk.
+        name, protocol: what tables call the features, and the pairs.
+        workers: who computes; None: this process, and nothing is kept on disk.
         columns: attributes of the file rows to break down by; not for probe and gallery.
         replicates: of the bootstrap over people, 0: no intervals.
         seed: of the bootstrap.
@@ -99,11 +123,11 @@ def measure(
         UserError: there are no genuine or no impostor pairs.
     """
     check_pairs(comparisons)
-    session = session or Session()
+    workers = workers or Workers()
     ranks = ranks_of(comparisons, fars)
     wanted = sorted(set(ranks.values()))
     depth = _tail_rank(comparisons, wanted, capacity)
-    found = find_impostors(comparisons, wanted, session, tail_rank=depth, capacity=capacity)
+    found = find_impostors(comparisons, wanted, workers, tail_rank=depth, capacity=capacity)
     tail = found.tail
     complete = len(tail.scores) == comparisons.impostor_pairs
     sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
@@ -114,21 +138,24 @@ def measure(
     lowest, histogram = Lowest(comparisons), ScoreCounts()
     spread = _Spread(comparisons, [*fars, *ladder.far], tail, sample, replicates, seed)
     decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
-    parts = [_Part(comparisons, name, codes, decided, spread) for name, codes in columns]
-    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], session, exact=True)
+    parts = [
+        ColumnTally(comparisons, column, codes, decided, spread.bootstrap, spread.thresholds)
+        for column, codes in columns
+    ]
+    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], workers, exact=True)
 
     accepted = acceptance.accepted
     points = points_from(comparisons, fars, found.ranks, dict(zip(thresholds, accepted, strict=False)))
     bands = spread.intervals()
     points = [point.with_interval(band) for point, band in zip(points, bands, strict=False)]
     tar = np.array(accepted[len(thresholds) :], dtype=np.int64) / comparisons.genuine_pairs
-    evaluation = Evaluation(
-        subject.name,
-        subject.rows,
-        subject.dim,
+    result = TarFarResult(
+        name,
+        len(comparisons.everyone()),
+        comparisons.width,
         comparisons.genuine_pairs,
         comparisons.impostor_pairs,
-        subject.protocol,
+        protocol,
         points,
         roc=Roc(
             np.array(ladder.far, dtype=np.float64), tar, ladder.threshold, ladder.exact, *_band(bands[len(fars) :])
@@ -140,7 +167,21 @@ def measure(
         suspects=_suspects(comparisons, found.highest, lowest),
         breakdowns=[part.result(tail, complete) for part in parts],
     )
-    return Measured(evaluation, spread.tars[: len(fars)], spread.people)
+    return ReplicatedResult(result, spread.tars[: len(fars)], spread.people)
+
+
+def differences_from_first(found: Sequence[ReplicatedResult]) -> list[Difference]:
+    """Each further result less the first, at every FAR."""
+    first, differing = found[0], []
+    for other in found[1:]:
+        differing += differences(
+            (first.result.name, other.result.name),
+            [point.far for point in first.result.points],
+            ([point.tar for point in first.result.points], [point.tar for point in other.result.points]),
+            (first.tars, other.tars),
+            first.people,
+        )
+    return differing
 
 
 def _tail_rank(comparisons: Comparisons, ranks: Sequence[int], capacity: int) -> int:
@@ -241,7 +282,7 @@ class Lowest:
         self._rows = _no_pairs()
         self._scores = np.empty(0)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PairBatch) -> None:
         """See some pairs."""
         self.below += int(np.count_nonzero(batch.scores < SUSPECT_GENUINE))
         worst = self._scores[-1] if len(self._scores) == LISTED else np.inf
@@ -289,7 +330,7 @@ class ScoreCounts:
     def __init__(self) -> None:
         self._counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PairBatch) -> None:
         """See some pairs."""
         self._counts += _bins(batch.scores)
 
@@ -337,7 +378,7 @@ class _Spread:
             )
         self._tally = GenuineTally(self.thresholds, self.bootstrap.known)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PairBatch) -> None:
         """See some genuine pairs."""
         self._tally.add(self.bootstrap.codes(self._comparisons.persons(batch.pairs).left), batch.scores)
 
@@ -366,38 +407,6 @@ class _Spread:
     def _coded(self, found: ScoredPairs) -> CodedPairs:
         persons = self._comparisons.persons(found.pairs)
         return CodedPairs(self.bootstrap.codes(np.stack(persons, axis=1)), found.scores)
-
-
-class _Part:
-    """One column of attributes: the pairs of which both rows have the same value."""
-
-    def __init__(
-        self, comparisons: Comparisons, name: str, codes: Codes, points: Sequence[OperatingPoint], spread: _Spread
-    ) -> None:
-        self._comparisons = comparisons
-        people = spread.bootstrap.codes(comparisons.people())
-        self._side = Side(people, codes.codes)
-        thresholds = spread.thresholds[: len(points)]
-        self._tally = BreakdownTally(name, codes.values, self._side, points, spread.bootstrap, thresholds)
-
-    def add(self, batch: Batch) -> None:
-        """See some genuine pairs."""
-        self._tally.add_genuine(*self._comparisons.rows(batch.pairs), batch.scores)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        return self._tally.state()
-
-    def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        self._tally.merge(states)
-
-    def result(self, tail: ScoredPairs, complete: bool) -> Breakdown:
-        """What was counted, with the impostors of the tail."""
-        self._tally.add_impostors(*self._comparisons.rows(tail.pairs), tail.scores)
-        lowest = float(tail.scores[-1]) if len(tail.scores) else np.inf
-        counts = self._comparisons.impostor_pairs_within(self._side.values, len(self._tally.values))
-        return self._tally.result(counts, floor=-np.inf if complete else lowest)
 
 
 def _no_pairs() -> Pairs:

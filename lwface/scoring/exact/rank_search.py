@@ -1,117 +1,25 @@
 """The r-th largest exact score among very many, in bounded memory.
 
-* :class:`Tail`: all of the r highest; one pass; memory r.
-* :class:`RankSearch`: the r-th highest for an r too large to keep all; one pass if a sample of the pairs told where it
-  lies and few are near, else some more.
-* :class:`Acceptance`: how many exact scores reach each of some thresholds.
-
-They see screened scores that differ from the exact ones by at most the protocol's error, and use no more than that.
+For an r too large to keep all that are higher: one pass if a sample of the pairs told where the score lies and few are
+near, else some more. What is seen are screened scores that differ from the exact ones by at most the protocol's error,
+and no more than that is used.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.scoring.exact.comparisons import NO_PAIR, Block, Comparisons, Pairs, ScoredPairs
-from lwface.scoring.exact.scores import float32_above, float32_below
+from lwface.scoring.exact.comparisons import Comparisons
+from lwface.scoring.exact.feature_set import Pairs, ScoreBlock, float32_above, float32_below
+from lwface.scoring.exact.sharding import States
 
 SUB_BIN_BITS = 16
 SUB_BINS = 2**SUB_BIN_BITS
 CELLS_AT_ONCE = 2**18  # of a block, so that work space stays in the cache
 LOWEST, HIGHEST = -1.5, 1.5  # no score is beyond
-
-States = Sequence[Mapping[str, NDArray[Any]]]
-
-
-class Tail:
-    """Keeps every impostor pair whose exact score is at least the ``rank``-th highest, and says so if it could not.
-
-    Args:
-        rank: how many pairs are asked for.
-        floor: pairs below it need not be offered. It may be a guess: see :attr:`missed`.
-        capacity: how many pairs more than ``rank`` may be kept because they tie with the ``rank``-th.
-
-    Attributes:
-        floor: scores below it no longer matter; it rises.
-        lost: the highest score of which pairs were dropped though they tied with the ``rank``-th of that moment,
-            because there were too many; minus infinity: none was. Pairs with a higher score are all there, and so
-            nothing is missing once the ``rank``-th has risen above it.
-    """
-
-    def __init__(self, rank: int, *, floor: float = -math.inf, capacity: int = 2**21) -> None:
-        self.rank = rank
-        self.floor = floor
-        self.capacity = capacity
-        self.lost = -math.inf
-        self._found: list[ScoredPairs] = []
-        self._count = 0
-        self._compact_at = 2 * rank + 2**16
-
-    @property
-    def missed(self) -> bool:
-        """Whether fewer pairs than asked for reached the floor: with a guessed one, it was too high."""
-        return self._count < self.rank
-
-    def add(self, found: ScoredPairs) -> None:
-        """Take pairs that score at least the floor."""
-        self._found.append(found)
-        self._count += len(found.scores)
-        if self._count > self._compact_at:
-            self._compact()
-
-    def join(self, other: Tail) -> None:
-        """Take what another one kept."""
-        found = other.result()
-        self.lost = max(self.lost, other.lost)
-        self.add(found)
-
-    def result(self) -> ScoredPairs:
-        """The pairs kept, highest first; pairs that tie are in ascending order of position."""
-        self._compact()
-        (left, right), scores = self._joined()
-        order = np.lexsort((right, left, -scores))
-        return ScoredPairs(Pairs(left[order], right[order]), scores[order])
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        (left, right), scores = self._joined()
-        return {"left": left, "right": right, "scores": scores, "limits": np.array([self.floor, self.lost])}
-
-    def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        self._found = [ScoredPairs(Pairs(s["left"], s["right"]), s["scores"]) for s in states]
-        self._count = sum(len(found.scores) for found in self._found)
-        self.floor, self.lost = (max(float(s["limits"][place]) for s in states) for place in range(2))
-        self._compact()
-
-    def _joined(self) -> ScoredPairs:
-        if not self._found:
-            empty = np.empty(0, dtype=np.int64)
-            return ScoredPairs(Pairs(empty, empty), np.empty(0))
-        if len(self._found) > 1:
-            pairs = Pairs(*(np.concatenate(side) for side in zip(*(f.pairs for f in self._found), strict=True)))
-            self._found = [ScoredPairs(pairs, np.concatenate([f.scores for f in self._found]))]
-        return self._found[0]
-
-    def _compact(self) -> None:
-        pairs, scores = self._joined()
-        if len(scores) > self.rank:
-            last = float(np.partition(scores, len(scores) - self.rank)[len(scores) - self.rank])
-            keep = np.flatnonzero(scores >= last)
-            self.floor = max(self.floor, last)
-            if len(keep) > self.rank + self.capacity:
-                above = np.flatnonzero(scores > last)
-                keep = np.append(above, np.flatnonzero(scores == last)[: self.rank - len(above)])
-                self.floor, self.lost = max(self.floor, float(np.nextafter(last, np.inf))), max(self.lost, last)
-            self._found = [ScoredPairs(pairs.take(keep), scores[keep])]
-            self._count = len(keep)
-        self._compact_at = max(2 * self.rank + 2**16, self._count + 2**16)
 
 
 class RankSearch:
@@ -147,7 +55,7 @@ class RankSearch:
         self._kept: list[Pairs] | None = []
         self._inside = 0
 
-    def add(self, block: Block) -> None:
+    def add(self, block: ScoreBlock) -> None:
         """Count the pairs of ``block``."""
         if self._exact is not None:
             self._exact.add(block)
@@ -277,7 +185,7 @@ class _ExactSearch:
         self._surely_below = float32_below(float(low) - self.comparisons.error)
         self._surely_above = float32_above(float(high) + self.comparisons.error)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: ScoreBlock) -> None:
         self.above += int(np.count_nonzero(block.values > self._surely_above))
         step = max(1, CELLS_AT_ONCE // block.values.shape[1])
         for start in range(0, len(block.values), step):
@@ -336,69 +244,6 @@ class _ExactSearch:
         self.above, self._inside = (sum(int(s["figures"][place]) for s in states) for place in range(2))
         self._counts = np.sum([s["counts"] for s in states], axis=0)
         self._kept = [s["kept"] for s in states] if self._inside <= self.capacity else []
-
-
-class Batch:
-    """Some pairs with their screened scores.
-
-    Attributes:
-        pairs: n of them.
-        screened: (n,) float32.
-    """
-
-    def __init__(self, comparisons: Comparisons, pairs: Pairs, screened: NDArray[np.float32]) -> None:
-        self.comparisons = comparisons
-        self.pairs = pairs
-        self.screened = screened
-
-    @classmethod
-    def of(cls, comparisons: Comparisons, block: Block) -> Batch:
-        """The pairs of ``block``."""
-        cells = np.flatnonzero(block.values > NO_PAIR)
-        return cls(comparisons, block.pairs(cells), block.values.ravel()[cells])
-
-    @cached_property
-    def scores(self) -> NDArray[np.float64]:
-        """(n,) exact scores, computed when they are first asked for."""
-        return self.comparisons.exact(self.pairs)
-
-
-class Acceptance:
-    """Counts the pairs whose exact score is at least each of ``thresholds``: ``accepted`` (T,) in their order."""
-
-    def __init__(self, comparisons: Comparisons, thresholds: Sequence[float]) -> None:
-        self._order = np.argsort(thresholds, kind="stable")
-        self._thresholds = np.array(thresholds, dtype=np.float64)[self._order]
-        self._margin = comparisons.error
-        self._counts = np.zeros(len(thresholds) + 1, dtype=np.int64)  # by how many thresholds a pair reaches
-
-    def add(self, batch: Batch) -> None:
-        """Count the pairs of ``batch``; only those near a threshold are scored exactly."""
-        if "scores" in vars(batch):
-            reached = np.searchsorted(self._thresholds, batch.scores, "right")
-        else:
-            screened = batch.screened.astype(np.float64)
-            reached = np.searchsorted(self._thresholds, screened - self._margin, "right")
-            unsure = np.flatnonzero(reached != np.searchsorted(self._thresholds, screened + self._margin, "right"))
-            exact = batch.comparisons.exact(batch.pairs.take(unsure))
-            reached[unsure] = np.searchsorted(self._thresholds, exact, "right")
-        self._counts += np.bincount(reached, minlength=len(self._counts))
-
-    @property
-    def accepted(self) -> list[int]:
-        """Pairs at or above each threshold."""
-        at_least = np.cumsum(self._counts[::-1])[::-1][1:]
-        accepted = np.empty(len(at_least), dtype=np.int64)
-        accepted[self._order] = at_least
-        return accepted.tolist()
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        return {"counts": self._counts}
-
-    def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 
 def _keys(scores: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -8,16 +8,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lwface.scoring import measure
+from lwface.scoring import tar_far
 from lwface.scoring.exact import impostors
 from lwface.scoring.exact.comparisons import PairList
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.measure import Subject
-from lwface.scoring.operating_points import parse_fars
+from lwface.scoring.intervals import Bootstrap
+from lwface.scoring.parameters import parse_fars
+from lwface.scoring.tar_far import score_pairs
 from tests.scoring_oracle import make_rows, same_person, scores_of
 
-SUBJECT = Subject("f", 90, 16, "all pairs")
 FARS = parse_fars("0.2,1e-2,1e-3")
 
 
@@ -33,15 +33,15 @@ def rows(request):
 
 def measured(features, labels, **options):
     options = {"replicates": 40, **options}
-    return measure.measure(Grid(FeatureSet(features, labels, "f"), None), FARS, SUBJECT, **options).evaluation
+    return score_pairs(Grid(FeatureSet(features, labels, "f"), None), FARS, **options).result
 
 
 def small_memory(monkeypatch):
     """A set of some thousand pairs is then treated as one of billions."""
     for name, value in (("KEPT_IF_ALL", 0), ("KEPT_SHARE", 8), ("SAMPLE", 64)):
         monkeypatch.setattr(impostors, name, value)
-    monkeypatch.setattr(measure, "TAIL", 200)
-    monkeypatch.setattr(measure, "SAMPLE", 2**14)
+    monkeypatch.setattr(tar_far, "TAIL", 200)
+    monkeypatch.setattr(tar_far, "SAMPLE", 2**14)
 
 
 def test_the_curve_counts_all_pairs(rows):
@@ -127,7 +127,7 @@ def test_the_order_of_rows_and_the_protocol_that_names_the_pairs_change_nothing(
     assert without[0] == without[1]  # a distractor is known by its row, so the bootstrap draws others
     assert (shuffled.roc.tar == whole.roc.tar).all()
     swapped = PairList(FeatureSet(features, labels, "f"), second, first, None)
-    listed = measure.measure(swapped, FARS, SUBJECT, replicates=40).evaluation
+    listed = score_pairs(swapped, FARS, replicates=40).result
     assert listed.points == whole.points
     assert (listed.roc.tar == whole.roc.tar).all()
     assert (listed.roc.low == whole.roc.low)[~np.isnan(whole.roc.low)].all()
@@ -136,9 +136,9 @@ def test_the_order_of_rows_and_the_protocol_that_names_the_pairs_change_nothing(
 def test_intervals_equal_a_bootstrap_by_hand(rows):
     features, labels, first, second, scores, same = rows
     grid = Grid(FeatureSet(features, labels, "f"), None)
-    found = measure.measure(grid, FARS, SUBJECT, replicates=12, seed=3)
+    found = score_pairs(grid, FARS, replicates=12, seed=3)
     persons = grid.people()
-    bootstrap = measure.Bootstrap(grid.everyone(), replicates=12, seed=3)
+    bootstrap = Bootstrap(grid.everyone(), replicates=12, seed=3)
     weights = bootstrap.weights(bootstrap.codes(persons), slice(0, 12)).astype(int)  # (rows, B)
     left, right = weights[first], weights[second]
     for replicate in range(12):

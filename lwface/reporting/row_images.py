@@ -15,7 +15,7 @@ SHOWN = 160  # pixels: the longest side of an image in the report, twice what a 
 QUALITY = 85  # of its JPEG
 
 
-class Faces:
+class RowImages:
     """Images of the rows of a feature file, by the list that the features were made from.
 
     Args:

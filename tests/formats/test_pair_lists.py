@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
-from lwface.formats import labels
-from lwface.formats.labels import read_ignored, read_labels, read_pairs
+from lwface.formats import pair_lists
+from lwface.formats.pair_lists import read_ignored, read_pairs
 
 
 def plainly(text, rows):
@@ -48,7 +48,7 @@ def test_pairs_equal_a_plain_loop(tmp_path_factory, lines, same, chunk):
     path.write_bytes(text.encode())
     expected = plainly(text, 12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labels, "CHUNK_BYTES", chunk)
+        patch.setattr(pair_lists, "CHUNK_BYTES", chunk)
         if isinstance(expected, list) and expected:
             pairs = read_pairs(path, 12)
             found = [pairs.first, pairs.second] + ([] if pairs.same is None else [pairs.same])
@@ -60,8 +60,8 @@ def test_pairs_equal_a_plain_loop(tmp_path_factory, lines, same, chunk):
 
 
 def test_a_long_list_is_read_all_at_once(tmp_path, monkeypatch):
-    monkeypatch.delattr(labels, "_pairs_by_line")
-    monkeypatch.setattr(labels, "CHUNK_BYTES", 1000)
+    monkeypatch.delattr(pair_lists, "_pairs_by_line")
+    monkeypatch.setattr(pair_lists, "CHUNK_BYTES", 1000)
     rows = np.random.default_rng(1).integers(0, 10**6, (5000, 2))
     rows[:, 1] += 10**6
     text = "\r\n".join(f"{a},{b}" for a, b in rows.tolist())
@@ -85,15 +85,10 @@ def test_a_number_beyond_int64_is_no_row(tmp_path):
 
 
 def test_the_byte_that_is_not_text_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(labels, "CHUNK_BYTES", 4)
+    monkeypatch.setattr(pair_lists, "CHUNK_BYTES", 4)
     (tmp_path / "p").write_bytes(b"0 1\n0 2\n0 \xff\n")
     with pytest.raises(UserError, match=r"p: is not a text file .* at byte 10"):
         read_pairs(tmp_path / "p", 5)
-
-
-def test_labels_with_a_byte_order_mark_and_crlf(tmp_path):
-    (tmp_path / "l").write_bytes(b"\xef\xbb\xbf1\r\n-1\r\n")
-    assert read_labels(tmp_path / "l", 2).tolist() == [1, -1]
 
 
 def test_ignored_pairs(tmp_path):
