@@ -1,11 +1,14 @@
-"""The house rules that a machine can check: which way imports point, and that the README's tree is true."""
+"""The house rules that a machine can check: which way imports point, what a door is, that the README is true."""
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from lwface.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = sorted(
@@ -14,6 +17,102 @@ DOORS = sorted(
         *ROOT.glob("gen_*.py"),
     ]
 )
+
+
+def _rooms() -> list[str]:
+    """The rooms of the library in the order of the README's tree: from the ground up."""
+    tree = re.search(r"^lwface/ .*\n((?:    .*\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return [line.split("/")[0].strip() for line in tree[1].splitlines() if line.split()[0].endswith("/")]
+
+
+ROOMS = _rooms()
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "lwface").rglob("*.py")
+}
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules of the library that a file imports, inside functions and under TYPE_CHECKING too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in LOADERS:
+            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+    return found & MODULES.keys()
+
+
+LOADERS = ("import_module", "load")
+IMPORTS = {module: _imports(path) - {module} for module, path in MODULES.items()}
+
+
+def test_every_room_is_in_the_tree():
+    assert sorted(ROOMS) == sorted(path.name for path in (ROOT / "lwface").iterdir() if (path / "__init__.py").exists())
+
+
+@pytest.mark.parametrize("module", sorted(module for module in MODULES if module.count(".") > 1))
+def test_arrows_point_down(module):
+    room = module.split(".")[1]
+    below = ROOMS[: ROOMS.index(room) + 1]
+    for other in IMPORTS[module]:
+        assert other.partition(".")[2].partition(".")[0] in below, f"{module} imports {other}"
+
+
+def test_programs_do_not_reach_into_commands():
+    assert not [other for other in IMPORTS["lwface.library"] if other.startswith("lwface.commands")]
+
+
+def test_no_import_circle():
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for other in sorted(IMPORTS[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("path", sorted(DOORS), ids=lambda path: path.name)
+def test_a_door_is_a_door(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 40
+    assert not path.with_name("__init__.py").exists()
+    tree = ast.parse(text)
+    assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"lwface.commands"}
+    (name,) = [node.args[0].value for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert name in COMMANDS
+    assert name.replace("-", "_") in (path.stem, "gate")
+
+
+def test_every_command_has_a_door_and_a_module():
+    names = {re.search(r'run\("([\w-]+)"\)', path.read_text())[1] for path in DOORS}
+    assert names == set(COMMANDS)
+    assert all(f"lwface.commands.{name.replace('-', '_')}" in MODULES for name in COMMANDS)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_file_says_what_it_is_for_and_nothing_patches_the_path(module):
+    text = MODULES[module].read_text()
+    assert ast.get_docstring(ast.parse(text)), "a docstring says what the file is for"
+    assert "sys.path" not in text
+
+
+def test_no_public_class_has_the_name_of_another():
+    names: dict[str, str] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert node.name not in names, f"{node.name} in {module} and {names[node.name]}"
+                names[node.name] = module
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ person is in the gallery is *mated*; all others, distractors among them, are *no
   floor(FPIR * non-mated probes). Of non-mated probes that tie there all are refused. An FPIR of less than one probe is
   not resolvable.
 
-Scores are those of ``lwface/scoring/exact/feature_set.py``. Blocks of a float32 matrix product screen the gallery; with the
-proven bound ``e`` on their error, only what they leave open is scored exactly:
+Scores are those of ``lwface/scoring/exact/feature_set.py``. Blocks of a float32 matrix product screen the gallery;
+with the proven bound ``e`` on their error, only what they leave open is scored exactly:
 
 * A person's screened score, the largest of its rows', is within ``e`` of the person's score. If it is more than ``e``
   from the mate's exact score, it is above or below that for certain.
