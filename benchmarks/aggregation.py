@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.device import select_device
 from lwface.base.progress import progress
 from lwface.features.aggregation import (
     CLUSTER_THRESHOLD,
@@ -35,7 +36,7 @@ from lwface.features.aggregation import (
     aggregate,
     normalise,
 )
-from lwface.features.embedder import Embedder, select_device
+from lwface.features.embedder import Embedder
 from lwface.features.quality import load_quality
 from lwface.features.quality_training import degraded
 from lwface.features.writing import Listing, look_through

@@ -32,9 +32,10 @@ import torch
 from torch import nn
 
 from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.device import select_device
 from lwface.base.errors import UserError
-from lwface.features.backends import AUTO, BACKENDS, choose
-from lwface.features.embedder import select_device
+from lwface.features.backends import choose
+from lwface.features.choices import AUTO, BACKENDS
 from lwface.features.runners import Original, Workload
 from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network

@@ -24,7 +24,8 @@ import time
 import numpy as np
 
 from lwface.base.commands import HelpFormatter, run_command
-from lwface.features.embedder import Embedder, select_device
+from lwface.base.device import select_device
+from lwface.features.embedder import Embedder
 from lwface.features.writing import Work, decode, look_through, write_features
 from lwface.formats.image import encode_jpeg
 from lwface.networks import create_network

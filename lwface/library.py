@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from lwface.base.device import select_device
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.features.aggregation import RowPools
 from lwface.features.aggregation import normalise as unit_rows
-from lwface.features.embedder import Embedder, select_device
+from lwface.features.embedder import Embedder
 from lwface.formats.image import read_rgb
 from lwface.models.pretrained import TORCH_SUFFIXES, open_model
 from lwface.networks import FaceNetwork

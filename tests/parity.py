@@ -51,7 +51,8 @@ from lwface.formats.feature_file import read_features
 from lwface.formats.file_list import read_image_list
 from lwface.formats.image import read_rgb
 from lwface.gate.flops import count_flops
-from lwface.models.store import load_model, parse_model
+from lwface.models.names import parse_model
+from lwface.models.store import load_model
 from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network, mxnet_names
 from lwface.networks.layers import BatchNorm, SqueezeExcite

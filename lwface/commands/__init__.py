@@ -10,7 +10,10 @@ import os
 import sys
 from typing import NoReturn
 
-from lwface.base.commands import leave_when_interrupted, run_command
+from lwface.base.commands import EXIT_OK, leave_when_interrupted, run_command
+from lwface.base.errors import unknown_name
+
+PROGRAM, DISTRIBUTION = "lwface", "lightweight-face-recognition"
 
 # Subcommand -> what ``lwface --help`` says of it. Its module here has the same name with underscores.
 COMMANDS = {
@@ -58,18 +61,22 @@ def main() -> NoReturn:
     given = sys.argv[1] if len(sys.argv) > 1 else "--help"
     name = ALIASES.get(given, given)
     if name in COMMANDS:
-        sys.argv = [f"{sys.argv[0]} {name}", *sys.argv[2:]]
+        sys.argv = [f"{PROGRAM} {name}", *sys.argv[2:]]  # as its help calls it
         run(name)
     run_command(lambda: _explain(given))
 
 
 def _explain(given: str) -> int:
-    """The list of commands, or what is wrong with ``given``."""
-    from lwface.base.errors import unknown_name
+    """The list of commands, the version, or what is wrong with ``given``."""
+    if given == "--version":
+        from importlib.metadata import version  # it takes longer than all else here
 
+        print(f"{PROGRAM} {version(DISTRIBUTION)}")
+        return EXIT_OK
     if given not in ("-h", "--help"):
         raise unknown_name("command", given, COMMANDS)
     width = max(map(len, COMMANDS))
-    print("usage: lwface COMMAND ...\n\nFace recognition under a compute budget. lwface COMMAND --help explains one:\n")
+    print(f"usage: {PROGRAM} COMMAND ...\n\nFace recognition under a compute budget.")
+    print(f"{PROGRAM} COMMAND --help explains one, {PROGRAM} --version tells the version.\n")
     print("\n".join(f"  {name:{width}}  {says}" for name, says in COMMANDS.items()))
-    return 0
+    return EXIT_OK

@@ -8,33 +8,38 @@ again.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
-from lwface.formats.image import JPEG_QUALITY
-from lwface.formats.landmark_csv import read_landmarks
-from lwface.making.crop_folder import write_images
-from lwface.making.face_crops import CropRecipe
-from lwface.making.image_folder import image_names
+from lwface.commands.flags import add_landmarks_flag, add_num_workers_flag, add_quality_flag, command_parser
+from lwface.making.image_folder import image_folder, image_names
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="folder of images, with any folders in it")
-    parser.add_argument("--landmarks", type=Path, required=True, help="csv of 5 or 68 points an image")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the crops, empty or new")
-    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="JPEG quality of the crops")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode and align")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add("--input", type=Path, metavar="FOLDER", required=True, help="folder of images, with any folders in it")
+    add_landmarks_flag(parser, required=True)
+    add("--output", type=Path, metavar="FOLDER", required=True, help="folder for the crops, empty or new")
+    add_quality_flag(parser)
+    add_num_workers_flag(parser)
+    arguments = parser.parse_args(argv)
+    image_folder(arguments.input)
+    existing(arguments.landmarks)
+    return arguments
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Align everything."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
+    load("cv2")
+    from lwface.formats.landmark_csv import read_landmarks
+    from lwface.making.crop_folder import write_images
+    from lwface.making.face_crops import CropRecipe
+
     names = image_names(arguments.input)
     targets = {name.rpartition(".")[0] + ".jpg": name for name in names}
     if len(targets) != len(names):
@@ -49,6 +54,6 @@ def main() -> None:
     else:
         with journal:
             items = [(name, target) for target, name in targets.items()]
-            write_images(arguments.output, items, recipe.attempt, journal, arguments.workers)
+            write_images(arguments.output, items, recipe.attempt, journal, arguments.num_workers)
             journal.finish(options)
     print_summary(read_manifest(arguments.output), f"aligned faces in {arguments.output}")

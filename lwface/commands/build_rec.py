@@ -8,33 +8,45 @@ run goes on where it stopped when the same command is given again, and ends with
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import existing, load
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
-from lwface.formats.image import JPEG_QUALITY
-from lwface.formats.landmark_csv import read_landmarks
-from lwface.making.face_crops import CropRecipe
-from lwface.making.image_folder import person_samples
-from lwface.making.record_set import PRODUCTS, write_record_set
+from lwface.commands.flags import (
+    add_landmarks_flag,
+    add_num_workers_flag,
+    add_people_flag,
+    add_quality_flag,
+    add_resize_flag,
+    command_parser,
+)
+from lwface.making.image_folder import image_folder, person_samples
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="folder of people: INPUT/PERSON/**/IMAGE")
-    parser.add_argument("--output", type=Path, required=True, help="folder for train.rec, .idx, .lst and property")
-    parser.add_argument("--landmarks", type=Path, help="csv of 5 or 68 points an image: align by them")
-    parser.add_argument("--resize", action="store_true", help="resize what is not 112x112 instead of skipping it")
-    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="JPEG quality of images that change")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode and align")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    add_people_flag(parser)
+    what = "folder for train.rec, .idx, .lst and property"
+    parser.add_argument("--output", type=Path, metavar="FOLDER", required=True, help=what)
+    add_landmarks_flag(parser)
+    add_resize_flag(parser)
+    add_quality_flag(parser)
+    add_num_workers_flag(parser)
+    arguments = parser.parse_args(argv)
+    image_folder(arguments.input)
+    existing(arguments.landmarks)
+    return arguments
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Build the record set."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
+    load("cv2")
+    from lwface.formats.landmark_csv import read_landmarks
+    from lwface.making.face_crops import CropRecipe
+    from lwface.making.record_set import PRODUCTS, write_record_set
+
     samples = person_samples(arguments.input)
     landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else None
     recipe = CropRecipe(arguments.input, landmarks, arguments.resize, arguments.quality)
@@ -46,7 +58,7 @@ def main() -> None:
         print(f"{arguments.output} is already complete")
     else:
         with journal:
-            classes = write_record_set(arguments.output, samples, recipe, journal, arguments.workers)
+            classes = write_record_set(arguments.output, samples, recipe, journal, arguments.num_workers)
             journal.finish({**options, "num_classes": classes})
     manifest = read_manifest(arguments.output)
     print_summary(manifest, f"images of {manifest['num_classes']} people in {arguments.output / 'train.rec'}")

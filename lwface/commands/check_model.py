@@ -7,51 +7,71 @@ and what the model says of itself), or no other input is told to be better; 1: a
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from lwface.base.commands import EXIT_OK, HelpFormatter
-from lwface.deploy.input_check import COLOURS, RANGES, InputScore, choose_pairs, likely_inputs, score_inputs
-from lwface.features.embedder import select_device
-from lwface.formats.verification_pack import read_pack
-from lwface.models.pretrained import open_model
+from lwface.base.commands import EXIT_OK, existing, load
+from lwface.base.errors import UserError
+from lwface.commands.flags import (
+    add_batch_size_flag,
+    add_device_flag,
+    add_layer_flag,
+    add_pack_flag,
+    check_least,
+    command_parser,
+)
+from lwface.deploy.choices import COLOURS, RANGES
+from lwface.models.names import STATE_DICT_SUFFIXES, model_file
 
 EXIT_OTHER_INPUT = 1
 FED = f"{COLOURS[0]} {next(iter(RANGES))}"
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("model", metavar="MODEL", help="PREFIX,EPOCH of this project or MXNet, F.onnx, or a state dict")
-    parser.add_argument("--pack", required=True, help="verification pack, such as lfw.bin")
-    parser.add_argument("--network", help="the network a state dict (.pth, .pt, .safetensors) belongs to, such as r50")
-    parser.add_argument("--layer", help="output of an MXNet model that is the embedding")
-    parser.add_argument("--pairs", type=int, default=600, help="pairs of the pack to use, evenly spread; 0: all")
-    parser.add_argument("--batch_size", type=int, default=32, help="images a batch")
-    parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    model = parser.add_mutually_exclusive_group(required=True)
+    what = "PREFIX,EPOCH (ours or MXNet's), FILE.onnx, or a file with a state dict"
+    model.add_argument("model", metavar="MODEL", nargs="?", help=what)
+    model.add_argument("--model", metavar="MODEL", dest="flag_model", help="the same, as other commands take it")
+    add_pack_flag(parser, required=True)
+    network = "the network a state dict (.pth, .pt, .safetensors) belongs to, such as r50"
+    parser.add_argument("--network", metavar="NAME", help=network)
+    add_layer_flag(parser)
+    pairs = "pairs of the pack to use, evenly spread; 0: all"
+    parser.add_argument("--pairs", type=int, default=600, metavar="N", help=pairs)
+    add_batch_size_flag(parser)
+    add_device_flag(parser)
+    arguments = parser.parse_args(argv)
+    arguments.model = arguments.model or arguments.flag_model
+    check_least(arguments, {"batch_size": 1, "pairs": 0})
+    if Path(arguments.model).suffix in STATE_DICT_SUFFIXES:
+        existing(arguments.model)
+        if arguments.network is None:
+            raise UserError(
+                f"{arguments.model}: a state dict does not say which network it belongs to: add --network, such as r50"
+            )
+    else:
+        model_file(arguments.model)
+    existing(arguments.pack)
+    return arguments
 
 
-def table(scores: list[InputScore]) -> str:
-    """Ranges down, colour orders across."""
-    by_input = {(score.range, score.colour): score for score in scores}
-    lines = ["".join([f"{'input':22}", *(f"{colour + ' accuracy':>20}{'XNorm':>10}" for colour in COLOURS)])]
-    for pixel_range in RANGES:
-        cells = [by_input[pixel_range, colour] for colour in COLOURS]
-        figures = (f"{score.accuracy:>12.5f}+-{score.std:.4f}{score.xnorm:>10.4g}" for score in cells)
-        lines.append("".join([f"{pixel_range:22}", *figures]))
-    return "\n".join(lines)
-
-
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Score, print, and decide."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
+    load("torch", "cv2")
+    from lwface.base.device import select_device
+    from lwface.deploy.input_check import choose_pairs, likely_inputs, score_inputs, score_table
+    from lwface.formats.verification_pack import read_pack
+    from lwface.models.pretrained import open_model
+
     device = select_device(arguments.device)
     network = open_model(arguments.model, network=arguments.network, layer=arguments.layer)
     pack = choose_pairs(read_pack(arguments.pack), arguments.pairs)
     scores = score_inputs(network, pack.decode((112, 112)), pack.issame, device, arguments.batch_size)
     likely = [score.name for score in likely_inputs(scores)]
     print(f"{arguments.model} on {len(pack)} pairs of {pack.name}, without mirror images")
-    print(table(scores))
+    print(score_table(scores))
     print(f"trained with: {scores[0].name}, by accuracy")
     if len(likely) > 1:
         print(f"{len(pack)} pairs cannot tell it from: {', '.join(likely[1:])}")

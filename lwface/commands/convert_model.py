@@ -11,25 +11,32 @@ from __future__ import annotations
 
 import argparse
 
-from lwface.base.commands import HelpFormatter
-from lwface.models.store import load_model, parse_model
-from lwface.mxnet.export import convert
+from lwface.base.commands import load
+from lwface.commands.flags import add_layer_flag, add_model_flag, command_parser
+from lwface.models.names import model_file, parse_model
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter, allow_abbrev=False)
-    add = parser.add_argument
-    add("--model", required=True, metavar="PREFIX,EPOCH", help="model of this project or of MXNet")
-    add("--output", metavar="PREFIX,EPOCH", help="what to write; the model's own prefix and epoch if not given")
-    add("--layer", help="output that is the embedding, for a model of MXNet that has several")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    add_model_flag(parser)
+    what = "what to write; the model's own prefix and epoch if not given"
+    parser.add_argument("--output", metavar="PREFIX,EPOCH", help=what)
+    add_layer_flag(parser)
+    arguments = parser.parse_args(argv)
+    parse_model(arguments.model)  # not an ONNX model, whose graph is not PyTorch's
+    parse_model(arguments.output or arguments.model)
+    model_file(arguments.model)
+    return arguments
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Load, convert, say what was found."""
-    args = parse_arguments()
-    parse_model(args.model)  # not an ONNX model, whose graph is not PyTorch's
-    prefix, epoch = parse_model(args.output or args.model)
-    network, _ = load_model(args.model, args.layer)
+    arguments = parse_arguments(argv)
+    load("torch")
+    from lwface.models.store import load_model
+    from lwface.mxnet.export import convert
+
+    prefix, epoch = parse_model(arguments.output or arguments.model)
+    network, _ = load_model(arguments.model, arguments.layer)
     print("\n".join(convert(network, prefix, epoch)))

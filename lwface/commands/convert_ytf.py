@@ -9,92 +9,31 @@ when the same command is given again, and ends with the same bytes; manifest.jso
 from __future__ import annotations
 
 import argparse
-import os
-from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from lwface.base.commands import HelpFormatter
-from lwface.base.files import write_text
-from lwface.base.journal import Journal, fingerprint, open_job, print_summary, read_manifest
-from lwface.formats.image import JPEG_QUALITY
-from lwface.making.crop_folder import write_image, write_images
-from lwface.making.face_crops import CropRecipe
-from lwface.making.image_folder import Sample
-from lwface.making.pack_building import build_pack
-from lwface.making.pair_list import draw_pairs
-from lwface.making.record_set import write_record_set
-from lwface.making.youtube_faces import PARTS, YoutubeFaces, crop_name, read_youtube_faces, split_people
+from lwface.base.commands import existing, load
+from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
+from lwface.commands.flags import add_flag, add_num_workers_flag, add_quality_flag, command_parser
+from lwface.making.pair_list import check_count, draw_pairs
+from lwface.making.youtube_names import tables
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="folder with training/, test/ and *_keypoints.csv")
-    parser.add_argument("--output", type=Path, required=True, help="folder for everything, empty or new")
-    parser.add_argument("--train-people", type=int, default=220, help="how many people to train on")
-    parser.add_argument("--pairs", type=int, default=600, help="pairs of heldout.bin, a multiple of 20")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of the pairs")
-    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="JPEG quality of the crops")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode and align")
-    return parser.parse_args()
-
-
-def write_held_out(
-    output: Path, held_out: list[Sample], recipe: CropRecipe, journal: Journal, workers: int
-) -> list[Sample]:
-    """Write ``images/`` and ``videos/`` with their lists; returns the crops as samples named below ``images/``."""
-    targets = {sample.name: "_".join(crop_name(sample)) for sample in held_out}
-    write_images(output / "images", list(targets.items()), recipe.attempt, journal, workers)
-    taken = {entry.name for entry in journal.entries() if entry.taken}
-    usable = [sample for sample in held_out if sample.name in taken]
-    label = {person: number for number, person in enumerate(sorted({sample.person for sample in usable}))}
-    for sample in usable:
-        data = (output / "images" / targets[sample.name]).read_bytes()
-        write_image(output / "videos", "/".join(crop_name(sample)), data)
-    videos = [(video, next(frames).person) for video, frames in groupby(usable, key=lambda sample: sample.group)]
-    write_list(output / "images", [(targets[sample.name], label[sample.person]) for sample in usable])
-    write_list(output / "videos", [(video, label[person]) for video, person in videos])
-    return [Sample(targets[sample.name], sample.person, sample.group) for sample in usable]
-
-
-def write_list(folder: Path, rows: list[tuple[str, int]]) -> None:
-    """``filelist.txt`` and ``labels.txt`` of a folder."""
-    write_text(folder / "filelist.txt", "".join(f"{name}\n" for name, _ in rows))
-    write_text(folder / "labels.txt", "".join(f"{label}\n" for _, label in rows))
-
-
-def convert(
-    arguments: argparse.Namespace, frames: YoutubeFaces, train: list[Sample], held_out: list[Sample], journal: Journal
-) -> None:
-    """Write everything; ``journal`` is of the held-out crops and closes the job."""
-    output, workers = arguments.output, arguments.workers
-    recipe = CropRecipe(arguments.input, frames.landmarks, quality=arguments.quality)
-    crops = write_held_out(output, held_out, recipe, journal, workers)
-    pack = build_pack(
-        output / "heldout.bin",
-        crops,
-        CropRecipe(output / "images"),
-        lambda usable: draw_pairs(usable, arguments.pairs, arguments.seed),
-        workers,
-    )
-    with Journal(output / "train.part", journal.job) as train_journal:
-        classes = write_record_set(output, train, recipe, train_journal, workers)
-        training = train_journal.summary()
-        train_journal.discard()
-    videos = {(sample.person, sample.group) for sample in crops}
-    people = [person for person, _ in videos]
-    facts: dict[str, Any] = {
-        "frames": {"taken": len(frames.samples), "skipped": frames.skipped},
-        "train": {"classes": classes, **training},
-        "heldout": {
-            "people": len(set(people)),
-            "videos": len(videos),
-            "people_with_one_video": sorted(person for person in set(people) if people.count(person) == 1),
-            "pairs": pack["taken"],
-        },
-    }
-    journal.finish(facts)
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add("--input", type=Path, metavar="FOLDER", required=True, help="folder with training/, test/ and *_keypoints.csv")
+    add("--output", type=Path, metavar="FOLDER", required=True, help="folder for everything, empty or new")
+    add("--train-people", type=int, default=220, metavar="N", help="people to train on")
+    pairs = "pairs of heldout.bin, a multiple of 20"
+    add_flag(parser, "--pack-pairs", "--pairs", type=int, default=600, metavar="N", help=pairs)
+    add("--seed", type=int, default=0, metavar="N", help="of the split and of the pairs")
+    add_quality_flag(parser)
+    add_num_workers_flag(parser)
+    arguments = parser.parse_args(argv)
+    existing(*tables(arguments.input))
+    check_count(arguments.pack_pairs)
+    return arguments
 
 
 def report(output: Path) -> None:
@@ -110,22 +49,32 @@ def report(output: Path) -> None:
         print(f"{len(lonely)} of these people have one video only, so no genuine pair of videos: {', '.join(lonely)}")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Convert."""
-    arguments = parse_arguments()
-    frames = read_youtube_faces(arguments.input)
-    names = ("train_people", "pairs", "seed", "quality")
-    train, held_out = split_people(frames.samples, arguments.train_people, arguments.seed)
-    draw_pairs(
-        held_out, arguments.pairs, arguments.seed
-    )  # too many for these people: say so before anything is written
-    options = {"command": "convert_ytf", **{name: getattr(arguments, name) for name in names}}
-    inputs = [arguments.input / sample.name for sample in frames.samples]
-    tables = [arguments.input / f"{part}_keypoints.csv" for part in PARTS]
-    journal = open_job(arguments.output, fingerprint(options, [*inputs, *tables]))
+    arguments = parse_arguments(argv)
+    load("cv2")
+    from lwface.making.face_crops import CropRecipe
+    from lwface.making.youtube_conversion import Conversion, convert
+    from lwface.making.youtube_faces import read_youtube_faces, split_people
+
+    source, output, seed = arguments.input, arguments.output, arguments.seed
+    frames = read_youtube_faces(source)
+    train, held_out = split_people(frames.samples, arguments.train_people, seed)
+    draw_pairs(held_out, arguments.pack_pairs, seed)  # too many for these people: say so before anything is written
+    options = {
+        "command": "convert_ytf",
+        "train_people": arguments.train_people,
+        "pairs": arguments.pack_pairs,
+        "seed": seed,
+        "quality": arguments.quality,
+    }
+    inputs = [source / sample.name for sample in frames.samples]
+    journal = open_job(output, fingerprint(options, [*inputs, *tables(source)]))
     if journal is None:
-        print(f"{arguments.output} is already complete")
+        print(f"{output} is already complete")
     else:
+        recipe = CropRecipe(source, frames.landmarks, quality=arguments.quality)
+        job = Conversion(output, frames, train, held_out, recipe, arguments.pack_pairs, seed, arguments.num_workers)
         with journal:
-            convert(arguments, frames, train, held_out, journal)
-    report(arguments.output)
+            convert(job, journal)
+    report(output)

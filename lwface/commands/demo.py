@@ -14,43 +14,71 @@ import sys
 import time
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import load
 from lwface.base.errors import UserError
+from lwface.commands.flags import command_parser
+from lwface.settings.places import checkout
 
-ROOT = Path(__file__).resolve().parents[2]
 TRACK = "deepglint-light"
 NETWORK = "m025"
 LOSS = "arcface_small"
 DATASET = "synthetic"
 FARS = {"image": "1e-2,1e-3,1e-4", "video": "1e-2,1e-3"}
+# The commands of the road, and where their doors are in a checkout.
+DOORS = {
+    "make-synthetic": "datasets/make_synthetic.py",
+    "train": "recognition/train.py",
+    "gate": "common/flops_counter.py",
+    "gen-image-feature": "gen_image_feature.py",
+    "gen-video-feature": "gen_video_feature.py",
+    "tar-far": "eval/tar_far.py",
+}
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--network", default=NETWORK, help="network to train, by its name in the configuration")
-    parser.add_argument("--loss", default=LOSS, help="loss, by its name in the configuration")
-    parser.add_argument("--output", default="build/demo", help="folder for feature files, scores and reports")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    network, loss = "network to train, by its name in the configuration", "loss, by its name in the configuration"
+    parser.add_argument("--network", metavar="NAME", default=NETWORK, help=network)
+    parser.add_argument("--loss", metavar="NAME", default=LOSS, help=loss)
+    output = "folder for feature files, scores and reports"
+    parser.add_argument("--output", type=Path, metavar="FOLDER", default=Path("build/demo"), help=output)
+    return parser.parse_args(argv)
 
 
-def step(title: str, *command: str, makes: list[Path] | None = None, uses: list[Path] | None = None) -> None:
-    """Run one command of the toolbox from the root, unless all it ``makes`` is there and newer than all it ``uses``."""
-    print(f"\n== {title}\n$ python {shlex.join(command)}", flush=True)
-    made, used = ([ROOT / path for path in paths or []] for paths in (makes, uses))
-    if made and all(path.exists() for path in made):
-        oldest = min(path.stat().st_mtime for path in made)
-        if all(path.stat().st_mtime <= oldest for path in used):
-            print("up to date", flush=True)
-            return
-    process = subprocess.Popen([sys.executable, "-u", *command], cwd=ROOT)
-    try:
-        status = process.wait()
-    except KeyboardInterrupt:
-        process.wait()  # Ctrl-C reached it too, and it may have something to save
-        raise
-    if status != 0:
-        raise UserError(f"the step '{title}' ended with status {status}; run the demo again to continue from there")
+class Road:
+    """Runs the steps where a user would: in a checkout the doors from its root, else ``lwface`` in this folder."""
+
+    def __init__(self) -> None:
+        root = checkout()
+        self.in_checkout, self.folder = root is not None, root or Path.cwd()
+
+    def step(
+        self, title: str, name: str, *arguments: str, makes: list[Path] | None = None, uses: list[Path] | None = None
+    ) -> None:
+        """Run the command ``name``, unless all it ``makes`` is there and newer than all it ``uses``."""
+        typed = ["python", DOORS[name], *arguments] if self.in_checkout else ["lwface", name, *arguments]
+        print(f"\n== {title}\n$ {shlex.join(typed)}", flush=True)
+        made, used = ([self.folder / path for path in paths or []] for paths in (makes, uses))
+        if made and all(path.exists() for path in made):
+            oldest = min(path.stat().st_mtime for path in made)
+            if all(path.stat().st_mtime <= oldest for path in used):
+                print("up to date", flush=True)
+                return
+        command = [DOORS[name]] if self.in_checkout else ["-m", "lwface", name]
+        process = subprocess.Popen([sys.executable, "-u", *command, *arguments], cwd=self.folder)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # Ctrl-C reached it too, and it may have something to save
+            raise
+        if status != 0:
+            raise UserError(f"the step '{title}' ended with status {status}; run the demo again to continue from there")
+
+    def read(self, path: Path) -> dict:
+        """The JSON that a step wrote."""
+        figures: dict = json.loads((self.folder / path).read_text())
+        return figures
 
 
 def table(network: str, gate: dict, scores: dict[str, dict]) -> str:
@@ -72,32 +100,33 @@ def table(network: str, gate: dict, scores: dict[str, dict]) -> str:
     return "\n".join([rule, *(f"{name:{width}}  {value}" for name, value in lines), rule])
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run the steps and print the table."""
-    arguments = parse_arguments()
-    start = time.monotonic()
-    output = Path(arguments.output)
+    arguments = parse_arguments(argv)
+    load()  # nothing: each step is a process of its own
+    start, road = time.monotonic(), Road()
+    output: Path = arguments.output
     data = Path("datasets", DATASET)
     names = ["--network", arguments.network, "--loss", arguments.loss, "--dataset", DATASET]
     model = f"models/{arguments.network}-{arguments.loss}-{DATASET}/model,1"
     weights = Path(model.replace(",1", "-0001.safetensors"))
     gate_file = output / "gate.json"
 
-    step("Make the embedded data set of procedural faces", "datasets/make_synthetic.py", "--output", str(data))
-    step("Train, verifying on people not trained on", "recognition/train.py", *names, "--track", TRACK, "--resume")
-    step("Pass the gate", "common/flops_counter.py", "--model", model, "--track", TRACK, "--output", str(gate_file))
+    road.step("Make the embedded data set of procedural faces", "make-synthetic", "--output", str(data))
+    road.step("Train, verifying on people not trained on", "train", *names, "--track", TRACK, "--resume")
+    road.step("Pass the gate", "gate", "--model", model, "--track", TRACK, "--json", str(gate_file))
     scores = {}
     for kind, fars in FARS.items():
         folder = str(data / f"{kind}s")
         features, score_file, report = (output / name for name in (f"{kind}.bin", f"{kind}.json", f"{kind}-report"))
-        writer = [f"gen_{kind}_feature.py", "--model", model, "--input", folder, "--output", str(features)]
-        step(f"Write the {kind} feature file", *writer, makes=[features], uses=[weights])
-        scorer = ["eval/tar_far.py", "--features", str(features), "--labels", f"{folder}/labels.txt", "--far", fars]
-        outputs = ["--json", str(score_file), "--report", str(report), "--images", folder]
-        step(f"Score the {kind} features", *scorer, *outputs, makes=[score_file], uses=[features])
-        scores[kind] = json.loads((ROOT / score_file).read_text())
+        asked = ["--model", model, "--input", folder, "--output", str(features)]
+        road.step(f"Write the {kind} feature file", f"gen-{kind}-feature", *asked, makes=[features], uses=[weights])
+        asked = ["--features", str(features), "--labels", f"{folder}/labels.txt", "--far", fars]
+        asked += ["--json", str(score_file), "--report", str(report), "--images", folder]
+        road.step(f"Score the {kind} features", "tar-far", *asked, makes=[score_file], uses=[features])
+        scores[kind] = road.read(score_file)
 
-    print(f"\n{table(arguments.network, json.loads((ROOT / gate_file).read_text()), scores)}")
+    print(f"\n{table(arguments.network, road.read(gate_file), scores)}")
     for kind in FARS:
         print(f"report, {kind}s: {output / f'{kind}-report' / 'report.html'}")
     print(f"took {time.monotonic() - start:.0f} s")

@@ -14,34 +14,43 @@ import argparse
 import re
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
-from lwface.deploy.export import Wish, export
+from lwface.commands.flags import add_layer_flag, add_model_flag, add_pack_flag, command_parser
+from lwface.deploy.wish import Wish, check_output
 from lwface.gate.budgets import TRACKS
-from lwface.models.store import load_model
-from lwface.onnx.export import OPSET, OPSETS
-from lwface.onnx.model import Pixels
-from lwface.onnx.precision import NUMBER_TYPES
+from lwface.models.names import model_file
+from lwface.onnx.choices import NUMBER_TYPES, OPSET, OPSETS, Pixels
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter, allow_abbrev=False)
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked; its ``wish`` is what to make."""
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--model", required=True, metavar="MODEL", help="PREFIX,EPOCH of this project or of MXNet, or F.onnx")
+    add_model_flag(parser)
     add("--output", required=True, type=Path, metavar="F.onnx", help="file to write, once it is checked")
     add("--normalise", choices=("inside", "outside"), help="where (x - 127.5) / 128 is done; inside if not given")
     add("--opset", type=int, help=f"ONNX operator set, {OPSETS[0]} to {OPSETS[-1]}; {OPSET} if not given")
     add("--precision", choices=NUMBER_TYPES, default="float32", help="number type of the weights")
     add("--track", choices=TRACKS, help="refuse a model over this track's budget, or of a number type it forbids")
-    add("--layer", help="output that is the embedding, for an MXNet or ONNX model that has several")
+    add_layer_flag(parser)
     add("--pixels", metavar="MEAN/DIVISOR[,BGR]", help="for an ONNX model: what it takes, such as 127.5/128; kept in F")
     add("--calibration", type=Path, metavar="FOLDER", help="for int8: aligned faces whose values give the ranges")
     add("--calibration-images", type=int, default=256, metavar="N", help="how many of them, evenly spread")
     add("--score-images", type=Path, metavar="FOLDER", help="labelled aligned faces, listed in its filelist.txt")
     add("--labels", type=Path, metavar="FILE", help="who is on each of them: one integer a line")
-    add("--pack", type=Path, metavar="FILE", help="verification pack, such as lfw.bin")
-    return parser.parse_args()
+    add_pack_flag(parser)
+    arguments = parser.parse_args(argv)
+    flags = ("precision", "normalise", "opset", "calibration", "calibration_images", "pack", "score_images", "labels")
+    arguments.wish = Wish(
+        **{name: getattr(arguments, name) for name in flags},
+        pixels=parse_pixels(arguments.pixels) if arguments.pixels else None,
+        track=TRACKS[arguments.track] if arguments.track else None,
+    )
+    check_output(arguments.output)
+    model_file(arguments.model)
+    existing(arguments.calibration, arguments.score_images, arguments.labels, arguments.pack)
+    return arguments
 
 
 def parse_pixels(text: str) -> Pixels:
@@ -53,14 +62,12 @@ def parse_pixels(text: str) -> Pixels:
     return Pixels(float(found[1]), 1 / float(found[2]), found[3] or "RGB")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Load, export, say what was found."""
-    args = parse_arguments()
-    flags = ("precision", "normalise", "opset", "calibration", "calibration_images", "pack", "score_images", "labels")
-    wish = Wish(
-        **{name: getattr(args, name) for name in flags},
-        pixels=parse_pixels(args.pixels) if args.pixels else None,
-        track=TRACKS[args.track] if args.track else None,
-    )
-    network, config = load_model(args.model, layer=args.layer)
-    print("\n".join(export(network, config, args.output, wish)))
+    arguments = parse_arguments(argv)
+    load("torch", "cv2")
+    from lwface.deploy.export import export
+    from lwface.models.store import load_model
+
+    network, config = load_model(arguments.model, layer=arguments.layer)
+    print("\n".join(export(network, config, arguments.output, arguments.wish)))

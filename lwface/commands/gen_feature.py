@@ -1,42 +1,63 @@
-"""The command line that ``gen_image_feature.py`` and ``gen_video_feature.py`` share."""
+"""What the commands ``gen-image-feature`` and ``gen-video-feature`` share: their flags, and what they do."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from lwface.base.commands import HelpFormatter
 from lwface.base.errors import UserError
-from lwface.features.aggregation import CLUSTER_THRESHOLD, MEAN, Aggregation, DominantCluster, NormWeighted
-from lwface.features.aggregation import NAMES as AGGREGATIONS
-from lwface.features.backends import AUTO, BACKENDS
-from lwface.features.embedder import PRECISIONS, Embedder, select_device
-from lwface.features.quality import load_quality
-from lwface.features.writing import Work, look_through, write_features
-from lwface.formats.feature_file import unfinished_identity
+from lwface.commands.flags import (
+    add_backend_flag,
+    add_batch_size_flag,
+    add_device_flag,
+    add_flag,
+    add_layer_flag,
+    add_model_flag,
+    add_num_workers_flag,
+    check_is_no_folder,
+    check_least,
+    command_parser,
+)
+from lwface.features.choices import AGGREGATIONS, AUTO, BACKENDS, CLUSTER_THRESHOLD, PRECISIONS
+from lwface.features.quality_files import find_quality
+from lwface.formats.file_list import find_list
 from lwface.gate.budgets import TRACKS, BudgetError, Track
-from lwface.gate.flops import budget_violations, count_flops
-from lwface.models.store import load_model, model_file, model_sha256
+from lwface.models.names import model_file
+
+if TYPE_CHECKING:  # what they come from takes seconds to import
+    from torch import nn
+
+    from lwface.features.aggregation import Aggregation
 
 IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say: the challenge's
 
 
-def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[str] | None = None) -> None:
-    """Run the writer of the ``image`` or ``video`` track as typed on the command line; ``flip`` is its default."""
+def parse_arguments(kind: str, description: str, flip: bool, argv: list[str] | None) -> argparse.Namespace:
+    """The command line of the ``image`` or ``video`` track's writer, checked; ``flip`` is its default."""
     args = _parser(kind, description, flip).parse_args(argv)
-    output = Path(args.output)
-    if output.is_dir():
-        raise UserError(f"--output {output}: is a folder; give the name of the feature file")
-    height, width = _image_size(args.image_size)
-    if args.num_workers < 0:
-        raise UserError(f"--num-workers {args.num_workers}: expected 0 or more")
+    check_is_no_folder("--output", args.output, "the feature file")
+    _image_size(args.image_size)
+    check_least(args, {"batch_size": 1, "num_workers": 0})
     _check_aggregation(args)
-    normalise = kind == "video" or args.normalise
-    if args.track and not normalise:
+    if args.track and not args.normalise:
         raise UserError(f"--no-normalise: the rows of a submission for {args.track} are L2-normalised")
+    model_file(args.model)
+    find_list(args.input, videos=kind == "video")
+    if args.quality_model:
+        find_quality(args.quality_model, args.model)
+    return args
+
+
+def write_feature_file(kind: str, args: argparse.Namespace) -> None:
+    """Write the feature file that is asked for."""
+    from lwface.base.device import select_device
+    from lwface.features.embedder import Embedder
+    from lwface.features.writing import Work, look_through, write_features
+    from lwface.models.store import load_model, model_sha256
+
+    output, (height, width) = Path(args.output), _image_size(args.image_size)
     device = select_device(args.device)
     network, config = load_model(args.model, layer=args.layer)
     model = model_sha256(network, config, args.layer)
@@ -44,7 +65,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
     trained_size = tuple(config.get("image_shape", IMAGE_SHAPE))
     if trained_size != (height, width, 3):
         trained = f"{trained_size[0]}x{trained_size[1]}, not {height}x{width}"
-        raise UserError(f"--image_size {args.image_size}: {args.model} was trained on images of {trained}")
+        raise UserError(f"--image-size {args.image_size}: {args.model} was trained on images of {trained}")
     track = TRACKS[args.track] if args.track else None
     if track:
         _gate(track, args.model, network, height, width)
@@ -57,7 +78,7 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
         listing,
         output,
         embedder,
-        Work(args.flip, height, width, args.num_workers, normalise),
+        Work(args.flip, height, width, args.num_workers, args.normalise),
         model_sha256=model,
         resume=args.resume,
         aggregation=aggregation,
@@ -66,38 +87,35 @@ def write_feature_file(kind: str, *, description: str, flip: bool, argv: list[st
 
 
 def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+    parser = command_parser(description)
     add = parser.add_argument
-    add("--input", default=f"./testdata-{kind}", help=f"folder with filelist.txt and the {kind}s that it lists")
+    add(
+        "--input",
+        metavar="FOLDER",
+        default=f"./testdata-{kind}",
+        help=f"folder with filelist.txt and the {kind}s that it lists",
+    )
     add(
         "--output",
+        metavar="FILE",
         required=True,
         default=argparse.SUPPRESS,
         help="feature file to write; it appears when it is complete and checked",
     )
-    add(
-        "--model",
-        required=True,
-        help="trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's) or FILE.onnx",
-    )
-    add("--layer", help="the output of an MXNet or ONNX model that is the embedding, where it has several")
-    add("--batch_size", "--batch-size", type=int, default=32, help="images that the network sees at once")
-    add("--image_size", "--image-size", default="3,112,112", help="channels,height,width that each image must have")
-    add("--device", default="auto", help="auto (a CUDA device where there is one), cpu, cuda or cuda:N")
+    add_model_flag(parser)
+    add_layer_flag(parser)
+    add_batch_size_flag(parser)
+    size = "channels,height,width that each image must have"
+    add_flag(parser, "--image-size", "--image_size", default="3,112,112", metavar="C,H,W", help=size)
+    add_device_flag(parser)
     add(
         "--precision",
         default="float32",
         choices=PRECISIONS,
         help="arithmetic of the network; bf16 on a CUDA device only",
     )
-    add(
-        "--backend",
-        default=AUTO,
-        choices=BACKENDS,
-        help="what runs the network: auto measures which is the fastest here, if the list is long enough to pay for "
-        "it, and with --resume takes that of the interrupted run; all give the same features to float32's precision",
-    )
-    add("--num-workers", type=int, default=2, help="threads that decode images ahead of the network; 0: none")
+    add_backend_flag(parser)
+    add_num_workers_flag(parser, default=2)
     add("--flip", action=argparse.BooleanOptionalAction, default=flip, help="add the feature of the mirrored image")
     if kind == "image":
         add(
@@ -106,10 +124,10 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
             default=True,
             help="divide each row by its L2 norm; without it the norm is kept, as templates of IJB are weighted by it",
         )
-    if kind == "video":
-        _add_aggregation(parser)
-    else:
         parser.set_defaults(aggregate="mean", quality_model=None, cluster_threshold=None)
+    else:
+        _add_aggregation(parser)
+        parser.set_defaults(normalise=True)
     tracks = [track.name for track in TRACKS.values() if track.kind == kind]
     add(
         "--track",
@@ -121,7 +139,7 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         help="go on with an interrupted run of the same model, list and settings; the bytes are those of a run "
-        "that was not interrupted. Without it the unfinished rows are discarded",
+        "that was not interrupted, so that --backend auto is what it had. Without it the unfinished rows are discarded",
     )
     return parser
 
@@ -158,6 +176,9 @@ def _check_aggregation(args: argparse.Namespace) -> None:
 
 def _aggregation(args: argparse.Namespace, model: str) -> Aggregation:
     """What the command line asks for; ``model`` is the model's sha256."""
+    from lwface.features.aggregation import MEAN, DominantCluster, NormWeighted
+    from lwface.features.quality import load_quality
+
     if args.aggregate == "quality":
         return load_quality(args.quality_model, model, args.model).weighting(views=1 + args.flip)
     if args.aggregate == "cluster":
@@ -169,12 +190,14 @@ def _image_size(text: str) -> tuple[int, int]:
     """``3,height,width`` as (height, width)."""
     parts = text.split(",")
     if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts) or int(parts[0]) != 3:
-        raise UserError(f"--image_size {text}: expected 3,HEIGHT,WIDTH such as 3,112,112")
+        raise UserError(f"--image-size {text}: expected 3,HEIGHT,WIDTH such as 3,112,112")
     return int(parts[1]), int(parts[2])
 
 
 def _gate(track: Track, model: str, network: nn.Module, height: int, width: int) -> None:
     """Raise :class:`BudgetError` when ``network``, kept as ``model``, is over the budget of ``track``."""
+    from lwface.gate.flops import budget_violations, count_flops
+
     report = count_flops(network, (1, 3, height, width))
     found = budget_violations(report, track, model_file(model).stat().st_size)
     if found:
@@ -183,6 +206,8 @@ def _gate(track: Track, model: str, network: nn.Module, height: int, width: int)
 
 def _backend_to_resume(output: Path, asked_for: str) -> str:
     """The backend for the rest of ``output``: its bytes depend on it, so ``auto`` is what the unfinished rows had."""
+    from lwface.formats.feature_file import unfinished_identity
+
     recorded = str(unfinished_identity(output).get("backend", AUTO)).split(" ")[0]
     return recorded if asked_for == AUTO and recorded in BACKENDS else asked_for
 

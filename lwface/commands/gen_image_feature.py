@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from lwface.commands.gen_feature import write_feature_file
+import argparse
+
+from lwface.base.commands import load
+from lwface.commands import gen_feature
+
+DESCRIPTION = "Write the features of the images of a list: f(image) + f(mirrored image), L2-normalised."
 
 
-def main() -> None:
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    return gen_feature.parse_arguments("image", DESCRIPTION, True, argv)
+
+
+def main(argv: list[str] | None = None) -> None:
     """Write the feature file named on the command line."""
-    write_feature_file(
-        "image",
-        description="Write the features of the images of a list: f(image) + f(mirrored image), L2-normalised.",
-        flip=True,
-    )
+    arguments = parse_arguments(argv)
+    load("torch", "cv2")
+    gen_feature.write_feature_file("image", arguments)

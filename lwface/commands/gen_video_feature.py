@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from lwface.commands.gen_feature import write_feature_file
+import argparse
+
+from lwface.base.commands import load
+from lwface.commands import gen_feature
+
+DESCRIPTION = (
+    "Write the features of the videos of a list: each frame's feature L2-normalised, summed over the "
+    "video's *.jpg, L2-normalised; or what --aggregate makes of the frames."
+)
 
 
-def main() -> None:
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    return gen_feature.parse_arguments("video", DESCRIPTION, False, argv)
+
+
+def main(argv: list[str] | None = None) -> None:
     """Write the feature file named on the command line."""
-    write_feature_file(
-        "video",
-        description="Write the features of the videos of a list: each frame's feature L2-normalised, summed over the "
-        "video's *.jpg, L2-normalised; or what --aggregate makes of the frames.",
-        flip=False,
-    )
+    arguments = parse_arguments(argv)
+    load("torch", "cv2")
+    gen_feature.write_feature_file("video", arguments)

@@ -9,13 +9,13 @@ number of workers; an interrupted run goes on where it stopped when the same com
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import load
 from lwface.base.journal import fingerprint, open_job, read_manifest
-from lwface.synthetic.generate import PRODUCTS, VERSION, Options, generate
+from lwface.commands.flags import add_num_workers_flag, command_parser
+from lwface.synthetic.options import Options
 
 HELP = {
     "seed": "another seed, other people",
@@ -33,24 +33,30 @@ HELP = {
 }
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("datasets/synthetic"), help="folder to write")
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked; its ``options`` are what to make."""
+    parser = command_parser(__doc__)
+    output = Path("datasets/synthetic")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", default=output, help="folder to write")
     for field, value in asdict(Options()).items():
         if field != "frames":
             flag = f"--{field.replace('_', '-')}"
-            parser.add_argument(flag, type=type(value), default=value, help=HELP[field])
+            parser.add_argument(flag, type=type(value), metavar="N", default=value, help=HELP[field])
     parser.add_argument("--frames", action="store_true", help="keep the uncropped frames too, in frames/")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
-    return parser.parse_args()
+    add_num_workers_flag(parser)
+    arguments = parser.parse_args(argv)
+    arguments.options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
+    arguments.options.check()
+    return arguments
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Make the data set, or say that it is there."""
-    arguments = parse_arguments()
-    options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
-    options.check()
+    arguments = parse_arguments(argv)
+    load("cv2")
+    from lwface.synthetic.generate import PRODUCTS, VERSION, generate
+
+    options: Options = arguments.options
     output: Path = arguments.output
     job = fingerprint({"command": "make_synthetic", "version": VERSION, **asdict(options)}, [])
     journal = open_job(output, job, PRODUCTS)
@@ -58,7 +64,7 @@ def main() -> None:
         print(f"{output} is already complete")
     else:
         with journal:
-            generate(options, output, journal, arguments.workers)
+            generate(options, output, journal, arguments.num_workers)
     made = read_manifest(output)
     print(
         f"{made['train_images']} training images of {options.train_people} people, {made['heldout_images']} test "

@@ -6,95 +6,36 @@ The exit status is 1 when --check finds damage.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
-import numpy as np
-
-from lwface.base.commands import HelpFormatter
-from lwface.base.progress import progress
-from lwface.formats.face_records import FaceRecords
-from lwface.formats.image import decode_rgb, image_damage
-from lwface.formats.recordio import RecordError
-from lwface.making.image_folder import ordered_map
-
-SHOWN_PROBLEMS = 10
+from lwface.base.commands import load
+from lwface.commands.flags import add_num_workers_flag, add_records_flag, check_least, command_parser
+from lwface.formats.record_files import record_file
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="record file, or the folder with train.rec")
-    parser.add_argument("--records", type=int, default=5, help="how many of the first records to show")
-    parser.add_argument("--check", action="store_true", help="read and decode every image, check every label and size")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode for --check")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add_records_flag(parser)
+    add("--records", type=int, default=5, metavar="N", help="how many of the first records to show")
+    add("--check", action="store_true", help="read and decode every image, check every label and size")
+    add_num_workers_flag(parser)
+    arguments = parser.parse_args(argv)
+    check_least(arguments, {"records": 0})
+    record_file(arguments.input)
+    return arguments
 
 
-def problem_of(records: FaceRecords, index: int) -> str | None:
-    """What is wrong with the image at ``index``; None when nothing is."""
-    try:
-        _, data = records.read(index)
-        image = decode_rgb(data)
-        if image is None:
-            raise records.reader.error(int(records.keys[index]), image_damage(data) or "its image cannot be decoded")
-        if records.has_property and image.shape[:2] != records.image_size:
-            height, width = image.shape[:2]
-            raise records.reader.error(
-                int(records.keys[index]),
-                f"its image is {width}x{height}, not {records.image_size[1]}x{records.image_size[0]}",
-            )
-    except RecordError as error:
-        return str(error)
-    return None
-
-
-def describe(records: FaceRecords, shown: int) -> None:
-    """Print the layout, the counts and the first ``shown`` records."""
-    size = records.path.stat().st_size
-    print(f"file        {records.path}, {size} bytes, {len(records.reader)} records")
-    print(f"layout      {'InsightFace (record 0 describes identities)' if records.insightface else 'plain'}")
-    if records.has_property:
-        print(f"property    {records.num_classes} classes, images of {records.image_size[1]}x{records.image_size[0]}")
-    else:
-        print("property    missing: labels are not checked against a number of classes")
-    print(f"images      {len(records)}")
-    if records.identities is not None:
-        print(f"identities  {len(records.identities)}")
-    for index in range(min(shown, len(records))):
-        label, data = records.read(index)
-        image = decode_rgb(data)
-        picture = "cannot be decoded" if image is None else f"{image.shape[1]}x{image.shape[0]}"
-        print(f"record      key {records.keys[index]}, label {label}, {len(data)} bytes, {picture}")
-
-
-def describe_labels(records: FaceRecords) -> None:
-    """Print how the images spread over the labels."""
-    counts = np.unique(records.labels(), return_counts=True)[1]
-    if counts.size:
-        spread = f"{counts.min()} to {counts.max()} images each, median {np.median(counts):g}"
-        print(f"labels      {counts.size} in use, {spread}")
-
-
-def check(records: FaceRecords, workers: int) -> int:
-    """Read and decode everything; print the first problems; returns the exit status."""
-    results = ordered_map(lambda index: problem_of(records, index), range(len(records)), workers)
-    bad = 0
-    for problem in progress(results, total=len(records), label="check", unit="image"):
-        if problem is not None:
-            bad += 1
-            if bad <= SHOWN_PROBLEMS:
-                print(f"damaged     {problem}")
-    print(f"checked     {len(records)} images: {bad} damaged")
-    return 1 if bad else 0
-
-
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Describe, and check where asked."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
+    load("cv2")
+    from lwface.formats.face_records import FaceRecords
+    from lwface.making.record_inspection import check, describe, describe_labels
+
     records = FaceRecords(arguments.input)
     if arguments.check:
-        status = check(records, arguments.workers)
+        status = check(records, arguments.num_workers)
         if status:
             return status
     describe(records, arguments.records)

@@ -9,37 +9,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import load
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
-from lwface.base.progress import progress
-from lwface.formats.face_records import FaceRecords
-from lwface.formats.image import PNG_START, decode_rgb, image_damage
-from lwface.formats.recordio import RecordError
-from lwface.making.crop_folder import write_image
+from lwface.commands.flags import add_records_flag, command_parser
+from lwface.formats.record_files import RecordError, record_file
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, help="record file, or the folder with train.rec")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the images, empty or new")
-    parser.add_argument("--skip-bad", action="store_true", help="leave damaged records out instead of stopping")
-    return parser.parse_args()
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add_records_flag(parser)
+    add("--output", type=Path, metavar="FOLDER", required=True, help="folder for the images, empty or new")
+    add("--skip-bad", action="store_true", help="leave damaged records out instead of stopping")
+    arguments = parser.parse_args(argv)
+    record_file(arguments.input)
+    return arguments
 
 
-def unpack_image(records: FaceRecords, index: int) -> tuple[str, bytes]:
-    """``(LABEL/KEY.ending, encoded image)`` of the image at ``index``; :class:`RecordError` when it is damaged."""
-    key = int(records.keys[index])
-    label, data = records.read(index)
-    if decode_rgb(data) is None:
-        reason = image_damage(data) or "its image cannot be decoded"
-        raise records.reader.error(key, reason)
-    return f"{label:06d}/{key:08d}{'.png' if data.startswith(PNG_START) else '.jpg'}", data
-
-
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Unpack everything."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
+    load("cv2")
+    from lwface.base.progress import progress
+    from lwface.formats.face_records import FaceRecords
+    from lwface.making.crop_folder import write_image
+    from lwface.making.unpacking import unpack_image
+
     records = FaceRecords(arguments.input)
     options = {"command": "rec_to_images", "skip_bad": arguments.skip_bad}
     journal = open_job(arguments.output, fingerprint(options, [records.path, records.reader.idx_path]))

@@ -56,7 +56,7 @@ def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
     """One of each feature file, all of the same pairs."""
     from dataclasses import fields, replace
 
-    from lwface.features.embedder import select_device
+    from lwface.base.device import select_device
     from lwface.scoring.request import RequestFiles, read_request, titles
 
     files = RequestFiles(**{field.name: getattr(args, field.name) for field in fields(RequestFiles)})

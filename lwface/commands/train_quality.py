@@ -14,51 +14,64 @@ import argparse
 import sys
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter
-from lwface.base.errors import UserError
-from lwface.features.backends import AUTO, BACKENDS
-from lwface.features.embedder import Embedder, select_device
-from lwface.features.quality import save_quality
-from lwface.features.quality_training import (
-    VERSIONS,
-    choose_frames,
-    embed_frames,
-    frames_identity,
-    open_frames,
-    train_head,
+from lwface.base.commands import load
+from lwface.commands.flags import (
+    add_backend_flag,
+    add_batch_size_flag,
+    add_device_flag,
+    add_layer_flag,
+    add_model_flag,
+    check_is_no_folder,
+    check_least,
+    command_parser,
 )
-from lwface.models.store import load_model, model_sha256
+from lwface.features.quality_files import check_frames
+from lwface.models.names import model_file
 
 IMAGE_SHAPE = (112, 112, 3)  # of a model that does not say
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Command-line flags."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=HelpFormatter)
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--model", required=True, help="trained model: PREFIX,EPOCH (ours or MXNet's) or FILE.onnx")
-    add("--layer", help="the output of an MXNet or ONNX model that is the embedding, where it has several")
-    add("--input", type=Path, required=True, help="folder with train.rec, or with filelist.txt and labels.txt")
-    add("--output", type=Path, required=True, help="the head, such as quality.safetensors")
-    add("--people", type=int, default=2000, help="use at most so many people")
-    add("--frames", type=int, default=32, help="use at most so many frames of each, evenly spaced")
-    add("--steps", type=int, default=600, help="steps of the training")
-    add("--seed", type=int, default=0, help="of the training")
-    add("--batch_size", "--batch-size", type=int, default=32, help="images that the network sees at once")
-    add("--device", default="auto", help="auto (a CUDA device where there is one), cpu, cuda or cuda:N")
-    add("--backend", default=AUTO, choices=BACKENDS, help="what runs the network; auto measures which is the fastest")
-    arguments = parser.parse_args()
-    for flag, least in (("people", 2), ("frames", 2), ("steps", 1), ("seed", 0), ("batch_size", 1)):
-        if getattr(arguments, flag) < least:
-            raise UserError(f"--{flag} {getattr(arguments, flag)}: expected {least} or more")
+    add_model_flag(parser)
+    add_layer_flag(parser)
+    what = "folder with train.rec, or with filelist.txt and labels.txt"
+    add("--input", type=Path, metavar="FOLDER", required=True, help=what)
+    add("--output", type=Path, metavar="FILE", required=True, help="the head, such as quality.safetensors")
+    add("--people", type=int, default=2000, metavar="N", help="use at most so many people")
+    add("--frames", type=int, default=32, metavar="N", help="use at most so many frames of each, evenly spaced")
+    add("--steps", type=int, default=600, metavar="N", help="steps of the training")
+    add("--seed", type=int, default=0, metavar="N", help="of the training")
+    add_batch_size_flag(parser)
+    add_device_flag(parser)
+    add_backend_flag(parser)
+    arguments = parser.parse_args(argv)
+    check_least(arguments, {"people": 2, "frames": 2, "steps": 1, "seed": 0, "batch_size": 1})
+    check_is_no_folder("--output", arguments.output, "the head's file")
+    model_file(arguments.model)
+    check_frames(arguments.input)
     return arguments
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Compute the features that are not there, train, save."""
-    arguments = parse_arguments()
-    if arguments.output.is_dir():
-        raise UserError(f"--output {arguments.output}: is a folder; give the name of the head's file")
+    arguments = parse_arguments(argv)
+    load("torch", "cv2")
+    from lwface.base.device import select_device
+    from lwface.features.embedder import Embedder
+    from lwface.features.quality import save_quality
+    from lwface.features.quality_training import (
+        VERSIONS,
+        choose_frames,
+        embed_frames,
+        frames_identity,
+        open_frames,
+        train_head,
+    )
+    from lwface.models.store import load_model, model_sha256
+
     device = select_device(arguments.device)
     network, config = load_model(arguments.model, layer=arguments.layer)
     model = model_sha256(network, config, arguments.layer)

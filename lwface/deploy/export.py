@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +14,18 @@ from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.base.files import replacing
 from lwface.deploy.conversion_cost import IMAGE_SIZE, pack_cost, read_faces, tar_cost
+from lwface.deploy.wish import Wish, check_output
 from lwface.formats.verification_pack import read_pack
-from lwface.gate.budgets import TRACKS, BudgetError, Track
+from lwface.gate.budgets import TRACKS, BudgetError
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops, flops_text
-from lwface.onnx.checks import ROWS, compare, pseudo_random_images, require_agreement
-from lwface.onnx.export import OPSET, export_onnx
+from lwface.onnx.checks import compare, pseudo_random_images, require_agreement
+from lwface.onnx.choices import OPSET, ROWS
+from lwface.onnx.export import export_onnx
 from lwface.onnx.graph import parse
-from lwface.onnx.model import OnnxNetwork, Pixels, relabel
-from lwface.onnx.precision import NUMBER_TYPES, to_float16, to_int8
+from lwface.onnx.model import OnnxNetwork, relabel
+from lwface.onnx.precision import to_float16, to_int8
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user asks for."""
-
-    precision: str = "float32"  # a key of NUMBER_TYPES
-    normalise: str | None = None  # inside, outside; None: inside
-    opset: int | None = None
-    pixels: Pixels | None = None  # what an ONNX model takes
-    track: Track | None = None
-    calibration: Path | None = None
-    calibration_images: int = 256
-    pack: Path | None = None
-    score_images: Path | None = None
-    labels: Path | None = None
-
-    def __post_init__(self) -> None:
-        if bool(self.score_images) != bool(self.labels):
-            raise UserError("--score-images and --labels go together: images, and who is on each")
-        if self.precision == "float32":
-            if self.calibration:
-                raise UserError("--calibration is for --precision int8")
-            return
-        number_type = NUMBER_TYPES[self.precision]
-        if self.track and number_type != self.track.number_type:
-            demand = f"{self.track.name} demands {self.track.number_type}"
-            raise BudgetError(f"--precision {self.precision}: {demand}, a model of {number_type} may not enter")
-        if not (self.pack or self.score_images):
-            raise UserError(
-                f"--precision {self.precision} can cost recognition, which is measured on labelled faces: give "
-                "--score-images FOLDER --labels FILE, or --pack FILE"
-            )
-        if self.precision == "int8" and not self.calibration:
-            raise UserError("--precision int8 needs --calibration FOLDER: aligned faces as the model will see them")
-        if self.precision == "int8" and self.calibration_images < ROWS:
-            raise UserError(f"--calibration-images {self.calibration_images}: at least {ROWS} are needed")
 
 
 def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wish) -> list[str]:
@@ -75,8 +39,7 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
         BudgetError: the model is over the budget of the track; nothing is written.
         UserError: the model cannot be exported, or is not the network; nothing is written.
     """
-    if output.suffix != ".onnx" or output.is_dir():
-        raise UserError(f"--output {output}: give the name of a file that ends in .onnx")
+    check_output(output)
     faces = _checking_faces(wish)  # first: a wrong path is told at once
     plain = _make(network, config, wish)
     _check_standard(plain)

@@ -17,20 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lwface.base.progress import progress
+from lwface.deploy.choices import COLOURS, RANGES
 from lwface.features.embedder import Embedder
 from lwface.formats.verification_pack import VerificationPack
 from lwface.scoring.pack_accuracy import evaluate, normalise_rows
 from lwface.scoring.parameters import FOLDS
 
-COLOURS = ("RGB", "BGR")
-# Subtracted from the pixels 0..255, and the factor after it, for red, green and blue.
-RANGES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "0..255": ((0.0,) * 3, (1.0,) * 3),
-    "(x - 127.5) / 128": ((127.5,) * 3, (1 / 128,) * 3),
-    "(x - 127.5) / 127.5": ((127.5,) * 3, (1 / 127.5,) * 3),
-    "x / 255": ((0.0,) * 3, (1 / 255,) * 3),
-    "ImageNet's": ((123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)),  # 255 * mean and std of its images
-}
 SIGNIFICANCE = 0.05
 
 
@@ -132,3 +124,14 @@ def same_by_chance(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def likely_inputs(scores: Sequence[InputScore]) -> list[InputScore]:
     """The best of ``scores`` and all that the pairs cannot tell from it."""
     return [score for score in scores if same_by_chance(scores[0].correct, score.correct) >= SIGNIFICANCE]
+
+
+def score_table(scores: Sequence[InputScore]) -> str:
+    """Ranges down, colour orders across."""
+    by_input = {(score.range, score.colour): score for score in scores}
+    lines = ["".join([f"{'input':22}", *(f"{colour + ' accuracy':>20}{'XNorm':>10}" for colour in COLOURS)])]
+    for pixel_range in RANGES:
+        cells = [by_input[pixel_range, colour] for colour in COLOURS]
+        figures = (f"{score.accuracy:>12.5f}+-{score.std:.4f}{score.xnorm:>10.4g}" for score in cells)
+        lines.append("".join([f"{pixel_range:22}", *figures]))
+    return "\n".join(lines)

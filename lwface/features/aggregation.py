@@ -25,9 +25,8 @@ from typing import Protocol
 import numpy as np
 
 from lwface.base.errors import UserError
+from lwface.features.choices import CLUSTER_THRESHOLD
 
-NAMES = ("mean", "norm", "quality", "cluster")
-CLUSTER_THRESHOLD = 0.3  # cosine; docs/video.md says how it was measured
 CLUSTER_FRAMES = 8192  # compared with each other; of a longer video so many, evenly spaced
 CELLS_AT_ONCE = 2**22  # cosines in memory while neighbours are counted: 32 MB
 TIE = 9  # decimals in which the tightness of clusters is compared: beyond them it is rounding

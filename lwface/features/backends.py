@@ -17,10 +17,8 @@ import torch
 from torch import nn
 
 from lwface.base.errors import UserError, unknown_name
-from lwface.features.runners import COMPILED, EAGER, ONNXRUNTIME, OPENVINO, Original, Runner, Unsuited, Workload
-
-AUTO = "auto"
-BACKENDS = (AUTO, EAGER, COMPILED, ONNXRUNTIME, OPENVINO)
+from lwface.features.choices import AUTO, BACKENDS, COMPILED, EAGER, ONNXRUNTIME, OPENVINO
+from lwface.features.runners import Original, Runner, Unsuited, Workload
 
 # What setting r100 up takes on two cores; tried in this order.
 SETUP_SECONDS = {OPENVINO: 4.0, ONNXRUNTIME: 4.0, COMPILED: 50.0}

@@ -15,32 +15,8 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
 from lwface.features.backends import prepare
-from lwface.features.runners import EAGER, arithmetic
-
-PRECISIONS = ("float32", "bf16")
-
-
-def select_device(name: str | None = "auto") -> torch.device:
-    """The device called ``name``; ``auto`` or None is the first CUDA device where there is one, else the CPU.
-
-    Raises:
-        UserError: the device does not exist here.
-    """
-    if name in (None, "", "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:0, cuda:1, ...") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device {name!r} is not supported: choose auto, cpu, cuda or cuda:0, cuda:1, ...")
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise UserError(
-                f"device {name!r} asked for, but this machine offers {count} CUDA devices: use --device cpu"
-            )
-    return device
+from lwface.features.choices import EAGER, PRECISIONS
+from lwface.features.runners import arithmetic
 
 
 class Embedder:
@@ -82,7 +58,7 @@ class Embedder:
         """Run the network by ``backend`` from here on, with the weights that it has now.
 
         Args:
-            backend: one of :data:`lwface.features.backends.BACKENDS`. Eager alone follows a network whose weights
+            backend: one of :data:`lwface.features.choices.BACKENDS`. Eager alone follows a network whose weights
                 change.
             images: how many the network will see, mirrored ones counted: what ``auto`` may spend on choosing.
             image_size: (height, width).

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, replacing
 from lwface.features.aggregation import QualityWeighted
+from lwface.features.quality_files import find_quality, remedy
 
 KEY = "quality_head"  # one key: safetensors keeps no order among several
 
@@ -64,20 +65,19 @@ def load_quality(path: PathLike, model_sha256: str, model: str) -> QualityHead:
     Raises:
         UserError: no such file, damaged, not a quality head, or of another model.
     """
-    remedy = f"train one: python recognition/train_quality.py --model {model} --input FOLDER --output {path}"
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such quality head; {remedy}")
+    find_quality(path, model)
+    what_to_do = remedy(path, model)
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})[KEY])
             weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
             width, made_for = int(about["embedding_size"]), str(about["model_sha256"])
     except (SafetensorError, KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: damaged or not a quality head; {remedy}") from None
+        raise UserError(f"{path}: damaged or not a quality head; {what_to_do}") from None
     if made_for != model_sha256:
         models = f"trained for the model {made_for[:12]}, and {model} is {model_sha256[:12]}"
-        raise UserError(f"{path}: {models}; {remedy}")
+        raise UserError(f"{path}: {models}; {what_to_do}")
     whole = weight.shape == (width + 1,) and bias.shape == (1,) and weight.dtype == bias.dtype == np.float64
     if not (whole and np.isfinite(weight).all() and np.isfinite(bias).all()):
-        raise UserError(f"{path}: damaged: its numbers are not those of a quality head; {remedy}")
+        raise UserError(f"{path}: damaged: its numbers are not those of a quality head; {what_to_do}")
     return QualityHead(weight, float(bias[0]))

@@ -28,10 +28,11 @@ from lwface.base.progress import progress
 from lwface.features.aggregation import normalise, quality_inputs
 from lwface.features.embedder import Embedder
 from lwface.features.quality import QualityHead
+from lwface.features.quality_files import check_frames
 from lwface.features.writing import look_through
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.feature_file import FeatureWriter, read_features
-from lwface.formats.file_list import LIST_NAME, open_list
+from lwface.formats.file_list import open_list
 from lwface.formats.image import decode_rgb, read_rgb
 from lwface.formats.person_labels import DISTRACTOR, read_labels
 
@@ -72,10 +73,8 @@ def open_frames(folder: Path, image_size: tuple[int, int]) -> LabelledFrames:
     Raises:
         UserError: neither is there, or labels and list do not fit.
     """
-    if (folder / "train.rec").is_file():
+    if check_frames(folder):
         return _from_records(FaceRecords(folder), image_size)
-    if not ((folder / LIST_NAME).is_file() and (folder / "labels.txt").is_file()):
-        raise UserError(f"{folder}: expected train.rec, or {LIST_NAME} and labels.txt of images or videos")
     first = next(iter(open_list(folder, videos=True)))
     listing = look_through(folder, videos=(folder / first).is_dir())
     labels = read_labels(folder / "labels.txt", len(listing.names))

@@ -31,10 +31,11 @@ from torch import Tensor, nn
 from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
 from lwface.base.extras import require
+from lwface.features.choices import COMPILED, EAGER, ONNXRUNTIME, OPENVINO
+from lwface.onnx.choices import Pixels
 from lwface.onnx.export import OUTPUT, export_onnx
-from lwface.onnx.model import OnnxNetwork, Pixels
+from lwface.onnx.model import OnnxNetwork
 
-EAGER, COMPILED, ONNXRUNTIME, OPENVINO = "eager", "compiled", "onnxruntime", "openvino"
 TOLERANCES = {"float32": 1e-4, "bf16": 5e-2}  # norm of the difference from eager's feature over that feature's norm
 PROBES = 4  # different images by which a runner is compared with eager
 

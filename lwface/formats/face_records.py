@@ -10,13 +10,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import SupportsIndex
 
 import numpy as np
 
 from lwface.base.files import PathLike
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.formats.record_files import record_file
 from lwface.formats.recordio import RecordError, RecordReader, pack
 
 MAX_KEY = 1 << 62  # a label can be a larger number than a key
@@ -49,8 +49,7 @@ class FaceRecords:
     """
 
     def __init__(self, path: PathLike) -> None:
-        folder_or_rec = Path(path)
-        self.path = folder_or_rec / "train.rec" if folder_or_rec.is_dir() else folder_or_rec
+        self.path = record_file(path)
         self.reader = RecordReader(self.path)
         self.keys = self.reader.keys
         self._identity_keys: tuple[int, int] | None = None

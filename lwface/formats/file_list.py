@@ -45,15 +45,21 @@ class FileList:
             yield from _names(file, self.path, self.videos)
 
 
+def find_list(folder: PathLike, *, videos: bool) -> Path:
+    """``folder/filelist.txt``; :class:`UserError` when it is not there."""
+    path = Path(folder) / LIST_NAME
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the list of {_what(videos)}{_hint(Path(folder), videos)}")
+    return path
+
+
 def open_list(folder: PathLike, *, videos: bool) -> FileList:
     """Check ``folder/filelist.txt`` from end to end.
 
     Raises:
         UserError: there is no list, it has no line, or a line leaves the folder; the file and line are named.
     """
-    path = Path(folder) / LIST_NAME
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the list of {_what(videos)}{_hint(Path(folder), videos)}")
+    path = find_list(folder, videos=videos)
     rows, digest = 0, hashlib.sha256()
     with open(path, "rb") as file:
         for name in _names(file, path, videos):

@@ -16,9 +16,8 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
+from lwface.formats.image_files import JPEG_QUALITY
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-JPEG_QUALITY = 95
 MAX_PIXELS = 1 << 26  # 8192x8192: 400 MiB while it is decoded
 MAX_SCANNED_PIXELS = 1 << 30  # of all scans of a progressive JPEG, which has about 10
 
@@ -33,11 +32,6 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the SOFn markers;
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, _DRI, 0xDC, 0xFE, *range(0xE0, 0xF0)})
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-
-
-def is_image_name(name: str) -> bool:
-    """Whether ``name`` ends like an image file that :func:`decode_rgb` can read."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def image_damage(data: bytes) -> str | None:

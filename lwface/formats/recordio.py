@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwface.base.errors import UserError
 from lwface.base.files import PathLike, commit
+from lwface.formats.record_files import RecordError, record_file
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -35,16 +35,6 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)  # continuation flags
 _FRAME = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 _LABEL_BLOCK = 1 << 18  # records whose labels are gathered at once
-
-
-class RecordError(UserError):
-    """A record file, its index or one of its records cannot be used: which file, key and byte offset it is about."""
-
-    def __init__(
-        self, message: str, *, path: PathLike | None = None, key: int | None = None, offset: int | None = None
-    ) -> None:
-        super().__init__(message)
-        self.path, self.key, self.offset = path, key, offset
 
 
 class Header(NamedTuple):
@@ -142,10 +132,8 @@ class RecordReader:
     """
 
     def __init__(self, rec_path: PathLike, idx_path: PathLike | None = None) -> None:
-        self.path = Path(rec_path)
+        self.path = record_file(rec_path)
         self.idx_path = _index_path(self.path, idx_path)
-        if not self.path.is_file():
-            raise RecordError(f"{self.path}: no such record file", path=self.path)
         if not self.idx_path.is_file():
             raise RecordError(f"{self.idx_path}: the index of {self.path.name} is missing", path=self.idx_path)
         self.keys, self.offsets = read_index(self.idx_path)

@@ -11,7 +11,8 @@ import numpy as np
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.alignment import CROP_SIZE, align
-from lwface.formats.image import JPEG_QUALITY, JPEG_START, decode_rgb, encode_jpeg, image_damage
+from lwface.formats.image import JPEG_START, decode_rgb, encode_jpeg, image_damage
+from lwface.formats.image_files import JPEG_QUALITY
 
 
 class Skip(Exception):

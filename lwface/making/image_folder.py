@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
-from lwface.formats.image import is_image_name
+from lwface.formats.image_files import is_image_name
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,11 +29,16 @@ class Sample(NamedTuple):
     group: str = ""
 
 
+def image_folder(root: PathLike) -> Path:
+    """The folder ``root``; :class:`UserError` when it is not there."""
+    if not Path(root).is_dir():
+        raise UserError(f"{root}: no such folder of images")
+    return Path(root)
+
+
 def image_names(root: PathLike) -> list[str]:
     """All images below ``root``, as sorted paths relative to it; links to folders are not followed."""
-    base = Path(root)
-    if not base.is_dir():
-        raise UserError(f"{root}: no such folder of images")
+    base = image_folder(root)
     found = []
     for folder, _, files in os.walk(base, onerror=_cannot_list):
         inside = Path(folder).relative_to(base)

@@ -72,14 +72,19 @@ def _lfw_name(person: str, number: str) -> str:
     return f"{person}/{person}_{int(number):04d}"
 
 
+def check_count(count: int, folds: int = FOLDS) -> None:
+    """:class:`UserError` unless so many pairs can be drawn, half of one person, for so many equal folds."""
+    if count < 2 * folds or count % (2 * folds):
+        raise UserError(f"{count} pairs cannot fill {folds} equal folds, half same: give a multiple of {2 * folds}")
+
+
 def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int = FOLDS) -> list[Pair]:
     """``count`` different pairs of ``samples``, half of them of the same person, the same for the same ``seed``.
 
     Same-person pairs are drawn person first, so that people with many images do not fill the list, and never within
     one non-empty group (a video). :class:`UserError` when a fold's people cannot give that many; it names how many can.
     """
-    if count < 2 * folds or count % (2 * folds):
-        raise UserError(f"{count} pairs cannot fill {folds} equal folds, half same: give a multiple of {2 * folds}")
+    check_count(count, folds)
     people = by_person(samples)
     dice = random.Random(seed)
     names = shuffled(sorted(people), dice)

@@ -18,8 +18,8 @@ from lwface.base.errors import UserError
 from lwface.formats.landmark_csv import read_landmarks
 from lwface.making.image_folder import Sample, image_names
 from lwface.making.pair_list import shuffled
+from lwface.making.youtube_names import PARTS
 
-PARTS = ("training", "test")
 _FRAME_NAME = re.compile(r"(?P<person>.+)_(?P<video>\d)(?P<frame>\d)\.jpg")
 
 

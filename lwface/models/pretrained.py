@@ -17,14 +17,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
-from lwface.models.store import load_model, model_path, parse_model
-from lwface.mxnet.params import params_path, read_params
+from lwface.models.names import STATE_DICT_SUFFIXES, TORCH_SUFFIXES, model_path, parse_model
+from lwface.models.store import load_model
+from lwface.mxnet.names import params_path
+from lwface.mxnet.params import read_params
 from lwface.networks import FaceNetwork, create_network, mxnet_names
 from lwface.networks.base import PIXEL_SCALE
 from lwface.networks.layers import EPS
 from lwface.settings.resolve import network_settings
 
-TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 WRAPPERS = ("state_dict_backbone", "state_dict", "model")  # under which training programs put the network's tensors
 PREFIXES = ("module.", "backbone.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
 LISTED = 6  # names a line of the report shows
@@ -129,7 +130,7 @@ def open_model(model: str, *, network: str | None = None, layer: str | None = No
     Raises:
         UserError: no such model, or a state dict whose network is not named or not completely in it.
     """
-    if Path(model).suffix not in (*TORCH_SUFFIXES, ".safetensors"):
+    if Path(model).suffix not in STATE_DICT_SUFFIXES:
         return load_model(model, layer=layer)[0]
     if network is None:
         built, called = create_network(iresnet_settings(*read_tensors(model, 0))), "an iresnet"

@@ -7,7 +7,6 @@ MXNet's.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,26 +20,13 @@ from torch import nn
 
 from lwface.base.errors import UserError
 from lwface.base.files import replacing
+from lwface.models.names import is_onnx, model_file, model_path, parse_model
+from lwface.mxnet.names import params_path, symbol_path
 from lwface.mxnet.network import load_mxnet
-from lwface.mxnet.params import params_path
-from lwface.mxnet.symbol import symbol_path
 from lwface.networks import create_network
 
 # What is true of the machine that trained, not of the model.
 LOCAL_KEYS = ("dataset_path", "models_root", "pretrained", "num_workers")
-
-
-def parse_model(text: str) -> tuple[str, int]:
-    """``PREFIX,EPOCH`` as typed by the user, such as ``models/y2-arcface-retina/model,1``."""
-    prefix, comma, epoch = text.rpartition(",")
-    if not comma or not prefix or not epoch.strip().isdecimal():
-        raise UserError(f"model {text!r}: expected PREFIX,EPOCH such as models/y2-arcface-retina/model,1")
-    return prefix, int(epoch)
-
-
-def model_path(prefix: str, epoch: int) -> Path:
-    """The file of epoch ``epoch`` of the model ``prefix``."""
-    return Path(f"{prefix}-{epoch:04d}.safetensors")
 
 
 def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str, Any]) -> Path:
@@ -63,25 +49,6 @@ def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str,
     return path
 
 
-def model_file(text: str) -> Path:
-    """The file that holds the weights of the model called ``text``; its size is held against a track's limit.
-
-    Raises:
-        UserError: there is no such model.
-    """
-    if _is_onnx(text):
-        path = Path(text)
-        if not path.is_file():
-            raise UserError(f"{path}: no such model")
-        return path
-    prefix, epoch = parse_model(text)
-    candidates = (model_path(prefix, epoch), params_path(prefix, epoch))
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise UserError(f"{candidates[0]}: no such model, and no {candidates[1].name} either{_saved_epochs(prefix)}")
-
-
 def load_model(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The network called ``text`` in evaluation mode on the CPU, and the configuration it was saved with.
 
@@ -97,7 +64,7 @@ def load_model(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str
         UserError: no such file, not a model, damaged, or its tensors are not those of the network it names.
     """
     path = model_file(text)
-    if _is_onnx(text):
+    if is_onnx(text):
         from lwface.onnx.model import load_onnx  # it needs an optional package
 
         return load_onnx(path, output=layer), {}
@@ -119,10 +86,6 @@ def model_sha256(network: nn.Module, config: Mapping[str, Any], layer: str | Non
     return digest.hexdigest()
 
 
-def _is_onnx(text: str) -> bool:
-    return text.lower().endswith(".onnx")
-
-
 def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -139,14 +102,6 @@ def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     _check_tensors(path, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
     return network.eval(), config
-
-
-def _saved_epochs(prefix: str) -> str:
-    """A hint that lists which epochs of ``prefix`` there are."""
-    parent, name = Path(prefix).parent, Path(prefix).name
-    files = [path for kind in ("safetensors", "params") for path in parent.glob(f"{glob.escape(name)}-[0-9]*.{kind}")]
-    epochs = sorted({int(end) for end in (path.stem[len(name) + 1 :] for path in files) if end.isdecimal()})
-    return f"; epochs there: {', '.join(map(str, epochs))}" if epochs else ""
 
 
 def _check_tensors(path: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:

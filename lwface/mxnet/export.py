@@ -13,9 +13,10 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.gate.flops import count_flops, flops_text
+from lwface.mxnet.names import params_path, symbol_path
 from lwface.mxnet.network import IMAGE_SHAPE, MxnetNetwork
-from lwface.mxnet.params import params_path, write_params
-from lwface.mxnet.symbol import Node, Symbol, symbol_path, write_symbol
+from lwface.mxnet.params import write_params
+from lwface.mxnet.symbol import Node, Symbol, write_symbol
 from lwface.mxnet.writing import OUTPUT, Names, draw
 from lwface.networks import FaceNetwork, mxnet_names
 

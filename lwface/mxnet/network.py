@@ -18,10 +18,11 @@ from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
 from lwface.base.files import PathLike
 from lwface.mxnet.graph import cut, find_output
+from lwface.mxnet.names import params_path, symbol_path
 from lwface.mxnet.operators import Operation
-from lwface.mxnet.params import params_path, read_params
+from lwface.mxnet.params import read_params
 from lwface.mxnet.plan import Call, Trial, make_plan
-from lwface.mxnet.symbol import Symbol, read_symbol, symbol_path
+from lwface.mxnet.symbol import Symbol, read_symbol
 
 IMAGE_SHAPE = (3, 112, 112)
 

@@ -20,7 +20,6 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -53,11 +52,6 @@ MAX_RANK = 32
 MAX_ARRAYS = 100_000  # r200 has 1 300
 MAX_NAME_BYTES = 1024
 MAX_SIZES_PRODUCT = 1 << 48  # of the sizes that are not 0, so that an empty array has sizes NumPy can hold
-
-
-def params_path(prefix: PathLike, epoch: int) -> Path:
-    """The file of epoch ``epoch`` of the model ``prefix``."""
-    return Path(f"{os.fspath(prefix)}-{epoch:04d}.params")
 
 
 def read_params(path: PathLike) -> dict[str, np.ndarray]:

@@ -15,7 +15,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from lwface.base.errors import UserError
@@ -58,11 +57,6 @@ class Symbol:
 
     nodes: tuple[Node, ...]
     heads: tuple[tuple[int, int], ...]
-
-
-def symbol_path(prefix: PathLike) -> Path:
-    """The file of the graph of the model ``prefix``."""
-    return Path(f"{os.fspath(prefix)}-symbol.json")
 
 
 def read_symbol(path: PathLike) -> Symbol:

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
+from lwface.onnx.choices import BATCHES, ROWS
 
-BATCHES = (1, 7, 32)
-ROWS = max(BATCHES)
 SEED = 0
 
 

@@ -28,12 +28,11 @@ from torch import Tensor, nn
 from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
 from lwface.base.extras import require
+from lwface.onnx.choices import OPSET, OPSETS
 from lwface.onnx.graph import attribute, element_types, shapes
 
 INPUT, OUTPUT, BATCH = "data", "fc1", "N"  # names in the model; MXNet's for the first two
 IMAGE_SHAPE = (3, 112, 112)
-OPSET = 17  # the first with LayerNormalization; runtimes of 2022 and later know it
-OPSETS = range(13, 21)  # from the first that can quantise a channel at a time to the last the exporter writes
 PIXEL_MEAN, PIXEL_SCALE = 127.5, 0.0078125  # (x - mean) * scale is what a network with its pre-processing outside takes
 
 

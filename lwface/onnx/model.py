@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.base.files import PathLike
 from lwface.gate.flops import FlopsReport
+from lwface.onnx.choices import COLOR_ORDERS, Pixels
 from lwface.onnx.export import IMAGE_SHAPE, OUTPUT
 from lwface.onnx.file import read_onnx
 from lwface.onnx.flops import flops_of_onnx
@@ -37,16 +38,6 @@ NUMPY_TYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-COLOR_ORDERS = ("RGB", "BGR")
-
-
-class Pixels(NamedTuple):
-    """What a model takes: ``(x - mean) * scale`` of pixels 0..255 in this order of channels."""
-
-    mean: float = 0.0
-    scale: float = 1.0
-    color_order: str = "RGB"
-
 
 ARCFACE_TORCH = Pixels(127.5, 1 / 127.5)
 

@@ -22,7 +22,6 @@ from lwface.base.extras import require
 from lwface.base.progress import progress
 from lwface.onnx.graph import image_input, parse
 
-NUMBER_TYPES = {"float32": "float32", "fp16": "float16", "int8": "int8"}  # of each --precision
 NAME = "the ONNX model"
 PERCENTILE = 99.99
 CALIBRATION_BATCH = 4  # images whose activations, all of them, are in memory at a time

@@ -13,7 +13,7 @@ from lwface.base.files import sync_folder
 from lwface.losses import FullClassifier
 from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
-from lwface.mxnet.params import params_path
+from lwface.mxnet.names import params_path
 from lwface.networks import FaceNetwork, mxnet_names
 from lwface.recognition.dataset import FaceDataset
 from lwface.recognition.mirror import mirror_choice, to_network_input

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from lwface.base.commands import EXIT_INTERRUPTED, EXIT_OK
+from lwface.base.device import select_device
 from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.base.files import write_json, write_text
 from lwface.base.lock import held
-from lwface.features.embedder import select_device
 from lwface.gate.budgets import BudgetError
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops, flops_text
 from lwface.recognition.preparation import open_dataset

@@ -20,7 +20,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lwface.base.errors import UserError
 from lwface.base.files import replacing, write_text
 from lwface.base.journal import Journal
 from lwface.base.progress import progress
@@ -29,6 +28,7 @@ from lwface.formats.face_records import identity_records
 from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
+from lwface.synthetic.options import Options
 from lwface.synthetic.render import Sample, sample_image
 from lwface.synthetic.video import video
 
@@ -47,46 +47,6 @@ PRODUCTS = (
     WORK,
 )
 PACK_IMAGES_PER_PERSON = 8
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to make. Everything here, and nothing else, decides the result."""
-
-    seed: int = 0
-    train_people: int = 400
-    images_per_person: int = 9
-    heldout_people: int = 60
-    heldout_images: int = 8
-    videos_per_person: int = 3
-    video_people: int = 30
-    video_frames: int = 8
-    video_fps: float = 5.0
-    pack_pairs: int = 600
-    pack_people: int = 30
-    frames: bool = False
-    difficulty: float = 0.4
-
-    def check(self) -> None:
-        """:class:`UserError` for what cannot be made."""
-        least = {"train_people": 2, "images_per_person": 1, "heldout_people": 2, "heldout_images": 2, "pack_people": 2,
-                 "videos_per_person": 0, "video_frames": 1, "video_people": 0, "pack_pairs": 2, "seed": 0}  # fmt: skip
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {value} or more")
-        if self.video_people > self.heldout_people:
-            raise UserError(
-                f"--video-people {self.video_people}: expected at most --heldout-people {self.heldout_people}"
-            )
-        if not 0 < self.difficulty <= 3:
-            raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
-        if not self.video_fps > 0:
-            raise UserError(f"--video-fps {self.video_fps}: expected more than 0")
-
-    @property
-    def video_count(self) -> int:
-        """Videos in all."""
-        return self.video_people * self.videos_per_person
 
 
 @dataclass(frozen=True)

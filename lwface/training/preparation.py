@@ -8,8 +8,8 @@ import random
 import numpy as np
 import torch
 
+from lwface.base.device import select_device
 from lwface.base.errors import UserError
-from lwface.features.embedder import select_device
 
 
 def choose_device(name: str | None) -> torch.device:

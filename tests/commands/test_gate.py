@@ -20,13 +20,12 @@ SCRIPT = Path(__file__).resolve().parents[2] / "common" / "flops_counter.py"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(capsys):
     """Runs the command in this process: status, stdout, stderr. argparse's and the user's errors are statuses too."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["gate.py", *map(str, arguments)])
         try:
-            status = gate.main()
+            status = gate.main([*map(str, arguments)])
         except SystemExit as stop:
             status = stop.code
         except UserError as error:
@@ -116,16 +115,25 @@ def test_a_model_counts_as_its_network_and_its_file_counts_for_the_size(run, mod
 def test_a_model_whose_file_is_too_large_is_refused(run, model, monkeypatch):
     name, path = model
     padded = path.read_bytes() + bytes(20 * 1024**2)
-    real = gate.count_model
-
-    def count_then_grow(*arguments):
-        report, _ = real(*arguments)
-        return report, len(padded)
-
-    monkeypatch.setattr(gate, "count_model", count_then_grow)
+    loaded = load_model(name)
+    path.write_bytes(padded)
+    monkeypatch.setattr("lwface.models.store.load_model", lambda *_: loaded)
     status, out, _ = run("--model", name, "--track", "deepglint-light")
     assert status == 1
     assert f"model size {len(padded)} bytes exceeds the limit 20971520 of deepglint-light" in out
+
+
+def test_json_is_printed_or_written(run, tmp_path):
+    status, printed, _ = run("--network", "mnas025", "--json")
+    assert status == 0
+    for flag in ("--json", "--output"):
+        status, out, _ = run("--network", "mnas025", flag, tmp_path / "gate.json")
+        assert (status, out.startswith("FLOPs: ")) == (0, True)
+        assert json.loads((tmp_path / "gate.json").read_text()) == json.loads(printed)
+    status, out, _ = run("--network", "mnas025", "--json", "--output", tmp_path / "gate.json")
+    assert (status, json.loads(out)) == (0, json.loads(printed))
+    status, _, err = run("--network", "mnas025", "--json", tmp_path)
+    assert (status, err) == (2, f"--json {tmp_path}: is a folder; give the name of the file with the figures\n")
 
 
 def test_the_same_network_as_mxnets_files_counts_the_same(run, model, tmp_path):

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from lwface.base.commands import run_command
-from lwface.commands import gen_feature as feature_command
 from lwface.commands import gen_image_feature
+from lwface.features.embedder import Embedder
 from lwface.formats.feature_file import read_features
 from lwface.formats.image import encode_jpeg
 from lwface.gate.budgets import TRACKS, Track
@@ -61,13 +61,12 @@ def command(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("m-0001.safetensors").touch()  # of which the gate reads the size
     config = {"image_shape": [112, 112, 3]}
-    monkeypatch.setattr(feature_command, "load_model", lambda text, layer: (Tiny(), {**config, "name": text}))
+    monkeypatch.setattr("lwface.models.store.load_model", lambda text, layer: (Tiny(), {**config, "name": text}))
 
     def run(*flags: str) -> int:
         given = ["--input", str(images), "--output", str(tmp_path / "f.bin"), "--model", "m,1", "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", ["gen_image_feature.py", *given, *flags])
         with pytest.raises(SystemExit) as exit_info:
-            run_command(gen_image_feature.main)
+            run_command(lambda: gen_image_feature.main([*given, *flags]))
         return exit_info.value.code or 0
 
     return run
@@ -138,9 +137,9 @@ def test_a_local_list_is_written_and_called_no_submission(command, tmp_path, mon
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--batch_size", "0"], "batch size 0"),
+        (["--batch_size", "0"], "--batch-size 0: expected 1 or more"),
         (["--batch_size", "many"], "invalid int value"),
-        (["--image_size", "112,112"], "--image_size 112,112: expected 3,HEIGHT,WIDTH such as 3,112,112"),
+        (["--image_size", "112,112"], "--image-size 112,112: expected 3,HEIGHT,WIDTH such as 3,112,112"),
         (["--image_size", "1,112,112"], "expected 3,HEIGHT,WIDTH"),
         (["--image_size", "3,0,112"], "expected 3,HEIGHT,WIDTH"),
         (["--image_size", "3,96,112"], "was trained on images of 112x112, not 96x112"),
@@ -186,7 +185,7 @@ def test_a_weight_of_the_model_changed_between_runs(command, monkeypatch, tmp_pa
             super().__init__()
             self.linear.bias.data[3] += 1e-3
 
-    embed = feature_command.Embedder.embed
+    embed = Embedder.embed
 
     def one_batch(self, images, flip, calls=[]):  # noqa: B006 - counts the calls
         calls.append(1)
@@ -195,11 +194,11 @@ def test_a_weight_of_the_model_changed_between_runs(command, monkeypatch, tmp_pa
         return embed(self, images, flip)
 
     with monkeypatch.context() as patch:
-        patch.setattr(feature_command.Embedder, "embed", one_batch)
+        patch.setattr(Embedder, "embed", one_batch)
         assert command("--batch_size", "2") == 130
     assert capsys.readouterr().err.endswith("interrupted\n")
     with monkeypatch.context() as patch:
-        patch.setattr(feature_command, "load_model", lambda text, layer: (Other(), {"name": text}))
+        patch.setattr("lwface.models.store.load_model", lambda text, layer: (Other(), {"name": text}))
         assert command("--batch_size", "2", "--resume") == 2
     assert "cannot resume, the unfinished file was made with another model" in capsys.readouterr().err
     assert command("--batch_size", "2", "--resume") == 0
@@ -211,7 +210,7 @@ def test_a_weight_of_the_model_changed_between_runs(command, monkeypatch, tmp_pa
 
 def interrupted(command, monkeypatch, *flags: str) -> None:
     """A run that gets Ctrl-C after its first batch of two images."""
-    embed, calls = feature_command.Embedder.embed, []
+    embed, calls = Embedder.embed, []
 
     def one_batch(self, images, flip):
         calls.append(1)
@@ -220,7 +219,7 @@ def interrupted(command, monkeypatch, *flags: str) -> None:
         return embed(self, images, flip)
 
     with monkeypatch.context() as patch:
-        patch.setattr(feature_command.Embedder, "embed", one_batch)
+        patch.setattr(Embedder, "embed", one_batch)
         assert command("--batch_size", "2", *flags) == 130
 
 
@@ -265,7 +264,7 @@ def test_models_of_three_formats_give_the_same_rows(images, tmp_path, backend):
     def rows(model: str, *flags: str) -> np.ndarray:
         given = ["--input", str(images), "--output", str(tmp_path / "f.bin"), "--model", str(tmp_path / model)]
         given += ["--backend", backend, "--device", "cpu", "--track", "deepglint-light"]
-        feature_command.write_feature_file("image", description="", flip=True, argv=[*given, *flags])
+        gen_image_feature.main([*given, *flags])
         return np.array(read_features(tmp_path / "f.bin"))
 
     expected = rows("ours,1")

@@ -1,6 +1,5 @@
 """The video track's command: its rows against a naive float64 loop, and its errors."""
 
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,8 +9,7 @@ import torch
 from torch import nn
 
 from lwface.base.commands import run_command
-from lwface.commands import gen_feature as feature_command
-from lwface.commands import gen_video_feature
+from lwface.commands import gen_image_feature, gen_video_feature
 from lwface.features.aggregation import MEAN, DominantCluster, NormWeighted, aggregate
 from lwface.features.quality import QualityHead, save_quality
 from lwface.formats.feature_file import read_features
@@ -56,13 +54,12 @@ def command(videos, tmp_path, monkeypatch):
     """Runs the command with a tiny network; gives its exit status."""
     monkeypatch.chdir(tmp_path)
     Path("m-0001.safetensors").touch()  # of which the gate reads the size
-    monkeypatch.setattr(feature_command, "load_model", lambda text, layer: (Tiny(), {"image_shape": [112, 112, 3]}))
+    monkeypatch.setattr("lwface.models.store.load_model", lambda text, layer: (Tiny(), {"image_shape": [112, 112, 3]}))
 
     def run(*flags: str) -> int:
         given = ["--input", str(videos), "--output", str(tmp_path / "f.bin"), "--model", "m,1", "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", ["gen_video_feature.py", *given, *flags])
         with pytest.raises(SystemExit) as exit_info:
-            run_command(gen_video_feature.main)
+            run_command(lambda: gen_video_feature.main([*given, *flags]))
         return exit_info.value.code or 0
 
     return run
@@ -174,5 +171,5 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_read(command, t
 def test_an_image_track_has_no_aggregation(tmp_path, monkeypatch, capsys):
     flags = ["--output", str(tmp_path / "f.bin"), "--model", "m,1", "--aggregate", "norm"]
     with pytest.raises(SystemExit):
-        feature_command.write_feature_file("image", description="", flip=True, argv=flags)
+        gen_image_feature.main(flags)
     assert "unrecognized arguments: --aggregate norm" in capsys.readouterr().err

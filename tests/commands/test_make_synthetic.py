@@ -19,10 +19,11 @@ from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import read_rgb
 from lwface.formats.verification_pack import read_pack
 from lwface.synthetic import generate
+from lwface.synthetic.options import Options
 from lwface.synthetic.render import sample_image
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = generate.Options(
+OPTIONS = Options(
     difficulty=1.0,
     seed=5,
     train_people=3,
@@ -53,7 +54,7 @@ def run(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def make(output: Path, options: generate.Options = OPTIONS, workers: int = 1) -> None:
+def make(output: Path, options: Options = OPTIONS, workers: int = 1) -> None:
     journal = open_job(output, fingerprint({"options": str(options)}, []), generate.PRODUCTS)
     assert journal is not None
     with journal:
@@ -189,4 +190,4 @@ def test_command_is_done_once_and_refuses_other_options(made: Path, tmp_path: Pa
 )
 def test_options_that_cannot_be_made(change: dict[str, float], word: str) -> None:
     with pytest.raises(UserError, match=word):
-        generate.Options(**{**OPTIONS.__dict__, **change}).check()
+        Options(**{**OPTIONS.__dict__, **change}).check()

@@ -1,7 +1,6 @@
 """The command: from labelled images to a head that gen_video_feature.py takes, and its errors."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import nn
 
 from lwface.base.commands import run_command
 from lwface.commands import train_quality
+from lwface.features.embedder import Embedder
 from lwface.features.quality import load_quality
 from lwface.formats.image import encode_jpeg
 from lwface.models.store import model_sha256
@@ -43,14 +43,24 @@ def command(tmp_path, monkeypatch):
         (folder / f"{number:02}.jpg").write_bytes(encode_jpeg(np.clip(image, 0, 255).astype(np.uint8)))
     (folder / "filelist.txt").write_text("".join(f"{number:02}.jpg\n" for number in range(30)))
     (folder / "labels.txt").write_text("".join(f"{number // 3}\n" for number in range(30)))
-    monkeypatch.setattr(train_quality, "load_model", lambda text, layer: (Tiny(), CONFIG))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m-0001.safetensors").touch()
+    monkeypatch.setattr("lwface.models.store.load_model", lambda text, layer: (Tiny(), CONFIG))
 
     def run(*flags: str) -> int:
-        given = ["--model", "m,1", "--input", str(folder), "--output", str(tmp_path / "q.safetensors"), "--steps", "5"]
+        given = [
+            "--model",
+            f"{tmp_path}/models/m,1",
+            "--input",
+            str(folder),
+            "--output",
+            str(tmp_path / "q.safetensors"),
+            "--steps",
+            "5",
+        ]
         given += ["--device", "cpu", "--backend", "eager"]
-        monkeypatch.setattr(sys, "argv", ["train_quality.py", *given, *flags])
         with pytest.raises(SystemExit) as exit_info:
-            run_command(train_quality.main)
+            run_command(lambda: train_quality.main([*given, *flags]))
         return exit_info.value.code or 0
 
     return run
@@ -76,7 +86,7 @@ def test_from_images_to_a_head(command, tmp_path, capsys, monkeypatch):
     cache.rename(tmp_path / "away")
     assert command("--batch_size", "7") == 0  # features anew: the same head
     assert path.read_bytes() == whole
-    monkeypatch.setattr(train_quality.Embedder, "embed", None)
+    monkeypatch.setattr(Embedder, "embed", None)
     assert command("--seed", "1") == 0  # from the features that are there
     assert path.read_bytes() != whole
     assert command() == 0
@@ -94,7 +104,7 @@ def test_an_interrupted_run_is_one_line_and_goes_on(command, tmp_path, capsys, m
     whole = (tmp_path / "q.safetensors").read_bytes()
     for path in tmp_path.glob("q*"):
         path.unlink()
-    embed, calls = train_quality.Embedder.embed, []
+    embed, calls = Embedder.embed, []
 
     def embed_once(self, images, flip):
         calls.append(len(images))
@@ -102,7 +112,7 @@ def test_an_interrupted_run_is_one_line_and_goes_on(command, tmp_path, capsys, m
             raise KeyboardInterrupt
         return embed(self, images, flip)
 
-    monkeypatch.setattr(train_quality.Embedder, "embed", embed_once)
+    monkeypatch.setattr(Embedder, "embed", embed_once)
     capsys.readouterr()
     assert command() == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"

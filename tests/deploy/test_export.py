@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,8 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.commands import export as command
 from lwface.deploy import conversion_cost
-from lwface.deploy.export import Wish, export
+from lwface.deploy.export import export
+from lwface.deploy.wish import Wish
 from lwface.formats.verification_pack import write_pack
 from lwface.gate.budgets import TRACKS, BudgetError, Track
 from lwface.models.store import save_model
@@ -23,7 +23,8 @@ from lwface.networks import create_network
 from lwface.networks.base import FaceNetwork
 from lwface.networks.layers import BatchNorm
 from lwface.onnx.checks import compare, pseudo_random_images, require_agreement
-from lwface.onnx.model import OnnxNetwork, Pixels, load_onnx
+from lwface.onnx.choices import Pixels
+from lwface.onnx.model import OnnxNetwork, load_onnx
 from lwface.scoring.pack_accuracy import verify
 from lwface.settings.resolve import network_settings
 
@@ -262,14 +263,13 @@ def test_output_must_be_a_file_name_for_onnx(tmp_path):
             export(face_network(), {}, output, Wish())
 
 
-def test_command(tmp_path, monkeypatch, capsys):
+def test_command(tmp_path, capsys):
     settings = network_settings("m025")
     torch.manual_seed(0)
     save_model(str(tmp_path / "model"), 1, create_network(settings), {**settings, "network": "m025"})
 
     def run(*flags):
-        monkeypatch.setattr(sys, "argv", ["export.py", "--model", f"{tmp_path}/model,1", *map(str, flags)])
-        command.main()
+        command.main(["--model", f"{tmp_path}/model,1", *map(str, flags)])
         return capsys.readouterr().out
 
     said = run("--output", tmp_path / "f.onnx", "--track", "deepglint-light")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lwface.deploy.input_check import RANGES, choose_pairs, likely_inputs, same_by_chance, score_inputs
+from lwface.deploy.choices import RANGES
+from lwface.deploy.input_check import choose_pairs, likely_inputs, same_by_chance, score_inputs
 from lwface.formats.image import encode_jpeg
 from lwface.formats.verification_pack import VerificationPack
 

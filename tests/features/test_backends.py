@@ -11,10 +11,12 @@ from torch import nn
 from lwface.base import extras
 from lwface.base.errors import UserError
 from lwface.features import runners
-from lwface.features.backends import BACKENDS, FEW_BATCHES, prepare
+from lwface.features.backends import FEW_BATCHES, prepare
+from lwface.features.choices import BACKENDS
 from lwface.features.embedder import Embedder
+from lwface.onnx.choices import Pixels
 from lwface.onnx.export import export_onnx
-from lwface.onnx.model import OnnxNetwork, Pixels
+from lwface.onnx.model import OnnxNetwork
 
 CPU = torch.device("cpu")
 

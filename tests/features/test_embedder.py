@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lwface.base.errors import UserError
-from lwface.features.embedder import Embedder, evaluating, select_device
+from lwface.features.embedder import Embedder, evaluating
 
 CPU = torch.device("cpu")
 
@@ -128,20 +128,3 @@ def test_wrong_arguments():
     network.embedding_size = 7
     with pytest.raises(ValueError, match=r"shape \(4, 6\), expected \(4, 7\)"):
         Embedder(network, device=CPU, batch_size=4).embed(faces(2), False)
-
-
-def test_select_device(monkeypatch):
-    assert select_device("cpu") == CPU
-    for name in ("gpu", "mps", "cuda:x"):
-        with pytest.raises(UserError, match=f"'{name}'.*choose auto, cpu, cuda"):
-            select_device(name)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert select_device() == select_device(None) == select_device("auto") == CPU
-    with pytest.raises(UserError, match="'cuda' asked for, but this machine offers 0 CUDA devices"):
-        select_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert select_device("auto").type == "cuda"
-    assert select_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(UserError, match="offers 2 CUDA devices"):
-        select_device("cuda:2")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.formats.image import decode_rgb, encode_jpeg, image_damage, image_size, is_image_name, read_rgb
+from lwface.formats.image import decode_rgb, encode_jpeg, image_damage, image_size, read_rgb
+from lwface.formats.image_files import is_image_name
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import torch
 
 from lwface.base.errors import UserError
 from lwface.base.extras import available
-from lwface.models.store import load_model, model_file, save_model
+from lwface.models.names import model_file
+from lwface.models.store import load_model, save_model
 from lwface.mxnet.export import save_mxnet
 from lwface.mxnet.network import MxnetNetwork
 from lwface.networks import create_network

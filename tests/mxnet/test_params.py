@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.mxnet.params import VERSION_1, VERSION_2, VERSION_3, params_path, read_params, write_params
+from lwface.mxnet.names import params_path
+from lwface.mxnet.params import VERSION_1, VERSION_2, VERSION_3, read_params, write_params
 
 # mx.nd.save("x.params", {"arg:a": mx.nd.array(np.arange(3), dtype=name)}) without the 24 bytes all have in common
 START = struct.pack("<QQQ", 0x112, 0, 1)

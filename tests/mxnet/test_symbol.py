@@ -6,7 +6,8 @@ import tracemalloc
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.mxnet.symbol import Node, Symbol, output_count, read_symbol, symbol_path, write_symbol
+from lwface.mxnet.names import symbol_path
+from lwface.mxnet.symbol import Node, Symbol, output_count, read_symbol, write_symbol
 
 # Made with MXNet 1.9.1: BatchNorm(data, name="b"), Convolution(of it, kernel=(1, 1), num_filter=3, name="c",
 # attr={"__lr_mult__": "2"}), mx.sym.Group([c, b]).tojson()

@@ -13,7 +13,8 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.networks.base import FaceNetwork
 from lwface.networks.layers import BatchNorm
-from lwface.onnx.export import OPSETS, export_onnx, weights_sha256
+from lwface.onnx.choices import OPSETS
+from lwface.onnx.export import export_onnx, weights_sha256
 
 
 def face_network(normalise=True):

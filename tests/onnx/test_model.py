@@ -10,9 +10,10 @@ from lwface.base.errors import UserError
 from lwface.gate.flops import count_flops
 from lwface.networks.base import FaceNetwork
 from lwface.networks.layers import BatchNorm
+from lwface.onnx.choices import Pixels
 from lwface.onnx.export import export_onnx
 from lwface.onnx.file import read_onnx
-from lwface.onnx.model import ARCFACE_TORCH, OnnxNetwork, Pixels, load_onnx, relabel
+from lwface.onnx.model import ARCFACE_TORCH, OnnxNetwork, load_onnx, relabel
 
 F = TensorProto.FLOAT
 

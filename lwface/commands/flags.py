@@ -1,0 +1,141 @@
+"""The flags that several commands share: one spelling, one meaning and one wording each.
+
+The spelling shown has dashes. Another one that is accepted too, such as the ``--batch_size`` of the original program,
+is an alias: it does the same and is not shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lwface.base.commands import HelpFormatter
+from lwface.base.errors import UserError
+from lwface.features.choices import AUTO, BACKENDS
+from lwface.formats.image_files import JPEG_QUALITY
+
+PRINT = "-"  # the value of --json without FILE
+
+
+def command_parser(description: str | None, **options: Any) -> argparse.ArgumentParser:
+    """A parser that takes flags as they are written in the help, not abbreviated."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=HelpFormatter, allow_abbrev=False, **options
+    )
+
+
+def add_flag(parser: argparse._ActionsContainer, flag: str, *aliases: str, **options: Any) -> None:
+    """``parser.add_argument``, with aliases that the help does not show."""
+    action = parser.add_argument(flag, **options)
+    hidden = {"dest": action.dest, "required": False, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    for alias in aliases:
+        parser.add_argument(alias, **{**options, **hidden})
+
+
+def add_model_flag(parser: argparse._ActionsContainer, *, required: bool = True) -> None:
+    """``--model``: a trained model of any kind."""
+    what = "trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's) or FILE.onnx"
+    parser.add_argument("--model", required=required, metavar="MODEL", help=what)
+
+
+def add_layer_flag(parser: argparse._ActionsContainer) -> None:
+    """``--layer``."""
+    what = "the output of an MXNet or ONNX model that is the embedding, where it has several"
+    parser.add_argument("--layer", metavar="NAME", help=what)
+
+
+def add_batch_size_flag(parser: argparse._ActionsContainer) -> None:
+    """``--batch-size``; the original's ``--batch_size``."""
+    what = "images that the network sees at once"
+    add_flag(parser, "--batch-size", "--batch_size", type=int, default=32, metavar="N", help=what)
+
+
+def add_device_flag(parser: argparse._ActionsContainer) -> None:
+    """``--device``."""
+    what = "auto (a CUDA device where there is one), cpu, cuda or cuda:N"
+    parser.add_argument("--device", default=AUTO, help=what)
+
+
+def add_backend_flag(parser: argparse._ActionsContainer) -> None:
+    """``--backend``."""
+    what = (
+        "what runs the network: auto measures which is the fastest here, if there are images enough to pay for it; all "
+        "give the same features to float32's precision"
+    )
+    parser.add_argument("--backend", default=AUTO, choices=BACKENDS, help=what)
+
+
+def add_num_workers_flag(parser: argparse._ActionsContainer, default: int | None = None) -> None:
+    """``--num-workers``, by default one for each core; the alias was the data set tools' name for it."""
+    what = "threads or processes that read, decode and make images; 0: none beside the command itself"
+    cores = os.cpu_count() or 1
+    add_flag(
+        parser,
+        "--num-workers",
+        "--workers",
+        type=int,
+        default=cores if default is None else default,
+        metavar="N",
+        help=what,
+    )
+
+
+def add_pack_flag(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    """``--pack``."""
+    parser.add_argument(
+        "--pack", type=Path, metavar="FILE", required=required, help="verification pack, such as lfw.bin"
+    )
+
+
+def add_json_flag(parser: argparse._ActionsContainer) -> None:
+    """``--json [FILE]``: see :data:`PRINT`."""
+    what = "write the figures as JSON to FILE, with all digits; without FILE, print them in place of the text"
+    parser.add_argument("--json", nargs="?", const=PRINT, metavar="FILE", help=what)
+
+
+def add_people_flag(parser: argparse._ActionsContainer) -> None:
+    """``--input``: a folder of people."""
+    parser.add_argument(
+        "--input", type=Path, metavar="FOLDER", required=True, help="folder of people: INPUT/PERSON/**/IMAGE"
+    )
+
+
+def add_records_flag(parser: argparse._ActionsContainer) -> None:
+    """``--input``: a record file."""
+    parser.add_argument(
+        "--input", type=Path, metavar="PATH", required=True, help="record file, or the folder with train.rec"
+    )
+
+
+def add_landmarks_flag(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    """``--landmarks``."""
+    what = "csv of 5 or 68 points an image: align by them"
+    parser.add_argument("--landmarks", type=Path, metavar="FILE", required=required, help=what)
+
+
+def add_resize_flag(parser: argparse._ActionsContainer) -> None:
+    """``--resize``."""
+    parser.add_argument("--resize", action="store_true", help="resize what is not 112x112 instead of skipping it")
+
+
+def add_quality_flag(parser: argparse._ActionsContainer) -> None:
+    """``--quality``."""
+    what = "JPEG quality of crops and of images that change"
+    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, metavar="N", help=what)
+
+
+def check_least(arguments: argparse.Namespace, least: Mapping[str, int]) -> None:
+    """:class:`UserError` where a number is less than ``least`` allows; by the names of ``arguments``."""
+    for name, value in least.items():
+        given = getattr(arguments, name)
+        if given < value:
+            raise UserError(f"--{name.replace('_', '-')} {given}: expected {value} or more")
+
+
+def check_is_no_folder(flag: str, path: str | Path, what: str) -> None:
+    """:class:`UserError` where the file to write is a folder; ``what`` it is the name of."""
+    if Path(path).is_dir():
+        raise UserError(f"{flag} {path}: is a folder; give the name of {what}")
