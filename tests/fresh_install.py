@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTION = "lightweight-face-recognition"
 NEIGHBOUR = "datasets==5.2.0"  # Hugging Face's
-USE_NEIGHBOUR = "import datasets; print(datasets.Dataset.from_dict({'a': [1]}), datasets.__version__)"
+USE_NEIGHBOUR = "import datasets; print(datasets.Dataset.from_dict({'a': [1]}).num_rows, datasets.__version__)"
 HOSTILE = "raise RuntimeError('a module of the user, which is none of the business of a library')\n"
 
 
