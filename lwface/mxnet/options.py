@@ -23,7 +23,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}L?\Z")  # with the L of Python 2
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,60}|\.[0-9]{1,60})([eE][+-]?[0-9]{1,4})?f?\Z|[+-]?inf\Z")
 
 
-class Options:
+class NodeOptions:
     """Reads the options of ``node`` one by one, and then knows which ones nobody asked for.
 
     Every reader takes the option's name and, where it may be absent, a default.

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwface.base.errors import UserError
 from lwface.mxnet.operators import OPERATORS, Operation
-from lwface.mxnet.options import Options, node_error
+from lwface.mxnet.options import NodeOptions, node_error
 from lwface.mxnet.symbol import VARIABLE, Symbol
 
 INPUT = "data"  # what MXNet's examples and InsightFace call the images
@@ -94,7 +94,7 @@ def _operation(symbol: Symbol, i: int) -> Operation:
     node = symbol.nodes[i]
     if node.op not in OPERATORS:
         raise node_error(node, "this operator of MXNet is not known here, so the network cannot be run")
-    options = Options(node)
+    options = NodeOptions(node)
     operation = OPERATORS[node.op](options)
     options.finish()
     if len(node.inputs) != len(operation.inputs):

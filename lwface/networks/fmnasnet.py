@@ -29,7 +29,7 @@ STAGES = (
 )
 
 
-class Layers:
+class MnasLayers:
     """Builds this family's blocks with one activation and one batch-norm momentum, under Gluon's names."""
 
     def __init__(self, act: str, bn_mom: float) -> None:
@@ -71,7 +71,7 @@ class InvertedResidual(nn.Sequential):
 
     def __init__(
         self,
-        layers: Layers,
+        layers: MnasLayers,
         inputs: int,
         outputs: int,
         *,
@@ -97,7 +97,7 @@ class InvertedResidual(nn.Sequential):
 
 
 def _stage(
-    layers: Layers, inputs: int, outputs: int, *, expansion: int, units: int, stride: int, kernel: int
+    layers: MnasLayers, inputs: int, outputs: int, *, expansion: int, units: int, stride: int, kernel: int
 ) -> nn.Sequential:
     """``units`` inverted residuals, of which the first changes width and size."""
     first = InvertedResidual(layers, inputs, outputs, expansion=expansion, kernel=kernel, stride=stride, residual=False)
@@ -115,7 +115,7 @@ def fmnasnet(
     bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """MnasNet whose channel counts are multiplied by ``net_multiplier``; the first layer keeps all 112 pixels."""
-    layers = Layers(net_act, bn_mom)
+    layers = MnasLayers(net_act, bn_mom)
     first, channels, last = (scaled(width, net_multiplier) for width in (32, 16, 1024))
     stages: dict[str, nn.Module] = {
         "stage1_conv0": layers.block(3, first, 3),  # (N, 32, 112, 112)

@@ -95,7 +95,7 @@ class UnitShape(NamedTuple):
         return BatchNorm(channels, bn_mom=self.bn_mom)
 
 
-class Unit(nn.Module):
+class ResidualUnit(nn.Module):
     """What the three kinds of unit share: the attention on what they add, and the shortcut of a changed shape."""
 
     def add_attention(self, s: UnitShape) -> None:
@@ -109,7 +109,7 @@ class Unit(nn.Module):
         return x if self.attention == "none" else self.get_submodule(self.attention)(x)
 
 
-class UnitV1(Unit):
+class UnitV1(ResidualUnit):
     """Convolution, norm, activation, convolution, norm; added, then activation.
 
     ``late_stride`` moves the stride to the second convolution.
@@ -135,7 +135,7 @@ class UnitV1(Unit):
         return self.relu3(out + shortcut)
 
 
-class UnitV2(Unit):
+class UnitV2(ResidualUnit):
     """Pre-activation: norm, activation, convolution, twice; a changed shape's shortcut starts at the activation."""
 
     def __init__(self, s: UnitShape) -> None:
@@ -156,7 +156,7 @@ class UnitV2(Unit):
         return out + (x if self.sc is None else self.sc(active))
 
 
-class UnitV3(Unit):
+class UnitV3(ResidualUnit):
     """Norm, convolution, norm, activation, convolution of the stride, norm: ArcFace's "improved" unit."""
 
     def __init__(self, s: UnitShape) -> None:

@@ -79,7 +79,7 @@ class Basic(nn.Module):
         return self.relu2(self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x))))) + x)
 
 
-class Bottleneck(nn.Module):
+class WideBottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions, added to the input: the unit of the first stage and of the head."""
 
     def __init__(self, inputs: int, outputs: int, *, act: str, bn_mom: float) -> None:
@@ -163,7 +163,7 @@ class HighResolution(nn.Module):
         stem, first = scaled(STEM, multiplier), scaled(EXPANSION * STEM, multiplier)
         self.conv1 = _conv_norm(3, stem, 3, 2, act=act, bn_mom=bn_mom)  # (N, 64, 56, 56)
         self.conv2 = _conv_norm(stem, stem, 3, act=act, bn_mom=bn_mom)
-        units = [Bottleneck(stem if i == 0 else first, first, act=act, bn_mom=bn_mom) for i in range(UNITS)]
+        units = [WideBottleneck(stem if i == 0 else first, first, act=act, bn_mom=bn_mom) for i in range(UNITS)]
         self.stage1 = nn.Sequential(*units)  # (N, 256, 56, 56)
         self.split1 = _conv_norm(first, widths[0], 3, act=act, bn_mom=bn_mom)
         self.split2 = _conv_norm(first, widths[1], 3, 2, act=act, bn_mom=bn_mom)
@@ -177,7 +177,8 @@ class HighResolution(nn.Module):
         self.stage2, self.stage3, self.stage4 = stage(2), stage(3), stage(4)
         wide = [scaled(width, multiplier) for width in HEAD_WIDTHS]
         self.widen = nn.ModuleList(
-            Bottleneck(inputs, outputs, act=act, bn_mom=bn_mom) for inputs, outputs in zip(widths, wide, strict=True)
+            WideBottleneck(inputs, outputs, act=act, bn_mom=bn_mom)
+            for inputs, outputs in zip(widths, wide, strict=True)
         )
         # The biases before the batch norms have no effect; the authors' program has them, and so their counts.
         self.reduce = nn.ModuleList(

@@ -33,7 +33,7 @@ from lwface.networks.layers import GLUON_EPS, BatchNorm, activation, convolution
 from lwface.networks.settings import EmbeddingSize, Head, Momentum, Multiplier
 
 
-class Unit(NamedTuple):
+class UnitShapes(NamedTuple):
     """What the table says of a unit."""
 
     outputs: int  # channels at width 1
@@ -45,25 +45,25 @@ class Unit(NamedTuple):
 
 
 # For each size: channels of the first layer and units at 56, 28, 14 and 14 pixels, the last of which go on at 7.
-SIZES: dict[str, tuple[int, tuple[tuple[Unit, ...], ...]]] = {
+SIZES: dict[str, tuple[int, tuple[tuple[UnitShapes, ...], ...]]] = {
     "s": (
         16,
         (
-            (Unit(24, 2, 1, 2, 6, 0), Unit(24, 2, 1, 2, 3, 0)),
-            (Unit(40, 1, 3, 1, 6, 2), *[Unit(40, 2, 2, 2, 6, 2)] * 3),
-            (Unit(80, 1, 3, 2, 6, 4), *[Unit(80, 1, 2, 2, 6, 4)] * 2),
-            (Unit(120, 2, 3, 2, 6, 2), *[Unit(120, 2, 4, 2, 3, 2)] * 2),
-            (Unit(200, 1, 5, 1, 6, 2), *[Unit(200, 1, 4, 2, 6, 2)] * 2),
+            (UnitShapes(24, 2, 1, 2, 6, 0), UnitShapes(24, 2, 1, 2, 3, 0)),
+            (UnitShapes(40, 1, 3, 1, 6, 2), *[UnitShapes(40, 2, 2, 2, 6, 2)] * 3),
+            (UnitShapes(80, 1, 3, 2, 6, 4), *[UnitShapes(80, 1, 2, 2, 6, 4)] * 2),
+            (UnitShapes(120, 2, 3, 2, 6, 2), *[UnitShapes(120, 2, 4, 2, 3, 2)] * 2),
+            (UnitShapes(200, 1, 5, 1, 6, 2), *[UnitShapes(200, 1, 4, 2, 6, 2)] * 2),
         ),
     ),
     "m": (
         24,
         (
-            (Unit(32, 2, 3, 2, 6, 0), Unit(32, 2, 1, 2, 3, 0)),
-            (Unit(40, 1, 4, 1, 6, 2), *[Unit(40, 2, 2, 2, 6, 2)] * 3),
-            (Unit(80, 1, 3, 1, 6, 4), *[Unit(80, 2, 4, 2, 6, 4)] * 3),
-            (Unit(120, 1, 1, 1, 6, 2), *[Unit(120, 2, 4, 2, 3, 2)] * 3),
-            (Unit(200, 1, 4, 1, 6, 2), *[Unit(200, 1, 4, 2, 6, 2)] * 3),
+            (UnitShapes(32, 2, 3, 2, 6, 0), UnitShapes(32, 2, 1, 2, 3, 0)),
+            (UnitShapes(40, 1, 4, 1, 6, 2), *[UnitShapes(40, 2, 2, 2, 6, 2)] * 3),
+            (UnitShapes(80, 1, 3, 1, 6, 4), *[UnitShapes(80, 2, 4, 2, 6, 4)] * 3),
+            (UnitShapes(120, 1, 1, 1, 6, 2), *[UnitShapes(120, 2, 4, 2, 3, 2)] * 3),
+            (UnitShapes(200, 1, 4, 1, 6, 2), *[UnitShapes(200, 1, 4, 2, 6, 2)] * 3),
         ),
     ),
 }
@@ -124,7 +124,7 @@ class MixUnit(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        unit: Unit,
+        unit: UnitShapes,
         stride: int,
         *,
         size: int,
@@ -187,14 +187,14 @@ def mixfacenet(
         "stem": _block(convolution(3, channels, 3, 2), channels, act=activation("prelu", channels), bn_mom=bn_mom)
     }
 
-    def add(name: str, unit: Unit, stride: int, *, swish: bool, shuffle: bool) -> None:
+    def add(name: str, unit: UnitShapes, stride: int, *, swish: bool, shuffle: bool) -> None:
         nonlocal channels, size
         outputs = rounded(unit.outputs * net_multiplier, DIVISOR)
         size //= stride
         layers[name] = MixUnit(channels, outputs, unit, stride, size=size, swish=swish, shuffle=shuffle, bn_mom=bn_mom)
         channels = outputs
 
-    add("stem_unit", Unit(first, 1, 1, 1, 1, 0), 1, swish=False, shuffle=True)  # always, in the authors' program
+    add("stem_unit", UnitShapes(first, 1, 1, 1, 1, 0), 1, swish=False, shuffle=True)  # always, in the authors' program
     for stage, (units, first_stride) in enumerate(zip(stages, STRIDES, strict=True)):
         for number, unit in enumerate(units):
             stride = first_stride if number == 0 else 1

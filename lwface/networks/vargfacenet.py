@@ -24,7 +24,7 @@ LAST_WIDTH = 1024
 SE_REDUCTION = 4
 
 
-class Layers:
+class VargLayers:
     """Builds this family's blocks with one activation and one batch-norm momentum."""
 
     def __init__(self, act: str, bn_mom: float, se: bool) -> None:
@@ -59,10 +59,10 @@ class Layers:
         )
 
 
-class Unit(nn.Module):
+class VargUnit(nn.Module):
     """Two separable convolutions, added to the input; a unit that halves the map has a third one as its shortcut."""
 
-    def __init__(self, layers: Layers, channels: int, expansion: int, stride: int = 1) -> None:
+    def __init__(self, layers: VargLayers, channels: int, expansion: int, stride: int = 1) -> None:
         super().__init__()
         self.shortcut = None if stride == 1 else layers.separable(channels, channels, expansion, stride, linear=True)
         self.sep1_data = layers.separable(channels, channels, expansion, stride)
@@ -81,7 +81,7 @@ class Unit(nn.Module):
 class DownUnit(nn.Module):
     """Begins a stage: two branches halve the map and are added, a separable convolution follows, then the shortcut."""
 
-    def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
+    def __init__(self, layers: VargLayers, inputs: int, outputs: int) -> None:
         super().__init__()
         self.shortcut = layers.separable(inputs, outputs, EXPANSION, 2, linear=True)
         self.sep1_data_branch = layers.separable(inputs, outputs, EXPANSION, 2, linear=True)
@@ -96,7 +96,7 @@ class DownUnit(nn.Module):
         return self.out_data_act(self.sep2_data(merged) + self.shortcut(x))
 
 
-def _embedding_block(layers: Layers, inputs: int) -> nn.Sequential:
+def _embedding_block(layers: VargLayers, inputs: int) -> nn.Sequential:
     """(N, inputs, 7, 7) to (N, LAST_WIDTH / 2, 1, 1): widen, one convolution over the whole map, narrow."""
     return named(
         convx=convolution(inputs, LAST_WIDTH),
@@ -127,7 +127,7 @@ def vargfacenet(
         net_se: 1 adds squeeze-and-excitation to every unit but the first of a stage.
     """
     require(net_se in (0, 1), "net_se", net_se, "0 (none) or 1 (squeeze-and-excitation)")
-    layers = Layers(net_act, bn_mom, bool(net_se))
+    layers = VargLayers(net_act, bn_mom, bool(net_se))
     width, *widths = (scaled(channels, net_multiplier) for channels in (FIRST_WIDTH, *(s[1] for s in STAGES)))
     whole = not any(channels % GROUP_WIDTH for channels in (width, *widths))
     require(whole, "net_multiplier", net_multiplier, f"widths that are multiples of {GROUP_WIDTH}, such as 0.25 gives")
@@ -136,13 +136,13 @@ def vargfacenet(
             conv1=convolution(3, width, 3),
             conv1_bn=layers.norm(width),
             conv1_act=layers.slope(width),
-            head_pooling=Unit(layers, width, 1, 2),  # (N, width, 56, 56)
+            head_pooling=VargUnit(layers, width, 1, 2),  # (N, width, 56, 56)
         )
     }
     for (stage, _, units), outputs in zip(STAGES, widths, strict=True):
         body[f"vargface_stage_{stage}_unit_1"] = DownUnit(layers, width, outputs)
         for unit in range(2, units + 1):
-            body[f"vargface_stage_{stage}_unit_{unit}"] = Unit(layers, outputs, EXPANSION)
+            body[f"vargface_stage_{stage}_unit_{unit}"] = VargUnit(layers, outputs, EXPANSION)
         width = outputs
     body["embed"] = _embedding_block(layers, width)
     head = make_head(net_output, channels=LAST_WIDTH // 2, size=1, emb_size=emb_size, act=net_act, bn_mom=bn_mom)

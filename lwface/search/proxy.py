@@ -32,7 +32,7 @@ class Proxy(NamedTuple):
     places: Places
 
 
-class Score(NamedTuple):
+class Report(NamedTuple):
     """What a network in training reaches."""
 
     step: int
@@ -91,7 +91,7 @@ class Try:
         self.digest = tensor_digest(self._loop.task.modules["network"])
         self.diverged = False
 
-    def scores(self) -> Generator[Score, None, None]:
+    def scores(self) -> Generator[Report, None, None]:
         """Train, and score after each of the steps asked for; close it to end early."""
         loop, due = self._loop, self.proxy.report_steps
         network = loop.task.modules["network"]
@@ -105,7 +105,7 @@ class Try:
                     if loop.step in due:
                         size = loop.run.per_batch_size
                         tar = self.held_out.tar(network, self.proxy.far, device=loop.device, batch_size=size)
-                        yield Score(loop.step, tar)
+                        yield Report(loop.step, tar)
         except NotFinite:
             self.diverged = True
-            yield Score(due[-1], 0.0)
+            yield Report(due[-1], 0.0)

@@ -38,7 +38,7 @@ START = 32.0  # channels of the first stage that are tried first
 GRAIN = 0.25  # channels of the first stage: finer scales make no other network worth having
 
 
-class Trial(Protocol):
+class Proposer(Protocol):
     """What proposes values: a trial of Optuna, whose methods these are."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
@@ -58,7 +58,7 @@ class Whole(NamedTuple):
     high: int
     step: int = 1
 
-    def draw(self, trial: Trial, name: str) -> int:
+    def draw(self, trial: Proposer, name: str) -> int:
         """The number that ``trial`` proposes."""
         return trial.suggest_int(name, self.low, self.high, step=self.step)
 
@@ -70,7 +70,7 @@ class Real(NamedTuple):
     high: float
     step: float
 
-    def draw(self, trial: Trial, name: str) -> float:
+    def draw(self, trial: Proposer, name: str) -> float:
         """The number that ``trial`` proposes."""
         return trial.suggest_float(name, self.low, self.high, step=self.step)
 
@@ -80,7 +80,7 @@ class Choice(NamedTuple):
 
     values: tuple[Any, ...]
 
-    def draw(self, trial: Trial, name: str) -> Any:
+    def draw(self, trial: Proposer, name: str) -> Any:
         """The value that ``trial`` proposes."""
         return trial.suggest_categorical(name, self.values)
 
@@ -200,7 +200,7 @@ class Candidate(NamedTuple):
     report: FlopsReport
 
 
-def draw_parameters(trial: Trial, family: str, track: Track, shares: tuple[float, float]) -> dict[str, Any]:
+def draw_parameters(trial: Proposer, family: str, track: Track, shares: tuple[float, float]) -> dict[str, Any]:
     """Let ``trial`` propose all parameters of a network of ``family`` (``both``: the family too) for ``track``.
 
     Args:

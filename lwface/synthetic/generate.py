@@ -29,7 +29,7 @@ from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
 from lwface.synthetic.options import Options
-from lwface.synthetic.render import Sample, sample_image
+from lwface.synthetic.render import Picture, sample_image
 from lwface.synthetic.video import video
 
 VERSION = 1  # of the faces: a change of this module's output changes it
@@ -82,7 +82,7 @@ def pieces(options: Options) -> list[Piece]:
     return result + [Piece("pack", train + held + i, PACK_IMAGES_PER_PERSON) for i in range(options.pack_people)]
 
 
-def samples(piece: Piece, options: Options) -> Iterator[Sample]:
+def samples(piece: Piece, options: Options) -> Iterator[Picture]:
     """The pictures of a piece."""
     if piece.split == "video":
         yield from video(

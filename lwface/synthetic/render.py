@@ -39,7 +39,7 @@ OVERSAMPLING = 1.5
 
 
 @dataclass(frozen=True)
-class Sample:
+class Picture:
     """One picture and what is known about it."""
 
     frame: NDArray[np.uint8]  # (S, S, 3) RGB, uncropped
@@ -139,7 +139,7 @@ def posed_head(who: Person, shot: Shot) -> Floats:
     return who.vertices + blend(shot.expression, template().expression_modes)
 
 
-def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FRAME_SIZE) -> Sample:
+def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FRAME_SIZE) -> Picture:
     """Picture of ``who`` in ``shot``; ``noise_seed`` numbers the noise of the sensor."""
     size = round(frame_size * OVERSAMPLING)
     pose, camera = Pose(shot), Camera(shot, size)
@@ -153,7 +153,7 @@ def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FR
     rng = generator(who.seed, who.identity, noise_seed, STREAM_NOISE)
     frame = augment.finish(canvas.reshape(size, size, 3), shot, frame_size, rng)
     five = five_from_68(landmarks).astype(np.float32)
-    return Sample(
+    return Picture(
         frame,
         align(frame, five),
         five,
@@ -166,7 +166,7 @@ def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FR
 
 def sample_image(
     seed: int, identity: int, index: int, *, difficulty: float = 1.0, frame_size: int = FRAME_SIZE
-) -> Sample:
+) -> Picture:
     """Image ``index`` of ``identity``: a function of its arguments alone."""
     who = person(seed, identity)
     shot = sample_shot(who, index, difficulty=difficulty)

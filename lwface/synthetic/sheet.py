@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.synthetic.render import Sample, sample_image
+from lwface.synthetic.render import Picture, sample_image
 from lwface.synthetic.video import video
 
 
@@ -24,7 +24,7 @@ def tile(images: Iterable[NDArray[np.uint8]], columns: int, gap: int = 2) -> NDA
     return np.vstack(rows)
 
 
-def with_landmarks(sample: Sample) -> NDArray[np.uint8]:
+def with_landmarks(sample: Picture) -> NDArray[np.uint8]:
     """The frame with its 68 points in green and its 5 in red."""
     image = sample.frame.copy()
     for points, colour, radius in ((sample.landmarks68, (60, 255, 60), 14), (sample.landmarks5, (255, 40, 40), 22)):

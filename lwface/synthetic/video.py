@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lwface.synthetic.head import hermite
 from lwface.synthetic.person import STREAM_VIDEO, generator, person
-from lwface.synthetic.render import Sample, render
+from lwface.synthetic.render import Picture, render
 from lwface.synthetic.shot import FRAME_SIZE, YAW_LIMIT, Shot, sample_expression, sample_shot
 
 FIRST_SHOT = 1 << 24  # shots of videos are numbered from here, those of images from 0
@@ -65,7 +65,7 @@ def video(
     fps: float = 25.0,
     difficulty: float = 1.0,
     frame_size: int = FRAME_SIZE,
-) -> Iterator[Sample]:
+) -> Iterator[Picture]:
     """Frame after frame of video ``index`` of ``identity``; a function of the arguments alone."""
     who = person(seed, identity)
     first = (FIRST_SHOT + index) * NOISE_STRIDE

@@ -19,7 +19,7 @@ from lwface.networks import NETWORKS, create_network, mxnet_names
 from lwface.networks.layers import BatchNorm
 from lwface.settings.resolve import network_settings
 
-# Options that say how fast to compute and where memory comes from, not what is computed.
+# NodeOptions that say how fast to compute and where memory comes from, not what is computed.
 INDIFFERENT = {"workspace", "cudnn_tune", "cudnn_off", "layout"}
 DEFAULTS = {
     "Convolution": {

@@ -14,7 +14,7 @@ from lwface.commands.search import parse_arguments
 from lwface.gate.budgets import BudgetError
 from lwface.gate.flops import count_flops
 from lwface.search import plot, study
-from lwface.search.proxy import Score
+from lwface.search.proxy import Report
 from lwface.search.space import Candidate, family_settings, on_meta, tensor_digest
 
 optuna = pytest.importorskip("optuna")
@@ -62,7 +62,7 @@ class FakeTry:
         for number, step in enumerate(self.proxy.report_steps, start=1):
             if stop and (self.number, number) == (stop.at, stop.report):
                 raise stop.error
-            yield Score(step, self.tar(self.settings, step / self.proxy.report_steps[-1]))
+            yield Report(step, self.tar(self.settings, step / self.proxy.report_steps[-1]))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lwface.mxnet.operators.operation import Operation, Shape, all_equal, numbered, operator
-from lwface.mxnet.options import Options
+from lwface.mxnet.options import NodeOptions
 
 Binary = Callable[[Tensor, Tensor], Tensor]
 
@@ -61,11 +61,11 @@ def _capitals(name: str) -> str:
 
 def _register_binary(name: str, equal_shapes: tuple[str, ...], compute: Binary) -> None:
     @operator(*equal_shapes)
-    def elementwise(options: Options) -> Operation:
+    def elementwise(options: NodeOptions) -> Operation:
         return Operation(compute, ("lhs", "rhs"), expected=all_equal)
 
     @operator(f"broadcast_{name}", *(f"broadcast_{BROADCAST_ALIASES[n]}" for n in [name] if n in BROADCAST_ALIASES))
-    def broadcast(options: Options) -> Operation:
+    def broadcast(options: NodeOptions) -> Operation:
         return Operation(compute, ("lhs", "rhs"))
 
 
@@ -99,7 +99,7 @@ SCALAR_CAPITALS = {"rminus": "RMinus", "rdiv": "RDiv", "rmod": "RMod", "rpower":
 
 def _register_scalar(name: str, compute: Callable[[Tensor, float], Tensor]) -> None:
     @operator(f"_{name}_scalar", f"_{SCALAR_CAPITALS.get(name, _capitals(name))}Scalar")
-    def scalar(options: Options) -> Operation:
+    def scalar(options: NodeOptions) -> Operation:
         number = options.number("scalar", 1.0)
         options.ignore("is_int")  # decides the type for integers only
         return Operation(lambda x: compute(x, number))
@@ -155,7 +155,7 @@ UNARY: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _register_unary(name: str, compute: Callable[[Tensor], Tensor]) -> None:
     @operator(name)
-    def unary(options: Options) -> Operation:
+    def unary(options: NodeOptions) -> Operation:
         return Operation(compute)
 
 
@@ -172,7 +172,7 @@ _register_all()
 
 
 @operator("add_n", "ElementWiseSum")
-def add_n(options: Options) -> Operation:
+def add_n(options: NodeOptions) -> Operation:
     """The sum of any number of tensors of one shape."""
     names = numbered(options)
 
@@ -185,7 +185,7 @@ def add_n(options: Options) -> Operation:
 
 
 @operator("where")
-def where(options: Options) -> Operation:
+def where(options: NodeOptions) -> Operation:
     """``x`` where the condition is not 0, else ``y``."""
     return Operation(
         lambda condition, x, y: torch.where(condition != 0, x, y), ("condition", "x", "y"), expected=all_equal
@@ -193,7 +193,7 @@ def where(options: Options) -> Operation:
 
 
 @operator("clip")
-def clip(options: Options) -> Operation:
+def clip(options: NodeOptions) -> Operation:
     """Numbers below ``a_min`` and above ``a_max`` become these."""
     low, high = options.number("a_min"), options.number("a_max")
     if low > high:  # MXNet looks at a_max first, PyTorch at a_min
@@ -202,14 +202,14 @@ def clip(options: Options) -> Operation:
 
 
 @operator("hard_sigmoid")
-def hard_sigmoid(options: Options) -> Operation:
+def hard_sigmoid(options: NodeOptions) -> Operation:
     """``alpha x + beta`` between 0 and 1."""
     alpha, beta = options.number("alpha", 0.2), options.number("beta", 0.5)
     return Operation(lambda x: (x * alpha + beta).clamp(0, 1))
 
 
 @operator("smooth_l1")
-def smooth_l1(options: Options) -> Operation:
+def smooth_l1(options: NodeOptions) -> Operation:
     """``(s x)^2 / 2`` near 0, ``|x| - 1 / (2 s^2)`` beyond ``1 / s^2``."""
     squared = options.number("scalar", 1.0) ** 2
     if squared == 0:
@@ -217,7 +217,7 @@ def smooth_l1(options: Options) -> Operation:
     return Operation(lambda x: torch.where(x.abs() < 1 / squared, x * x * (squared / 2), x.abs() - 0.5 / squared))
 
 
-def _axes(options: Options) -> Callable[[Tensor], tuple[int, ...]]:
+def _axes(options: NodeOptions) -> Callable[[Tensor], tuple[int, ...]]:
     """The axes that a reduction goes over, from its options ``axis`` and ``exclude``; absent or empty: all of them."""
     axes, exclude = options.integers("axis", ()), options.flag("exclude", False)
 
@@ -249,7 +249,7 @@ REDUCTIONS: dict[tuple[str, ...], Callable[[Tensor, tuple[int, ...], bool], Tens
 
 def _register_reduction(names: tuple[str, ...], reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> None:
     @operator(*names)
-    def reduction(options: Options) -> Operation:
+    def reduction(options: NodeOptions) -> Operation:
         axes, keepdims = _axes(options), options.flag("keepdims", False)
 
         def compute(x: Tensor) -> Tensor:
@@ -269,7 +269,7 @@ def _at_least_1d(x: Tensor) -> Tensor:
 
 
 @operator("norm")
-def norm(options: Options) -> Operation:
+def norm(options: NodeOptions) -> Operation:
     """The 1-norm or 2-norm over one or two axes, or over everything."""
     order = options.integer("ord", 2)
     if order not in (1, 2):
@@ -285,7 +285,7 @@ def norm(options: Options) -> Operation:
 
 
 @operator("dot")
-def dot(options: Options) -> Operation:
+def dot(options: NodeOptions) -> Operation:
     """The last axis of the first tensor times the first of the second; ``transpose_a`` takes the first's first one."""
     left_first, right_last = options.flag("transpose_a", False), options.flag("transpose_b", False)
     options.choice("forward_stype", ("None", "default"), "None")
@@ -303,7 +303,7 @@ def dot(options: Options) -> Operation:
 
 
 @operator("batch_dot")
-def batch_dot(options: Options) -> Operation:
+def batch_dot(options: NodeOptions) -> Operation:
     """A matrix product for each matrix of two stacks (..., A, B) and (..., B, C)."""
     left_turned, right_turned = options.flag("transpose_a", False), options.flag("transpose_b", False)
     options.choice("forward_stype", ("None", "default"), "None")

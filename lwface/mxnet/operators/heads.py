@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lwface.mxnet.operators.operation import Operation, operator
-from lwface.mxnet.options import Options
+from lwface.mxnet.options import NodeOptions
 
 # Operators that only a training graph ends in: without a name, the output of a network is what goes into them.
 HEADS = (
@@ -30,27 +30,27 @@ HEADS = (
 
 
 @operator("BlockGrad", "stop_gradient")
-def block_gradient(options: Options) -> Operation:
+def block_gradient(options: NodeOptions) -> Operation:
     """The same numbers; training does not go through it."""
     return Operation(Tensor.detach)
 
 
 @operator("MakeLoss", "make_loss", "LinearRegressionOutput", "MAERegressionOutput", "SVMOutput")
-def loss(options: Options) -> Operation:
+def loss(options: NodeOptions) -> Operation:
     """The same numbers: the options say what training makes of them."""
     options.ignore("grad_scale", "valid_thresh", "normalization", "margin", "regularization_coefficient", "use_linear")
     return Operation(lambda x: x)
 
 
 @operator("LogisticRegressionOutput")
-def logistic(options: Options) -> Operation:
+def logistic(options: NodeOptions) -> Operation:
     """The sigmoid."""
     options.ignore("grad_scale")
     return Operation(torch.sigmoid)
 
 
 @operator("SoftmaxOutput", "Softmax")
-def softmax_output(options: Options) -> Operation:
+def softmax_output(options: NodeOptions) -> Operation:
     """Softmax of everything an image has, of each position (``multi_output``) or of the last axis."""
     positions, last = options.flag("multi_output", False), options.flag("preserve_shape", False)
     options.ignore("grad_scale", "ignore_label", "use_ignore", "normalization", "out_grad", "smooth_alpha")
@@ -64,7 +64,7 @@ def softmax_output(options: Options) -> Operation:
 
 
 @operator("SoftmaxActivation")
-def softmax_activation(options: Options) -> Operation:
+def softmax_activation(options: NodeOptions) -> Operation:
     """Softmax of the last axis (``instance``; MXNet on CUDA wants rows here), or of the channels of each position."""
     axis = 1 if options.choice("mode", ("instance", "channel"), "instance") == "channel" else -1
     return Operation(lambda x: torch.softmax(x, axis))
@@ -72,7 +72,7 @@ def softmax_activation(options: Options) -> Operation:
 
 def _register_softmax(name: str, compute: Callable[[Tensor, int], Tensor]) -> None:
     @operator(name)
-    def softmax(options: Options) -> Operation:
+    def softmax(options: NodeOptions) -> Operation:
         axis, temperature = options.integer("axis", -1), options.number("temperature", 1.0)
         options.choice("dtype", ("None",), "None")
         if options.flag("use_length", False) or temperature == 0:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lwface.mxnet.operators.operation import Operation, Shape, operator
-from lwface.mxnet.options import MAX_SIZE, Options
+from lwface.mxnet.options import MAX_SIZE, NodeOptions
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 DECONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
@@ -28,7 +28,7 @@ MAX_ENLARGEMENT = 64  # stride of a deconvolution; PyTorch's time grows with its
 SMALL_IMAGE = 2**15  # numbers; PyTorch lays out the windows of one image of up to 20480 also in float32
 
 
-def channels_last(options: Options) -> bool:
+def channels_last(options: NodeOptions) -> bool:
     """Whether the option ``layout`` puts the channels last."""
     return options.choice("layout", (*CHANNELS_FIRST, *CHANNELS_LAST), "None") in CHANNELS_LAST
 
@@ -43,11 +43,11 @@ def moved(compute: Callable[..., Tensor], arguments: int) -> Callable[..., Tenso
     return wrapped
 
 
-def _with_bias(options: Options, default: bool) -> tuple[str, ...]:
+def _with_bias(options: NodeOptions, default: bool) -> tuple[str, ...]:
     return ("data", "weight") if options.flag("no_bias", default) else ("data", "weight", "bias")
 
 
-def _kernel(options: Options) -> tuple[int, ...]:
+def _kernel(options: NodeOptions) -> tuple[int, ...]:
     kernel = options.integers("kernel", low=1, high=MAX_SIZE)
     if len(kernel) not in CONVOLUTIONS:
         raise options.error(f"kernel has {len(kernel)} dimensions, expected 1 to 3")
@@ -55,7 +55,7 @@ def _kernel(options: Options) -> tuple[int, ...]:
 
 
 @operator("Convolution", "Convolution_v1")
-def convolution(options: Options) -> Operation:
+def convolution(options: NodeOptions) -> Operation:
     """A convolution over 1 to 3 dimensions, with groups and dilation."""
     kernel = _kernel(options)
     rank, last = len(kernel), channels_last(options)
@@ -95,18 +95,18 @@ def _windows(inputs: Sequence[Tensor], kernel: tuple[int, ...], at: Tensor, chan
     return weight.numel() // channels * (at[0].numel() // channels)
 
 
-def _check_groups(options: Options, filters: int, groups: int) -> None:
+def _check_groups(options: NodeOptions, filters: int, groups: int) -> None:
     if filters % groups:  # PyTorch notices for a convolution, but not in a pass without numbers
         raise options.error(f"{filters} filters do not divide into {groups} groups")
 
 
-def _check_positions(options: Options, sizes: Sequence[int]) -> None:
+def _check_positions(options: NodeOptions, sizes: Sequence[int]) -> None:
     """Stop at sizes that an operator goes through inside, however small its output is."""
     if math.prod(sizes) > MAX_POSITIONS:
         raise options.error(f"works on {' x '.join(map(str, sizes))} positions, more than {MAX_POSITIONS}")
 
 
-def _channels(options: Options, shape: Shape, rank: int, last: bool, groups: int) -> int:
+def _channels(options: NodeOptions, shape: Shape, rank: int, last: bool, groups: int) -> int:
     """The channels of an input of ``rank`` spatial dimensions."""
     if len(shape) != rank + 2:
         raise options.error(f"the input has shape {shape}, expected {rank + 2} dimensions")
@@ -117,7 +117,7 @@ def _channels(options: Options, shape: Shape, rank: int, last: bool, groups: int
 
 
 @operator("Deconvolution")
-def deconvolution(options: Options) -> Operation:
+def deconvolution(options: NodeOptions) -> Operation:
     """A transposed convolution; with ``target_shape`` the padding that gives an output of that size."""
     kernel = _kernel(options)
     rank, last = len(kernel), channels_last(options)
@@ -165,7 +165,7 @@ def deconvolution(options: Options) -> Operation:
 
 
 @operator("FullyConnected")
-def fully_connected(options: Options) -> Operation:
+def fully_connected(options: NodeOptions) -> Operation:
     """``x W' + b`` of everything an image has, or with ``flatten`` False of the last axis."""
     outputs, flatten = options.integer("num_hidden", low=1), options.flag("flatten", True)
 
@@ -181,7 +181,7 @@ def fully_connected(options: Options) -> Operation:
 
 
 @operator("BatchNorm", "BatchNorm_v1", "CuDNNBatchNorm", "_contrib_SyncBatchNorm")
-def batch_norm(options: Options) -> Operation:
+def batch_norm(options: NodeOptions) -> Operation:
     """Batch norm; in training by the batch, unless ``use_global_stats``. PyTorch's momentum is 1 minus MXNet's."""
     eps, momentum = options.number("eps", 1e-3), 1 - options.number("momentum", 0.9)
     fixed, use_global = options.flag("fix_gamma", True), options.flag("use_global_stats", False)
@@ -205,7 +205,7 @@ def batch_norm(options: Options) -> Operation:
     )
 
 
-def _one_a_channel(options: Options, axis: int = 1) -> Callable[[Sequence[Shape]], Sequence[Shape | None]]:
+def _one_a_channel(options: NodeOptions, axis: int = 1) -> Callable[[Sequence[Shape]], Sequence[Shape | None]]:
     """All arrays have one number for each position along ``axis`` of the data."""
 
     def expected(shapes: Sequence[Shape]) -> Sequence[Shape | None]:
@@ -217,7 +217,7 @@ def _one_a_channel(options: Options, axis: int = 1) -> Callable[[Sequence[Shape]
 
 
 @operator("InstanceNorm")
-def instance_norm(options: Options) -> Operation:
+def instance_norm(options: NodeOptions) -> Operation:
     """Each channel of each image by its own mean and variance."""
     eps = options.number("eps", 1e-3)
     return Operation(
@@ -228,7 +228,7 @@ def instance_norm(options: Options) -> Operation:
 
 
 @operator("LayerNorm")
-def layer_norm(options: Options) -> Operation:
+def layer_norm(options: NodeOptions) -> Operation:
     """One axis by its mean and variance."""
     axis, eps = options.integer("axis", -1), options.number("eps", EPS_GLUON)
     options.flag("output_mean_var", False)
@@ -240,7 +240,7 @@ def layer_norm(options: Options) -> Operation:
 
 
 @operator("GroupNorm")
-def group_norm(options: Options) -> Operation:
+def group_norm(options: NodeOptions) -> Operation:
     """The channels of a group together; MXNet 1 scales and shifts a group, not a channel."""
     groups, eps = options.integer("num_groups", 1, low=1), options.number("eps", EPS_GLUON)
     options.flag("output_mean_var", False)
@@ -258,7 +258,7 @@ def group_norm(options: Options) -> Operation:
 
 
 @operator("LRN")
-def local_response_norm(options: Options) -> Operation:
+def local_response_norm(options: NodeOptions) -> Operation:
     """Divides by a power of the mean square of the channels around."""
     size, alpha = options.integer("nsize", low=1), options.number("alpha", 1e-4)
     beta, k = options.number("beta", 0.75), options.number("knorm", 2.0)
@@ -266,7 +266,7 @@ def local_response_norm(options: Options) -> Operation:
 
 
 @operator("L2Normalization")
-def l2_normalization(options: Options) -> Operation:
+def l2_normalization(options: NodeOptions) -> Operation:
     """Divides by the 2-norm over an image (``instance``), its channels (``channel``) or its positions (``spatial``)."""
     eps = options.number("eps", 1e-10)
     mode = options.choice("mode", ("instance", "channel", "spatial"), "instance")
@@ -290,13 +290,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @operator("Activation")
-def activation(options: Options) -> Operation:
+def activation(options: NodeOptions) -> Operation:
     """relu, sigmoid, tanh, softrelu or softsign."""
     return Operation(ACTIVATIONS[options.choice("act_type", tuple(ACTIVATIONS))])
 
 
 @operator("LeakyReLU")
-def leaky_relu(options: Options) -> Operation:
+def leaky_relu(options: NodeOptions) -> Operation:
     """leaky, prelu (which has an array), elu, selu, gelu or rrelu (in evaluation: the mean of its slopes)."""
     kind = options.choice("act_type", ("leaky", "prelu", "elu", "selu", "gelu", "rrelu"), "leaky")
     slope = options.number("slope", 0.25)
@@ -323,7 +323,7 @@ def _slopes(shapes: Sequence[Shape]) -> list[Shape | None]:
 
 
 @operator("Dropout")
-def dropout(options: Options) -> Operation:
+def dropout(options: NodeOptions) -> Operation:
     """Nothing, but in training zeros at random."""
     p, axes = options.number("p", 0.5), options.integers("axes", (), low=0)
     options.choice("mode", ("training",), "training")

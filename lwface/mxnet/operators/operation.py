@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lwface.base.registry import Registry
-from lwface.mxnet.options import Options
+from lwface.mxnet.options import NodeOptions
 
 Shape = tuple[int, ...]
 
@@ -44,7 +44,7 @@ class Operation:
     laid_out: Callable[[Sequence[Tensor], Tensor], int] | None = None
 
 
-Build = Callable[[Options], Operation]
+Build = Callable[[NodeOptions], Operation]
 OPERATORS: Registry[Build] = Registry("MXNet operator")
 
 
@@ -59,7 +59,7 @@ def operator(*names: str) -> Callable[[Build], Build]:
     return add
 
 
-def numbered(options: Options, minimum: int = 1) -> tuple[str, ...]:
+def numbered(options: NodeOptions, minimum: int = 1) -> tuple[str, ...]:
     """Names ``arg0 arg1 ...`` for an operator that takes as many inputs as the node has."""
     count = len(options.node.inputs)
     given = options.integer("num_args", count, low=minimum)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lwface.mxnet.operators.layers import channels_last, moved
 from lwface.mxnet.operators.operation import Operation, operator
-from lwface.mxnet.options import MAX_SIZE, Options
+from lwface.mxnet.options import MAX_SIZE, NodeOptions
 
 MAX_POOLS: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE_POOLS: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -25,7 +25,7 @@ Sizes = tuple[int, ...]
 class Windows:
     """Where the windows of a pooling lie: one number a spatial dimension in each of the sizes."""
 
-    options: Options
+    options: NodeOptions
     kernel: Sizes
     stride: Sizes
     pad: Sizes
@@ -112,7 +112,7 @@ def _over_everything(x: Tensor, kind: str, power: int) -> Tensor:
 
 
 @operator("Pooling")
-def pooling(options: Options) -> Operation:
+def pooling(options: NodeOptions) -> Operation:
     """max, avg, sum or lp over windows or, with ``global_pool``, over everything."""
     kind = options.choice("pool_type", KINDS, "max")
     power = (options.optional_integer("p_value") if kind == "lp" else 1) or 0
@@ -135,7 +135,7 @@ def pooling(options: Options) -> Operation:
 
 
 @operator("Pooling_v1")
-def pooling_v1(options: Options) -> Operation:
+def pooling_v1(options: NodeOptions) -> Operation:
     """MXNet's first pooling: pads with zeros also for max, and an average divides by the whole kernel."""
     kind = options.choice("pool_type", ("max", "avg", "sum"), "max")
     windows = _windows(options, ("valid", "full"))
@@ -154,7 +154,7 @@ def pooling_v1(options: Options) -> Operation:
     return Operation(compute, terms=lambda _: area)
 
 
-def _windows(options: Options, conventions: tuple[str, ...]) -> Windows | None:
+def _windows(options: NodeOptions, conventions: tuple[str, ...]) -> Windows | None:
     """The windows that the options describe; None for one over everything."""
     whole = options.flag("global_pool", False)
     kernel = options.integers("kernel", (), low=0 if whole else 1, high=MAX_SIZE)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lwface.mxnet.operators.operation import Operation, Shape, numbered, operator
-from lwface.mxnet.options import Options
+from lwface.mxnet.options import NodeOptions
 
 MAX_PARTS = 4096  # of a tensor that is split
 DTYPES = {
@@ -27,7 +27,7 @@ DTYPES = {
 
 
 @operator("Reshape", "reshape")
-def reshape(options: Options) -> Operation:
+def reshape(options: NodeOptions) -> Operation:
     """A new shape; 0 keeps a size, -1 is what is left, -2 keeps all others, -3 joins two, -4 splits one in two."""
     codes, reverse = options.integers("shape", (), low=-4), options.flag("reverse", False)
     target, keep_highest = options.integers("target_shape", (), low=0), options.flag("keep_highest", False)
@@ -43,7 +43,7 @@ def reshape(options: Options) -> Operation:
     return Operation(compute)
 
 
-def _reshaped(options: Options, codes: Sequence[int], shape: Shape, reverse: bool) -> list[int]:
+def _reshaped(options: NodeOptions, codes: Sequence[int], shape: Shape, reverse: bool) -> list[int]:
     """The sizes that ``codes`` make of ``shape``, with -1 where a size follows from the others."""
     if reverse:
         # MXNet turns the codes round with the sizes, so a -4 would have to come after the sizes it splits into.
@@ -72,7 +72,7 @@ def _reshaped(options: Options, codes: Sequence[int], shape: Shape, reverse: boo
     return sizes
 
 
-def _split(options: Options, size: int, first: int, second: int) -> list[int]:
+def _split(options: NodeOptions, size: int, first: int, second: int) -> list[int]:
     if first == -1 and second > 0:
         first = size // second
     elif second == -1 and first > 0:
@@ -83,40 +83,40 @@ def _split(options: Options, size: int, first: int, second: int) -> list[int]:
 
 
 @operator("reshape_like")
-def reshape_like(options: Options) -> Operation:
+def reshape_like(options: NodeOptions) -> Operation:
     """The shape of the second tensor."""
     return Operation(lambda x, like: x.reshape(like.shape), ("lhs", "rhs"))
 
 
 @operator("Flatten", "flatten")
-def flatten(options: Options) -> Operation:
+def flatten(options: NodeOptions) -> Operation:
     """All of an image in one row."""
     return Operation(lambda x: x.flatten(1))
 
 
 @operator("transpose")
-def transpose(options: Options) -> Operation:
+def transpose(options: NodeOptions) -> Operation:
     """The axes in another order; without one, turned round."""
     axes = options.integers("axes", ())
     return Operation(lambda x: x.permute(axes or tuple(reversed(range(x.ndim)))))
 
 
 @operator("SwapAxis", "swapaxes")
-def swap_axes(options: Options) -> Operation:
+def swap_axes(options: NodeOptions) -> Operation:
     """Two axes exchanged."""
     first, second = options.integer("dim1", 0), options.integer("dim2", 0)
     return Operation(lambda x: x.transpose(first, second))
 
 
 @operator("expand_dims")
-def expand_dims(options: Options) -> Operation:
+def expand_dims(options: NodeOptions) -> Operation:
     """A new axis of size 1."""
     axis = options.integer("axis")
     return Operation(lambda x: x.unsqueeze(axis))
 
 
 @operator("squeeze")
-def squeeze(options: Options) -> Operation:
+def squeeze(options: NodeOptions) -> Operation:
     """Without axes of size 1: those named, or all but the first, which counts the images: also one of them is a row."""
     axes = options.integers("axis", ())
 
@@ -129,21 +129,21 @@ def squeeze(options: Options) -> Operation:
 
 
 @operator("Concat", "concat")
-def concat(options: Options) -> Operation:
+def concat(options: NodeOptions) -> Operation:
     """Joined along an axis that is there."""
     names, axis = numbered(options), options.integer("dim", 1)
     return Operation(lambda *inputs: torch.cat(inputs, axis), names)
 
 
 @operator("stack")
-def stack(options: Options) -> Operation:
+def stack(options: NodeOptions) -> Operation:
     """Joined along a new axis."""
     names, axis = numbered(options), options.integer("axis", 0)
     return Operation(lambda *inputs: torch.stack(inputs, axis), names)
 
 
 @operator("SliceChannel", "split")
-def slice_channel(options: Options) -> Operation:
+def slice_channel(options: NodeOptions) -> Operation:
     """Equal parts along an axis, which goes away where ``squeeze_axis`` says so."""
     parts, axis = options.integer("num_outputs", low=1, high=MAX_PARTS), options.integer("axis", 1)
     squeezed = options.flag("squeeze_axis", False)
@@ -159,7 +159,7 @@ def slice_channel(options: Options) -> Operation:
 
 
 @operator("slice", "crop")
-def slice_axes(options: Options) -> Operation:
+def slice_axes(options: NodeOptions) -> Operation:
     """``begin`` to ``end`` by ``step`` of the first axes; None is the end of an axis."""
     begin, end = options.optional_integers("begin"), options.optional_integers("end")
     step = options.optional_integers("step")
@@ -183,14 +183,14 @@ def _sliced(x: Tensor, axis: int, begin: int | None, end: int | None, step: int)
 
 
 @operator("slice_axis")
-def slice_axis(options: Options) -> Operation:
+def slice_axis(options: NodeOptions) -> Operation:
     """``begin`` to ``end`` of one axis; None is its end."""
     axis, begin = options.integer("axis"), options.integer("begin")
     end = options.optional_integer("end")
     return Operation(lambda x: x.narrow(axis, *_range(options, x.shape[axis], begin, end)))
 
 
-def _range(options: Options, size: int, begin: int, end: int | None) -> tuple[int, int]:
+def _range(options: NodeOptions, size: int, begin: int, end: int | None) -> tuple[int, int]:
     """First position and number of positions of a range in an axis of ``size``."""
     first, stop = begin + size if begin < 0 else begin, size if end is None else end + size if end < 0 else end
     if not 0 <= first < stop <= size:
@@ -199,7 +199,7 @@ def _range(options: Options, size: int, begin: int, end: int | None) -> tuple[in
 
 
 @operator("slice_like")
-def slice_like(options: Options) -> Operation:
+def slice_like(options: NodeOptions) -> Operation:
     """Cut to the sizes of the second tensor, along all axes or those named."""
     axes = options.integers("axes", ())
 
@@ -212,21 +212,21 @@ def slice_like(options: Options) -> Operation:
 
 
 @operator("reverse", "flip")
-def reverse(options: Options) -> Operation:
+def reverse(options: NodeOptions) -> Operation:
     """Turned round along axes."""
     axes = options.integers("axis")
     return Operation(lambda x: x.flip(axes))
 
 
 @operator("tile")
-def tile(options: Options) -> Operation:
+def tile(options: NodeOptions) -> Operation:
     """Repeated as a whole along each axis."""
     times = options.integers("reps", low=1)
     return Operation(lambda x: x.tile(times))
 
 
 @operator("repeat")
-def repeat(options: Options) -> Operation:
+def repeat(options: NodeOptions) -> Operation:
     """Each number several times along an axis, or in one row."""
     times, axis = options.integer("repeats", low=1), options.optional_integer("axis")
     return Operation(
@@ -235,7 +235,7 @@ def repeat(options: Options) -> Operation:
 
 
 @operator("broadcast_axis", "broadcast_axes")
-def broadcast_axis(options: Options) -> Operation:
+def broadcast_axis(options: NodeOptions) -> Operation:
     """Axes of size 1 repeated to the sizes given."""
     axes, sizes = options.integers("axis", ()), options.integers("size", (), low=1)
     if len(axes) != len(sizes):
@@ -251,14 +251,14 @@ def broadcast_axis(options: Options) -> Operation:
 
 
 @operator("broadcast_to")
-def broadcast_to(options: Options) -> Operation:
+def broadcast_to(options: NodeOptions) -> Operation:
     """Axes of size 1 repeated to the shape given, in which 0 keeps a size."""
     shape = options.integers("shape", low=0)
     return Operation(lambda x: x.expand([size or -1 for size in shape]))
 
 
 @operator("broadcast_like")
-def broadcast_like(options: Options) -> Operation:
+def broadcast_like(options: NodeOptions) -> Operation:
     """Axes of size 1 repeated to the sizes of the second tensor."""
     left, right = options.integers("lhs_axes", ()), options.integers("rhs_axes", ())
     if len(left) != len(right):
@@ -274,7 +274,7 @@ def broadcast_like(options: Options) -> Operation:
 
 
 @operator("depth_to_space")
-def depth_to_space(options: Options) -> Operation:
+def depth_to_space(options: NodeOptions) -> Operation:
     """Channels become positions; the block is the outermost part of the channels."""
     block = options.integer("block_size", low=1)
 
@@ -287,7 +287,7 @@ def depth_to_space(options: Options) -> Operation:
 
 
 @operator("space_to_depth")
-def space_to_depth(options: Options) -> Operation:
+def space_to_depth(options: NodeOptions) -> Operation:
     """Positions become channels: the inverse of ``depth_to_space``."""
     block = options.integer("block_size", low=1)
 
@@ -300,7 +300,7 @@ def space_to_depth(options: Options) -> Operation:
 
 
 @operator("Pad", "pad")
-def pad(options: Options) -> Operation:
+def pad(options: NodeOptions) -> Operation:
     """Margins of the spatial axes: a constant, the edge or a reflection."""
     mode = options.choice("mode", ("constant", "edge", "reflect"))
     width, value = options.integers("pad_width", low=0), options.number("constant_value", 0.0)
@@ -318,7 +318,7 @@ def pad(options: Options) -> Operation:
 
 
 @operator("Crop")
-def crop_window(options: Options) -> Operation:
+def crop_window(options: NodeOptions) -> Operation:
     """A window of ``h_w``, or of the size of a second tensor, at ``offset`` or in the middle."""
     names = numbered(options)
     offset, size = options.sizes("offset", 2, 0, low=0), options.sizes("h_w", 2, 0, low=0)
@@ -338,7 +338,7 @@ def crop_window(options: Options) -> Operation:
 
 
 @operator("UpSampling")
-def up_sampling(options: Options) -> Operation:
+def up_sampling(options: NodeOptions) -> Operation:
     """Enlarged by a whole number: ``nearest``, several inputs to one size, or ``bilinear`` by an array of weights."""
     scale, mode = options.integer("scale", low=1), options.choice("sample_type", ("nearest", "bilinear"))
     join = options.choice("multi_input_mode", ("concat", "sum"), "concat")
@@ -376,7 +376,7 @@ def up_sampling(options: Options) -> Operation:
 
 
 @operator("_contrib_BilinearResize2D")
-def bilinear_resize(options: Options) -> Operation:
+def bilinear_resize(options: NodeOptions) -> Operation:
     """Bilinear to a size given, or by factors; without one for the height MXNet does not look at that for the width."""
     given = options.integer("height", 1, low=1), options.integer("width", 1, low=1)
     factors = [options.number(name, 0.0) for name in ("scale_height", "scale_width")]
@@ -396,7 +396,7 @@ def bilinear_resize(options: Options) -> Operation:
 
 
 @operator("_contrib_AdaptiveAvgPooling2D")
-def adaptive_average(options: Options) -> Operation:
+def adaptive_average(options: NodeOptions) -> Operation:
     """The average of as many windows as the output has numbers."""
     size = options.integers("output_size", (), low=1) or (1,)
     if len(size) > 2:
@@ -405,20 +405,20 @@ def adaptive_average(options: Options) -> Operation:
 
 
 @operator("Cast", "cast")
-def cast(options: Options) -> Operation:
+def cast(options: NodeOptions) -> Operation:
     """Another number type."""
     dtype = DTYPES[options.choice("dtype", tuple(DTYPES))]
     return Operation(lambda x: x.to(dtype))
 
 
 @operator("amp_cast")
-def amp_cast(options: Options) -> Operation:
+def amp_cast(options: NodeOptions) -> Operation:
     """Another number type, for numbers that are not whole."""
     dtype = DTYPES[options.choice("dtype", tuple(DTYPES))]
     return Operation(lambda x: x.to(dtype) if x.is_floating_point() else x)
 
 
 @operator("identity", "_copy", "_identity_with_attr_like_rhs", "_CrossDeviceCopy")
-def identity(options: Options) -> Operation:
+def identity(options: NodeOptions) -> Operation:
     """Nothing."""
     return Operation(lambda x: x)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lwface.mxnet.writing.graph import Entry
-from lwface.mxnet.writing.tracing import BATCH, Call, Shape, Tracer, Translations, Value
+from lwface.mxnet.writing.tracing import BATCH, Shape, TracedCall, Tracer, Translations, Value
 
 TRANSLATIONS = Translations()
 
@@ -74,7 +74,7 @@ def _binary(t: Tracer, kind: str, left: Value | float, right: Value | float) -> 
 
 
 @TRANSLATIONS("add", "sub", "rsub", "mul", "maximum", "minimum")
-def _arithmetic(t: Tracer, call: Call) -> Value:
+def _arithmetic(t: Tracer, call: TracedCall) -> Value:
     left, right = _operand(t, call["self"]), _operand(t, call["other"])
     kind = call.name.rstrip("_")
     alpha = call.arguments.get("alpha", 1)
@@ -86,7 +86,7 @@ def _arithmetic(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("div")
-def _division(t: Tracer, call: Call) -> Value:
+def _division(t: Tracer, call: TracedCall) -> Value:
     if call.arguments.get("rounding_mode") is not None:
         raise t.unsupported("division that rounds")
     if isinstance(call.module, nn.Softsign):  # x / (1 + |x|), for which MXNet has one operator
@@ -95,7 +95,7 @@ def _division(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("pow")
-def _power(t: Tracer, call: Call) -> Value:
+def _power(t: Tracer, call: TracedCall) -> Value:
     base, exponent = _operand(t, call["self"]), _operand(t, call["exponent"])
     if isinstance(base, Value) and exponent == 2:
         return unary(t, "square", base)
@@ -103,41 +103,41 @@ def _power(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("neg")
-def _negative(t: Tracer, call: Call) -> Value:
+def _negative(t: Tracer, call: TracedCall) -> Value:
     return with_number(t, "mul", t.value(call["self"]), -1)
 
 
 @TRANSLATIONS(*UNARY)
-def _unary(t: Tracer, call: Call) -> Value:
+def _unary(t: Tracer, call: TracedCall) -> Value:
     return unary(t, call.name.rstrip("_"), t.value(call["self"]))
 
 
 @TRANSLATIONS(*ACTIVATIONS)
-def _activation(t: Tracer, call: Call) -> Value:
+def _activation(t: Tracer, call: TracedCall) -> Value:
     return activation(t, t.value(call["self"]), ACTIVATIONS[call.name.rstrip("_")])
 
 
 @TRANSLATIONS("softplus")
-def _softplus(t: Tracer, call: Call) -> Value:
+def _softplus(t: Tracer, call: TracedCall) -> Value:
     if call["beta"] != 1:
         raise t.unsupported("softplus with a beta other than 1")
     return activation(t, t.value(call["self"]), "softrelu")
 
 
 @TRANSLATIONS("silu")
-def _silu(t: Tracer, call: Call) -> Value:
+def _silu(t: Tracer, call: TracedCall) -> Value:
     x = t.value(call["self"])
     return combine(t, "mul", x, activation(t, x, "sigmoid"))
 
 
 @TRANSLATIONS("mish")
-def _mish(t: Tracer, call: Call) -> Value:
+def _mish(t: Tracer, call: TracedCall) -> Value:
     x = t.value(call["self"])
     return combine(t, "mul", x, activation(t, activation(t, x, "softrelu"), "tanh"))
 
 
 @TRANSLATIONS("hardsigmoid", "hardswish")
-def _hard(t: Tracer, call: Call) -> Value:
+def _hard(t: Tracer, call: TracedCall) -> Value:
     x = t.value(call["self"])
     gate = unary(t, "clip", with_number(t, "add", x, 3), a_min=0.0, a_max=6.0)
     gate = with_number(t, "mul", gate, 1 / 6)
@@ -145,7 +145,7 @@ def _hard(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("gelu")
-def _gelu(t: Tracer, call: Call) -> Value:
+def _gelu(t: Tracer, call: TracedCall) -> Value:
     x = t.value(call["self"])
     if call["approximate"] == "none":
         return unary(t, "LeakyReLU", x, act_type="gelu")
@@ -156,19 +156,19 @@ def _gelu(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("leaky_relu")
-def _leaky_relu(t: Tracer, call: Call) -> Value:
+def _leaky_relu(t: Tracer, call: TracedCall) -> Value:
     return unary(t, "LeakyReLU", t.value(call["self"]), act_type="leaky", slope=float(call["negative_slope"]))
 
 
 @TRANSLATIONS("elu")
-def _elu(t: Tracer, call: Call) -> Value:
+def _elu(t: Tracer, call: TracedCall) -> Value:
     if call["scale"] != 1 or call["input_scale"] != 1:
         raise t.unsupported("a scaled elu")
     return unary(t, "LeakyReLU", t.value(call["self"]), act_type="elu", slope=float(call["alpha"]))
 
 
 @TRANSLATIONS("relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
-def _clip(t: Tracer, call: Call) -> Value:
+def _clip(t: Tracer, call: TracedCall) -> Value:
     x = t.value(call["self"])
     limits: dict[str, Any] = {"min": 0, "max": 6} if call.name.startswith("relu6") else call.arguments
     given: dict[str, Any] = {key: limits.get(key, limits.get(f"{key}_val")) for key in ("min", "max")}
@@ -182,19 +182,19 @@ def _clip(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("softmax", "_softmax", "log_softmax", "_log_softmax")
-def _softmax(t: Tracer, call: Call) -> Value:
+def _softmax(t: Tracer, call: TracedCall) -> Value:
     op = "log_softmax" if "log" in call.name else "softmax"
     return unary(t, op, t.full(call["self"]), axis=call["dim"] % call["self"].ndim)
 
 
 @TRANSLATIONS("dropout")
-def _dropout(t: Tracer, call: Call) -> Value:
+def _dropout(t: Tracer, call: TracedCall) -> Value:
     x = t.value(call["input"])
     return unary(t, "Dropout", x, p=call["p"]) if call["p"] else x
 
 
 @TRANSLATIONS("contiguous", "clone", "detach", "alias", "to", "_to_copy", "type_as", "feature_dropout", "alpha_dropout")
-def _unchanged(t: Tracer, call: Call) -> Value:
+def _unchanged(t: Tracer, call: TracedCall) -> Value:
     return t.value(next(iter(call.arguments.values())))
 
 
@@ -206,7 +206,7 @@ def reduce(t: Tracer, op: str, value: Value, axes: Sequence[int], keepdim: bool,
     return t.add(op, [value.entry], {**attrs, "axis": axes, "keepdims": keepdim}, shape)
 
 
-def _axes(t: Tracer, call: Call, key: str = "dim") -> Shape:
+def _axes(t: Tracer, call: TracedCall, key: str = "dim") -> Shape:
     """The axes that ``call`` reduces, never the batch's."""
     rank = call["self"].ndim
     dim = call.arguments.get(key)
@@ -218,7 +218,7 @@ def _axes(t: Tracer, call: Call, key: str = "dim") -> Shape:
 
 
 @TRANSLATIONS("mean")
-def _mean(t: Tracer, call: Call) -> Value:
+def _mean(t: Tracer, call: TracedCall) -> Value:
     axes = _axes(t, call)
     x = t.full(call["self"])
     if len(x.shape) == 4 and sorted(axes) == [2, 3]:
@@ -228,12 +228,12 @@ def _mean(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("sum", "amax", "amin")
-def _reduction(t: Tracer, call: Call) -> Value:
+def _reduction(t: Tracer, call: TracedCall) -> Value:
     return reduce(t, REDUCTIONS[call.name], t.full(call["self"]), _axes(t, call), call["keepdim"])
 
 
 @TRANSLATIONS("max", "min")
-def _extreme(t: Tracer, call: Call) -> Value | list[Value]:
+def _extreme(t: Tracer, call: TracedCall) -> Value | list[Value]:
     if "other" in call.arguments:
         kind = "maximum" if call.name == "max" else "minimum"
         return combine(t, kind, t.value(call["self"]), t.value(call["other"]))
@@ -241,7 +241,7 @@ def _extreme(t: Tracer, call: Call) -> Value | list[Value]:
 
 
 @TRANSLATIONS("linalg_vector_norm", "norm")
-def _norm(t: Tracer, call: Call) -> Value:
+def _norm(t: Tracer, call: TracedCall) -> Value:
     order = call.arguments.get("ord", call.arguments.get("p"))
     x, axes, keepdim = t.full(call["self"]), _axes(t, call), call["keepdim"]
     if order == 1:
@@ -252,7 +252,7 @@ def _norm(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("var", "std")
-def _spread(t: Tracer, call: Call) -> Value:
+def _spread(t: Tracer, call: TracedCall) -> Value:
     x, axes = t.full(call["self"]), _axes(t, call)
     count = math.prod(x.shape[axis] for axis in axes)
     correction = call.arguments.get("correction", call.arguments.get("unbiased", 1))
@@ -263,17 +263,17 @@ def _spread(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("view", "reshape", "_reshape_copy", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze")
-def _reshape(t: Tracer, call: Call) -> Value:
+def _reshape(t: Tracer, call: TracedCall) -> Value:
     return t.reshape(t.full(call["self"]), call.shape)
 
 
 @TRANSLATIONS("permute")
-def _permute(t: Tracer, call: Call) -> Value:
+def _permute(t: Tracer, call: TracedCall) -> Value:
     return t.permute(t.full(call["self"]), call["dims"])
 
 
 @TRANSLATIONS("transpose", "t", "swapaxes", "swapdims")
-def _transpose(t: Tracer, call: Call) -> Value:
+def _transpose(t: Tracer, call: TracedCall) -> Value:
     axes = list(range(call["self"].ndim))
     first, second = list(call.arguments.values())[1:3] if len(call.arguments) > 1 else (0, 1)
     if axes:
@@ -282,12 +282,12 @@ def _transpose(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("expand", "expand_as", "broadcast_to")
-def _expand(t: Tracer, call: Call) -> Value:
+def _expand(t: Tracer, call: TracedCall) -> Value:
     return t.value(call["self"])  # whatever uses it broadcasts, or asks for it in full
 
 
 @TRANSLATIONS("repeat", "tile")
-def _repeat(t: Tracer, call: Call) -> Value:
+def _repeat(t: Tracer, call: TracedCall) -> Value:
     x, given = t.full(call["self"]), tuple(list(call.arguments.values())[1])
     repeats = (1,) * (len(call.shape) - len(given)) + given
     for count in repeats:
@@ -297,7 +297,7 @@ def _repeat(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("cat", "concat", "concatenate")
-def _concatenate(t: Tracer, call: Call) -> Value:
+def _concatenate(t: Tracer, call: TracedCall) -> Value:
     parts = [t.full(tensor) for tensor in call["tensors"] if tensor.numel()]
     if len(parts) == 1:
         return parts[0]
@@ -306,7 +306,7 @@ def _concatenate(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("stack")
-def _stack(t: Tracer, call: Call) -> Value:
+def _stack(t: Tracer, call: TracedCall) -> Value:
     axis = call["dim"] % len(call.shape)
     shape = (*call.shape[:axis], 1, *call.shape[axis + 1 :])
     parts: list[Entry] = [t.reshape(t.full(tensor), shape).entry for tensor in call["tensors"]]
@@ -323,7 +323,7 @@ def cut(t: Tracer, value: Value, axis: int, begin: int, size: int) -> Value:
 
 
 @TRANSLATIONS("slice", "narrow")
-def _slice(t: Tracer, call: Call) -> Value:
+def _slice(t: Tracer, call: TracedCall) -> Value:
     if call.arguments.get("step", 1) != 1:
         raise t.unsupported("a slice with a step")
     x, axis = t.full(call["self"]), call["dim"] % len(call.shape)
@@ -333,21 +333,21 @@ def _slice(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("select")
-def _select(t: Tracer, call: Call) -> Value:
+def _select(t: Tracer, call: TracedCall) -> Value:
     x = t.full(call["self"])
     axis = call["dim"] % len(x.shape)
     return t.reshape(cut(t, x, axis, call["index"] % x.shape[axis], 1), call.shape)
 
 
 @TRANSLATIONS("unbind")
-def _unbind(t: Tracer, call: Call) -> list[Value]:
+def _unbind(t: Tracer, call: TracedCall) -> list[Value]:
     x = t.full(call["self"])
     axis = call["dim"] % len(x.shape)
     return [t.reshape(cut(t, x, axis, i, 1), part.shape) for i, part in enumerate(call.result)]
 
 
 @TRANSLATIONS("split", "split_with_sizes", "chunk", "tensor_split")
-def _split(t: Tracer, call: Call) -> list[Value]:
+def _split(t: Tracer, call: TracedCall) -> list[Value]:
     x, begin, parts = t.full(call["self"]), 0, []
     axis = call["dim"] % len(x.shape)
     for part in call.result:
@@ -357,7 +357,7 @@ def _split(t: Tracer, call: Call) -> list[Value]:
 
 
 @TRANSLATIONS("constant_pad_nd", "reflection_pad2d", "replication_pad2d")
-def _pad(t: Tracer, call: Call) -> Value:
+def _pad(t: Tracer, call: TracedCall) -> Value:
     x, amounts = t.full(call["self"]), list(call.arguments.values())[1]
     if len(x.shape) != 4 or any(amounts[4:]) or min(amounts) < 0:
         raise t.unsupported("padding of anything but the height and width of a map")

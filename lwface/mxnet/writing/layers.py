@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lwface.mxnet.writing.elementwise import combine, unary, with_number
-from lwface.mxnet.writing.tracing import BATCH, INPUT_ENTRY, Call, Constant, Tracer, Translations, Value
+from lwface.mxnet.writing.tracing import BATCH, INPUT_ENTRY, Constant, TracedCall, Tracer, Translations, Value
 
 TRANSLATIONS = Translations()
 
@@ -33,7 +33,7 @@ def _default(t: Tracer, tensor: Tensor | None, channels: int, value: float) -> V
 
 
 @TRANSLATIONS("conv2d", "convolution", "_convolution")
-def _convolution(t: Tracer, call: Call) -> Value:
+def _convolution(t: Tracer, call: TracedCall) -> Value:
     weight, stride, dilation = call["weight"], call["stride"], call["dilation"]
     if weight.ndim != 4 or call.arguments.get("transposed"):
         raise t.unsupported("a convolution that is transposed or not of a map")
@@ -50,7 +50,7 @@ def _convolution(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("conv1d")
-def _convolution_of_a_row(t: Tracer, call: Call) -> Value:
+def _convolution_of_a_row(t: Tracer, call: TracedCall) -> Value:
     x, kernel = t.full(call["input"]), t.value(call["weight"])
     size, dilation = kernel.shape[2], call["dilation"]
     attrs = {
@@ -97,7 +97,7 @@ def _weighted(
 
 
 @TRANSLATIONS("conv_transpose2d")
-def _deconvolution(t: Tracer, call: Call) -> Value:
+def _deconvolution(t: Tracer, call: TracedCall) -> Value:
     weight, bias = call["weight"], call["bias"]
     attrs = {
         "kernel": tuple(weight.shape[2:]),
@@ -113,7 +113,7 @@ def _deconvolution(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("batch_norm")
-def _batch_norm(t: Tracer, call: Call) -> Value:
+def _batch_norm(t: Tracer, call: TracedCall) -> Value:
     x = t.full(call["input"])
     channels = x.shape[1]
     if call["running_mean"] is None or call["training"]:
@@ -132,7 +132,7 @@ def _batch_norm(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("layer_norm")
-def _layer_norm(t: Tracer, call: Call) -> Value:
+def _layer_norm(t: Tracer, call: TracedCall) -> Value:
     x, sizes = t.full(call["input"]), call["normalized_shape"]
     if len(sizes) != 1:
         raise t.unsupported("a layer norm over several axes")
@@ -141,7 +141,7 @@ def _layer_norm(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("group_norm")
-def _group_norm(t: Tracer, call: Call) -> Value:
+def _group_norm(t: Tracer, call: TracedCall) -> Value:
     x, groups = t.full(call["input"]), call["num_groups"]
     channels = x.shape[1]
     ones, zeros = _default(t, None, groups, 1), _default(t, None, groups, 0)  # MXNet's are a group's, not a channel's
@@ -154,13 +154,13 @@ def _group_norm(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("prelu", "_prelu_kernel")
-def _prelu(t: Tracer, call: Call) -> Value:
+def _prelu(t: Tracer, call: TracedCall) -> Value:
     x, slope = t.value(call["self"]), t.value(call["weight"])
     return t.add("LeakyReLU", [x.entry, slope.entry], {"act_type": "prelu"}, x.shape)
 
 
 @TRANSLATIONS("linear")
-def _linear(t: Tracer, call: Call) -> Value:
+def _linear(t: Tracer, call: TracedCall) -> Value:
     if t.constant(call["weight"]) is None:
         raise t.unsupported("a linear layer whose weight depends on the image")
     return linear(t, t.full(call["input"]), t.value(call["weight"]), call["bias"])
@@ -197,7 +197,7 @@ def linear(t: Tracer, x: Value, kernel: Value, bias: Tensor | None = None) -> Va
 
 
 @TRANSLATIONS("matmul", "mm", "bmm")
-def _matmul(t: Tracer, call: Call) -> Value:
+def _matmul(t: Tracer, call: TracedCall) -> Value:
     left, right = list(call.arguments.values())[:2]
     if _is_matrix(t, right):
         kernel = t.value(right)
@@ -217,7 +217,7 @@ def _is_matrix(t: Tracer, tensor: Tensor) -> bool:
 
 
 @TRANSLATIONS("addmm")
-def _matmul_and_add(t: Tracer, call: Call) -> Value:
+def _matmul_and_add(t: Tracer, call: TracedCall) -> Value:
     bias, left, right = call["self"], call["mat1"], call["mat2"]
     plain = call["alpha"] == 1 and call["beta"] == 1 and bias.ndim == 1
     if not (plain and _is_matrix(t, right) and t.constant(bias)):
@@ -242,7 +242,7 @@ def product(t: Tracer, left: Value, right: Value, *, transposed: bool = False) -
 
 
 @TRANSLATIONS("scaled_dot_product_attention")
-def _attention(t: Tracer, call: Call) -> Value:
+def _attention(t: Tracer, call: TracedCall) -> Value:
     query, key, value = (t.full(call[name]) for name in ("query", "key", "value"))
     mask = call["attn_mask"]
     if call["dropout_p"] or call["is_causal"] or call["enable_gqa"] or (mask is not None and mask.dtype == torch.bool):
@@ -254,7 +254,7 @@ def _attention(t: Tracer, call: Call) -> Value:
     return product(t, unary(t, "softmax", weights, axis=len(weights.shape) - 1), value)
 
 
-def _pool(t: Tracer, call: Call, kind: str, **more: object) -> Value:
+def _pool(t: Tracer, call: TracedCall, kind: str, **more: object) -> Value:
     x = t.full(call["self"])
     kernel, padding = _two(t, call["kernel_size"], "a pooling"), _two(t, call["padding"], "padding")
     stride = _two(t, call["stride"] or call["kernel_size"], "a stride")
@@ -275,19 +275,19 @@ def _pool(t: Tracer, call: Call, kind: str, **more: object) -> Value:
 
 
 @TRANSLATIONS("max_pool2d")
-def _max_pool(t: Tracer, call: Call) -> Value:
+def _max_pool(t: Tracer, call: TracedCall) -> Value:
     return _pool(t, call, "max")
 
 
 @TRANSLATIONS("avg_pool2d")
-def _average_pool(t: Tracer, call: Call) -> Value:
+def _average_pool(t: Tracer, call: TracedCall) -> Value:
     if call["divisor_override"] is not None:
         raise t.unsupported("a mean with a divisor of its own")
     return _pool(t, call, "avg", count_include_pad=call["count_include_pad"])
 
 
 @TRANSLATIONS("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d")
-def _adaptive_pool(t: Tracer, call: Call) -> Value | list[Value]:
+def _adaptive_pool(t: Tracer, call: TracedCall) -> Value | list[Value]:
     x, several = t.full(call["self"]), not isinstance(call.result, Tensor)
     shape = tuple(call.result[0].shape) if several else call.shape
     size, sizes = x.shape[2:], shape[2:]
@@ -304,7 +304,7 @@ def _adaptive_pool(t: Tracer, call: Call) -> Value | list[Value]:
 
 
 @TRANSLATIONS("upsample_nearest2d")
-def _nearest(t: Tracer, call: Call) -> Value:
+def _nearest(t: Tracer, call: TracedCall) -> Value:
     x = t.full(next(iter(call.arguments.values())))
     factors = {out / size for size, out in zip(x.shape[2:], call.shape[2:], strict=True)}
     factor = factors.pop()
@@ -317,7 +317,7 @@ def _nearest(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("upsample_bilinear2d")
-def _bilinear(t: Tracer, call: Call) -> Value:
+def _bilinear(t: Tracer, call: TracedCall) -> Value:
     x = t.full(next(iter(call.arguments.values())))
     height, width = call.shape[2:]
     attrs = {"height": height, "width": width, "mode": "size", "align_corners": call["align_corners"]}
@@ -325,7 +325,7 @@ def _bilinear(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("channel_shuffle")
-def _channel_shuffle(t: Tracer, call: Call) -> Value:
+def _channel_shuffle(t: Tracer, call: TracedCall) -> Value:
     x, groups = t.full(call["self"]), call["groups"]
     batch, channels, *sizes = x.shape
     parts = t.reshape(x, (batch, groups, channels // groups, *sizes))
@@ -333,7 +333,7 @@ def _channel_shuffle(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("pixel_shuffle")
-def _pixel_shuffle(t: Tracer, call: Call) -> Value:
+def _pixel_shuffle(t: Tracer, call: TracedCall) -> Value:
     x, factor = t.full(call["self"]), call["upscale_factor"]
     batch, channels, height, width = x.shape
     parts = t.reshape(x, (batch, channels // factor**2, factor, factor, height, width))
@@ -341,7 +341,7 @@ def _pixel_shuffle(t: Tracer, call: Call) -> Value:
 
 
 @TRANSLATIONS("pixel_unshuffle")
-def _pixel_unshuffle(t: Tracer, call: Call) -> Value:
+def _pixel_unshuffle(t: Tracer, call: TracedCall) -> Value:
     x, factor = t.full(call["self"]), call["downscale_factor"]
     batch, channels, height, width = x.shape
     parts = t.reshape(x, (batch, channels, height // factor, factor, width // factor, factor))

@@ -80,7 +80,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Call:
+class TracedCall:
     """An operator's arguments by name, the tensors it returned, and the module that runs it."""
 
     name: str
@@ -97,7 +97,7 @@ class Call:
         return tuple(self.result.shape)
 
 
-Translation = Callable[["Tracer", Call], "Value | list[Value] | None"]
+Translation = Callable[["Tracer", TracedCall], "Value | list[Value] | None"]
 
 
 class Translations(dict[str, Translation]):
@@ -226,7 +226,7 @@ class Tracer(TorchDispatchMode):
         defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
         arguments = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
         module = self._running[-1][0] if self._running else None
-        found = translation(self, Call(name, arguments, result, module))
+        found = translation(self, TracedCall(name, arguments, result, module))
         values = found if isinstance(found, list) else [found]
         if in_place:
             self._note_write(args[0])
