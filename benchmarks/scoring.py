@@ -28,13 +28,11 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 
-import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
 
-from lwface.base.commands import run_command
+from lwface.base.commands import load, run_command
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
 from lwface.scoring.exact.screening import coded_width, extra_numbers
@@ -62,6 +60,8 @@ def with_evaluator(
 
 def with_scikit_learn(features: NDArray[np.float32], labels: NDArray[np.int64], fars: list[Fraction]) -> list[float]:
     """TAR at each FAR by scikit-learn, from float32 scores."""
+    from sklearn.metrics import roc_curve
+
     units = features / np.linalg.norm(features, axis=1, keepdims=True)
     first, second = np.triu_indices(len(units), 1)
     scores = (units @ units.T)[first, second]
@@ -71,6 +71,8 @@ def with_scikit_learn(features: NDArray[np.float32], labels: NDArray[np.int64], 
 
 def with_faiss(features: NDArray[np.float32], labels: NDArray[np.int64], threshold: float) -> int:
     """Impostor pairs above a threshold by FAISS, in float32."""
+    import faiss
+
     units = features / np.linalg.norm(features, axis=1, keepdims=True)
     index = faiss.IndexFlatIP(units.shape[1])
     index.add(units)
@@ -133,6 +135,7 @@ def main() -> None:
         "--slow-repeats", type=int, default=1, help="runs of scikit-learn, which takes minutes; 0: none (default: 1)"
     )
     args = parser.parse_args()
+    load("faiss", "sklearn.metrics")  # before anything is timed
     fars = parse_fars(args.far)
     features, labels = make_features(args.rows, args.width, seed=0)
     points = with_evaluator(features, labels, fars)

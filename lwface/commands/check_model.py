@@ -15,12 +15,14 @@ from lwface.commands.flags import (
     add_batch_size_flag,
     add_device_flag,
     add_layer_flag,
+    add_model_flag,
     add_pack_flag,
     check_least,
     command_parser,
 )
 from lwface.deploy.choices import COLOURS, RANGES
 from lwface.models.names import STATE_DICT_SUFFIXES, model_file
+from lwface.settings.sections import load_sections
 
 EXIT_OTHER_INPUT = 1
 FED = f"{COLOURS[0]} {next(iter(RANGES))}"
@@ -30,11 +32,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     parser = command_parser(__doc__)
     model = parser.add_mutually_exclusive_group(required=True)
-    what = "PREFIX,EPOCH (ours or MXNet's), FILE.onnx, or a file with a state dict"
-    model.add_argument("model", metavar="MODEL", nargs="?", help=what)
-    model.add_argument("--model", metavar="MODEL", dest="flag_model", help="the same, as other commands take it")
+    add_model_flag(model, required=False)
+    model.add_argument("first", metavar="MODEL", nargs="?", help="in place of --model")
     add_pack_flag(parser, required=True)
-    network = "the network a state dict (.pth, .pt, .safetensors) belongs to, such as r50"
+    network = "for a state dict (.pth, .pt, .safetensors) as MODEL: the network that it belongs to, such as r50"
     parser.add_argument("--network", metavar="NAME", help=network)
     add_layer_flag(parser)
     pairs = "pairs of the pack to use, evenly spread; 0: all"
@@ -42,7 +43,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_batch_size_flag(parser)
     add_device_flag(parser)
     arguments = parser.parse_args(argv)
-    arguments.model = arguments.model or arguments.flag_model
+    arguments.model = arguments.model or arguments.first
     check_least(arguments, {"batch_size": 1, "pairs": 0})
     if Path(arguments.model).suffix in STATE_DICT_SUFFIXES:
         existing(arguments.model)
@@ -53,6 +54,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     else:
         model_file(arguments.model)
     existing(arguments.pack)
+    if arguments.network is not None:
+        load_sections().entry("network", arguments.network)
     return arguments
 
 

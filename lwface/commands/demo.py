@@ -18,6 +18,7 @@ from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.commands.flags import command_parser
 from lwface.settings.places import checkout
+from lwface.settings.sections import load_sections
 
 TRACK = "deepglint-light"
 NETWORK = "m025"
@@ -43,7 +44,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--loss", metavar="NAME", default=LOSS, help=loss)
     output = "folder for feature files, scores and reports"
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=Path("build/demo"), help=output)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    for section in ("network", "loss"):
+        load_sections().entry(section, getattr(arguments, section))
+    return arguments
 
 
 class Road:

@@ -22,12 +22,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         epilog="Exit status: 0 valid, 1 not valid, 2 bad usage or no such file.",
     )
     file = parser.add_mutually_exclusive_group(required=True)
-    file.add_argument("features", metavar="FILE", nargs="?", help="the feature file")
-    file.add_argument("--features", metavar="FILE", dest="flag_features", help="the same, as other commands take it")
+    file.add_argument("--features", metavar="FILE", help="the feature file")
+    file.add_argument("first", metavar="FILE", nargs="?", help="in place of --features")
     parser.add_argument("--track", choices=list(TRACKS), help="require this track's official number of rows and width")
     parser.add_argument("--rows", type=int, metavar="N", help="require this number of rows")
     arguments = parser.parse_args(argv)
-    arguments.features = arguments.features or arguments.flag_features
+    arguments.features = arguments.features or arguments.first
     existing(arguments.features)
     return arguments
 

@@ -11,9 +11,17 @@ import json
 from lwface.base.commands import EXIT_OK, load
 from lwface.base.errors import UserError
 from lwface.base.files import write_json
-from lwface.commands.flags import PRINT, add_json_flag, add_model_flag, check_is_no_folder, command_parser
+from lwface.commands.flags import (
+    PRINT,
+    add_json_flag,
+    add_layer_flag,
+    add_model_flag,
+    check_is_no_folder,
+    command_parser,
+)
 from lwface.gate.budgets import TRACKS, get_track
 from lwface.models.names import model_file
+from lwface.settings.sections import load_sections
 
 EXIT_OVER_BUDGET = 1
 
@@ -24,8 +32,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--network", metavar="NAME", help="network to count, by its name in the configuration")
     add_model_flag(which, required=False)
-    layer = "the output of an MXNet or ONNX model to count up to, where it has several"
-    parser.add_argument("--layer", metavar="NAME", help=layer)
+    add_layer_flag(parser)
     parser.add_argument("--track", help=f"track whose budget decides the exit status: {', '.join(TRACKS)}")
     add_json_flag(parser)
     parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # --json FILE, as it was called
@@ -39,6 +46,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         )
     if arguments.model:
         model_file(arguments.model)
+    else:
+        load_sections().entry("network", arguments.network)
     for flag, path in (("--json", arguments.json), ("--output", arguments.output)):
         if path and path != PRINT:
             check_is_no_folder(flag, path, "the file with the figures")

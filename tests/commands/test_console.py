@@ -1,0 +1,44 @@
+"""The ``lwface`` command: what it lists, and what it says to a name that it does not know."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from lwface.commands import ALIASES, COMMANDS, main
+
+
+def said(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/lwface", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return (end.value.code or 0, *capsys.readouterr())
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_help_lists_every_command(arguments, monkeypatch, capsys):
+    status, out, err = said(monkeypatch, capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert out.startswith("usage: lwface COMMAND ...\n")
+    for name, says in COMMANDS.items():
+        assert any(line.split(maxsplit=1) == [name, says] for line in out.splitlines())
+
+
+def test_version(monkeypatch, capsys):
+    assert said(monkeypatch, capsys, "--version") == (0, f"lwface {version('lightweight-face-recognition')}\n", "")
+
+
+def test_an_unknown_command_is_one_line_with_the_nearest(monkeypatch, capsys):
+    status, out, err = said(monkeypatch, capsys, "tar-fra")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: unknown command 'tar-fra': did you mean 'tar-far'? choose from align-faces, ")
+
+
+@pytest.mark.parametrize(("typed", "name"), [*ALIASES.items(), ("rec-info", "rec-info")])
+def test_as_a_module_from_any_folder(typed, name, tmp_path):
+    command = [sys.executable, "-m", "lwface", typed, "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: lwface {name} [-h] ")
