@@ -1,6 +1,6 @@
 """Check a feature file before submitting it.
 
-python common/feature_file.py features.bin --track deepglint-light
+python common/feature_file.py --features features.bin --track deepglint-light
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ INT32_MAX = 2**31 - 1
 NORM_TOLERANCE = 1e-4  # float32 rows of any width up to 512 come within 1e-6 of 1; float16 ones would not
 BLOCK_BYTES = 4 * 2**20  # read at once by validate
 SYNC_INTERVAL_S = 1.0  # a run that is killed repeats at most these seconds of work
-EXIT_INVALID = 1
 
 Identity = Mapping[str, str | int | bool]
 

@@ -9,7 +9,7 @@ import glob
 from pathlib import Path
 
 from lwface.base.errors import UserError
-from lwface.mxnet.names import params_path
+from lwface.mxnet.names import find_mxnet, params_path
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 STATE_DICT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")  # of files that do not say which network they belong to
@@ -41,9 +41,10 @@ def model_file(text: str) -> Path:
         return path
     prefix, epoch = parse_model(text)
     candidates = (model_path(prefix, epoch), params_path(prefix, epoch))
-    for path in candidates:
-        if path.is_file():
-            return path
+    if candidates[0].is_file():
+        return candidates[0]
+    if candidates[1].is_file():
+        return find_mxnet(prefix, epoch)[1]
     raise UserError(f"{candidates[0]}: no such model, and no {candidates[1].name} either{_saved_epochs(prefix)}")
 
 

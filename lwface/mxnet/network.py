@@ -18,7 +18,7 @@ from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
 from lwface.base.files import PathLike
 from lwface.mxnet.graph import cut, find_output
-from lwface.mxnet.names import params_path, symbol_path
+from lwface.mxnet.names import find_mxnet
 from lwface.mxnet.operators import Operation
 from lwface.mxnet.params import read_params
 from lwface.mxnet.plan import Call, Trial, make_plan
@@ -167,10 +167,7 @@ def load_mxnet(prefix: PathLike, epoch: int, output: str | None = None) -> Mxnet
     Raises:
         UserError: naming the file, when one of them is missing, damaged or cannot be run.
     """
-    graph, params = symbol_path(prefix), params_path(prefix, epoch)
-    for path in (graph, params):
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; a model of MXNet is {graph.name} and {params.name} side by side")
+    graph, params = find_mxnet(prefix, epoch)
     symbol, arrays = read_symbol(graph), read_params(params)
     try:
         return MxnetNetwork(symbol, arrays, output).eval()

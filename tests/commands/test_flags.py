@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,10 @@ ORIGINALS = {"--batch_size", "--image_size"}  # spellings of the original progra
 FORMER = {"--workers", "--count", "--pairs", "--output"}  # of this one, each in one command at least
 SHARED = {"--model", "--layer", "--batch-size", "--backend", "--num-workers", "--landmarks", "--resize", "--quality"}
 OF_A_RUN = "train"  # its flags are settings of the configuration, explained there
+
+
+ROOT = Path(__file__).resolve().parents[2]
+TYPED = re.compile(r"python (?:-u )?((?:(?:common|recognition|eval|datasets)/|gen_)\w+\.py)([^`\n]*)")
 
 
 class _Found(Exception):
@@ -111,3 +116,11 @@ def test_aliases_are_accepted(parsers, command, flags, dest, value):
     if command == "check-model":
         needed.append("MODEL")
     assert getattr(parser.parse_args([*needed, *flags]), dest) == value
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_the_documentation_types_what_is_shown(page, parsers):
+    for door, typed in TYPED.findall((ROOT / page).read_text()):
+        (name,) = re.findall(r"run\(\"([a-z-]+)\"\)", (ROOT / door).read_text())
+        for flag in re.findall(r"(?<!\S)--[\w-]+", typed.partition(" #")[0]):
+            assert flag in spellings({name: parsers[name]}, shown=True), f"{door} {flag}"
