@@ -154,7 +154,7 @@ def test_pruned_trials_are_recorded_and_cannot_win(fast, tmp_path, capsys):
             self.proxy_tars = late if number == 7 else [part / (number + 1) for part in (0.2, 0.4, 0.6)]
 
         def scores(self):
-            yield from map(Score, self.proxy.report_steps, self.proxy_tars)
+            yield from map(Report, self.proxy.report_steps, self.proxy_tars)
 
     study.Try = Seventh  # put back by the fixture
     assert run(tmp_path, fake=fast) == 0
