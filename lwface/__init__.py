@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from lwface.base.errors import UserError
     from lwface.formats.face_records import FaceRecords
     from lwface.library import compare, embed, load_model
-    from lwface.scoring.tar_at_far import tar_at_far  # type: ignore[import-not-found]
+    from lwface.scoring.from_arrays import tar_at_far
 
     __version__: str
 
@@ -24,7 +24,7 @@ _HOMES = {
     "compare": "lwface.library",
     "embed": "lwface.library",
     "load_model": "lwface.library",
-    "tar_at_far": "lwface.scoring.tar_at_far",
+    "tar_at_far": "lwface.scoring.from_arrays",
 }
 
 

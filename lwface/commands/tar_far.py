@@ -56,7 +56,7 @@ def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
     """One of each feature file, all of the same pairs."""
     from dataclasses import fields, replace
 
-    from lwface.base.device import select_device
+    from lwface.scoring.exact.sharding import own_device
     from lwface.scoring.request import RequestFiles, read_request, titles
 
     files = RequestFiles(**{field.name: getattr(args, field.name) for field in fields(RequestFiles)})
@@ -68,7 +68,7 @@ def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
         replicates=args.bootstrap,
         seed=args.seed,
         block_size=args.block_size,
-        device=str(select_device(args.device)),
+        device=str(own_device(args.device)),
     )
     return [request, *(request.of_file(path, title) for path, title in zip(args.compare, others, strict=True))]
 
@@ -86,14 +86,11 @@ def _score(request: ScoringRequest, kept: Path | None, save_every: float) -> Rep
 
 def _announce(request: ScoringRequest, comparisons: Comparisons, workers: Workers) -> None:
     """How much is to be done and what it takes, before it begins."""
-    from lwface.scoring.exact.sharding import own_device
-
     if workers.rank == 0:
         each = "" if workers.world == 1 else f" in each of {workers.world} processes"
         print(
-            f"{comparisons.impostor_pairs} impostor and {comparisons.genuine_pairs} genuine pairs on "
-            f"{own_device(request.device)}, {workers.threads} threads and at most "
-            f"{comparisons.memory() / 2**20:.0f} MiB{each}",
+            f"{comparisons.impostor_pairs} impostor and {comparisons.genuine_pairs} genuine pairs on {request.device}, "
+            f"{workers.threads} threads and at most {comparisons.memory() / 2**20:.0f} MiB{each}",
             file=sys.stderr,
         )
 

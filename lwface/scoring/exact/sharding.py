@@ -33,6 +33,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from lwface.base.device import select_device
 from lwface.base.errors import UserError
 from lwface.base.files import replacing, sync_folder
 from lwface.base.progress import progress
@@ -97,8 +98,12 @@ def first_process() -> bool:
 
 
 def own_device(name: str) -> torch.device:
-    """The device called ``name`` of this process: of several on one machine, each takes another card."""
-    device = torch.device(name)
+    """The device called ``name`` of this process: of several on one machine, each takes another card.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    device = select_device(name)
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return device
@@ -145,7 +150,7 @@ class Workers:
             files. It is asked for once, when something is kept or found.
         save_every: seconds between saves.
         threads: of this process.
-
+        silent: show no progress.
     """
 
     def __init__(
@@ -155,6 +160,7 @@ class Workers:
         identity: Callable[[], str] = str,
         save_every: float = 30.0,
         threads: int | None = None,
+        silent: bool = False,
     ) -> None:
         together = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
@@ -166,6 +172,7 @@ class Workers:
         self._started = time.monotonic()
         self._save_every = save_every
         self._run = 0
+        self._shows = self.rank == 0 and not silent
         if together:
             dist.barrier()
 
@@ -197,13 +204,14 @@ class Workers:
         mine = by_size[self.rank :: self.world]
         saved = time.monotonic()
         own = done.copy() if self.rank == 0 else np.zeros_like(done)
-        bar = progress(total=sum(tiles[index].area for index in mine), label=label, unit="pair", scaled=True)
-        with bar if self.rank == 0 else contextlib.nullcontext(), threadpool_limits(1, "blas"):
+        pairs = sum(tiles[index].area for index in mine)
+        bar = progress(total=pairs, label=label, unit="pair", scaled=True) if self._shows else contextlib.nullcontext()
+        with bar as shown, threadpool_limits(1, "blas"):
             for index, found in self._looking(mine, lambda index: look(tiles[index])):
                 take(found)
                 own[index] = True
-                if self.rank == 0:
-                    bar.update(tiles[index].area)
+                if shown is not None:
+                    shown.update(tiles[index].area)
                 if time.monotonic() - saved >= self._save_every:
                     self._save(name, generation, own, consumers)
                     saved = time.monotonic()
