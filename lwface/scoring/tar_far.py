@@ -21,7 +21,7 @@ from lwface.formats.person_labels import Codes
 from lwface.scoring.breakdown import ColumnTally
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
-from lwface.scoring.exact.impostors import CAPACITY, find_impostors, most_kept
+from lwface.scoring.exact.impostors import CAPACITY, Impostors, find_impostors, most_kept
 from lwface.scoring.exact.sharding import States, Workers
 from lwface.scoring.intervals import (
     Bootstrap,
@@ -124,19 +124,12 @@ def score_pairs(
     """
     check_pairs(comparisons)
     workers = workers or Workers()
-    ranks = ranks_of(comparisons, fars)
-    wanted = sorted(set(ranks.values()))
-    depth = _tail_rank(comparisons, wanted, capacity)
-    found = find_impostors(comparisons, wanted, workers, tail_rank=depth, capacity=capacity)
-    tail = found.tail
-    complete = len(tail.scores) == comparisons.impostor_pairs
-    sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
-    ladder = _ladder(comparisons, tail, sample)
-
+    impostors = _look_at_impostors(comparisons, fars, workers, capacity)
+    found, ladder = impostors.found, impostors.ladder
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
     acceptance = Acceptance(comparisons, [*thresholds.values(), *ladder.threshold.tolist()])
     lowest, histogram = Lowest(comparisons), ScoreCounts()
-    spread = _Spread(comparisons, [*fars, *ladder.far], tail, sample, replicates, seed)
+    spread = _Spread(comparisons, [*fars, *ladder.far], found.tail, impostors.sample, replicates, seed)
     decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
     parts = [
         ColumnTally(comparisons, column, codes, decided, spread.bootstrap, spread.thresholds)
@@ -147,7 +140,6 @@ def score_pairs(
     accepted = acceptance.accepted
     points = points_from(comparisons, fars, found.ranks, dict(zip(thresholds, accepted, strict=False)))
     bands = spread.intervals()
-    points = [point.with_interval(band) for point, band in zip(points, bands, strict=False)]
     tar = np.array(accepted[len(thresholds) :], dtype=np.int64) / comparisons.genuine_pairs
     result = TarFarResult(
         name,
@@ -156,16 +148,14 @@ def score_pairs(
         comparisons.genuine_pairs,
         comparisons.impostor_pairs,
         protocol,
-        points,
-        roc=Roc(
-            np.array(ladder.far, dtype=np.float64), tar, ladder.threshold, ladder.exact, *_band(bands[len(fars) :])
-        ),
+        [point.with_interval(band) for point, band in zip(points, bands, strict=False)],
+        roc=ladder.roc(tar, bands[len(fars) :]),
         genuine=histogram.result(sampled=False),
-        impostors=_histogram(tail if complete else sample, sampled=not complete),
+        impostors=impostors.histogram(),
         hardest_genuine=lowest.pairs(HARDEST),
         hardest_impostors=_hard_pairs(comparisons, found.highest, HARDEST),
         suspects=_suspects(comparisons, found.highest, lowest),
-        breakdowns=[part.result(tail, complete) for part in parts],
+        breakdowns=[part.result(found.tail, impostors.complete) for part in parts],
     )
     return ReplicatedResult(result, spread.tars[: len(fars)], spread.people)
 
@@ -182,6 +172,37 @@ def differences_from_first(found: Sequence[ReplicatedResult]) -> list[Difference
             first.people,
         )
     return differing
+
+
+class _Impostors(NamedTuple):
+    """What is known of the impostor pairs.
+
+    Attributes:
+        found: the scores that decide, and the highest pairs.
+        complete: whether those are all there are.
+        sample: of all pairs, highest first; empty where they are all kept.
+        ladder: the thresholds of the curve.
+    """
+
+    found: Impostors
+    complete: bool
+    sample: ScoredPairs
+    ladder: _Ladder
+
+    def histogram(self) -> ScoreHistogram:
+        """Of all, or of the sample."""
+        return _histogram(self.found.tail if self.complete else self.sample, sampled=not self.complete)
+
+
+def _look_at_impostors(
+    comparisons: Comparisons, fars: Sequence[Fraction], workers: Workers, capacity: int
+) -> _Impostors:
+    wanted = sorted(set(ranks_of(comparisons, fars).values()))
+    depth = _tail_rank(comparisons, wanted, capacity)
+    found = find_impostors(comparisons, wanted, workers, tail_rank=depth, capacity=capacity)
+    complete = len(found.tail.scores) == comparisons.impostor_pairs
+    sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
+    return _Impostors(found, complete, sample, _ladder(comparisons, found.tail, sample))
 
 
 def _tail_rank(comparisons: Comparisons, ranks: Sequence[int], capacity: int) -> int:
@@ -201,6 +222,10 @@ class _Ladder(NamedTuple):
     far: list[Fraction]
     threshold: NDArray[np.float64]
     exact: NDArray[np.bool_]
+
+    def roc(self, tar: NDArray[np.float64], bands: Sequence[Interval | None]) -> Roc:
+        """The curve with the TAR (R,) at each point and its interval."""
+        return Roc(np.array(self.far, dtype=np.float64), tar, self.threshold, self.exact, *_band(bands))
 
 
 def _ladder(comparisons: Comparisons, tail: ScoredPairs, sample: ScoredPairs) -> _Ladder:

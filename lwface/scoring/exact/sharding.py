@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from lwface.base.device import select_device
 from lwface.base.errors import UserError
@@ -77,6 +77,12 @@ class Consumer(Protocol):
     def merge(self, states: States) -> None:
         """Become the sum of ``states``."""
         ...
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """What computes in threads of its own, looked up once: NumPy's BLAS is loaded with it."""
+    return ThreadpoolController()
 
 
 @contextlib.contextmanager
@@ -206,7 +212,7 @@ class Workers:
         own = done.copy() if self.rank == 0 else np.zeros_like(done)
         pairs = sum(tiles[index].area for index in mine)
         bar = progress(total=pairs, label=label, unit="pair", scaled=True) if self._shows else contextlib.nullcontext()
-        with bar as shown, threadpool_limits(1, "blas"):
+        with bar as shown, _libraries().limit(limits=1, user_api="blas"):
             for index, found in self._looking(mine, lambda index: look(tiles[index])):
                 take(found)
                 own[index] = True
@@ -233,6 +239,9 @@ class Workers:
         Every thread computes alone: threads of a matrix product that wait for each other lose much where other work
         runs on the machine.
         """
+        if len(indices) == 1:  # no thread is worth starting
+            yield indices[0], look(indices[0])
+            return
         pool = ThreadPoolExecutor(self.threads, "score", initializer=torch.set_num_threads, initargs=(1,))
         running: dict[Future[Found], int] = {}
         ahead = iter(indices)

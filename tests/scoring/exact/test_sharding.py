@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import lwface.commands.tar_far as script
+from lwface.base.commands import run_command
 from lwface.base.errors import UserError
 from lwface.scoring.exact.sharding import PairTile, Workers, kept_work
 from tests.scoring_oracle import make_rows
@@ -151,33 +153,20 @@ def test_files_of_another_run_and_damaged_files_are_refused(tmp_path):
         sweep(tmp_path)
 
 
-@pytest.fixture
-def scored(tmp_path):
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
     """Features with ties, and the command that scores them in blocks so small that there are many."""
-    features, labels = make_rows(3, 420, 16, "tied")
+    folder = tmp_path_factory.mktemp("scored")
+    features, labels = make_rows(3, 260, 16, "tied")
     header = np.array([*features.shape, 64, 5], dtype="<i4")
-    (tmp_path / "f.bin").write_bytes(header.tobytes() + features.tobytes())
-    (tmp_path / "l.txt").write_text("\n".join(map(str, labels)))
-    flags = [
-        "--features",
-        "f.bin",
-        "--labels",
-        "l.txt",
-        "--far",
-        "0.3,1e-2,1e-4",
-        "--bootstrap",
-        "40",
-        "--block-size",
-        "4",
-    ]
-    alone = subprocess.run(
-        [sys.executable, str(ROOT / "eval" / "tar_far.py"), *flags, "--json", "alone.json"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert alone.returncode == 0, alone.stderr
-    return tmp_path, flags, (tmp_path / "alone.json").read_bytes()
+    (folder / "f.bin").write_bytes(header.tobytes() + features.tobytes())
+    (folder / "l.txt").write_text("\n".join(map(str, labels)))
+    (folder / "c.csv").write_text("cam,pose\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(len(labels))))
+    flags = [*("--features", "f.bin", "--labels", "l.txt", "--far", "0.3,1e-2,1e-4")]
+    flags += ["--bootstrap", "40", "--block-size", "4"]
+    with contextlib.chdir(folder):
+        script.main([*flags, "--json", "alone.json"])
+    return folder, flags, (folder / "alone.json").read_bytes()
 
 
 def launched(folder, processes, flags):
@@ -189,41 +178,43 @@ def launched(folder, processes, flags):
 
 def test_two_and_four_processes_give_the_same_file_also_after_a_kill(scored):
     folder, flags, alone = scored
-    # The second process kills itself in the middle of the first sweep; the rest die with it.
+    # Two processes score all of it. Then, in a second run of theirs, the second process kills itself in the middle of
+    # the first sweep; the rest die with it.
     (folder / "dies.py").write_text(
         textwrap.dedent(f"""
-        import os, signal, sys
+        import contextlib, os, signal, sys
         sys.path.insert(0, {str(ROOT)!r})
-        import lwface.scoring.exact.sharding, lwface.commands.tar_far
-        save, saved = lwface.scoring.exact.sharding.Workers._save, []
+        import lwface.scoring.exact.sharding as sharding, lwface.commands.tar_far
+        save, saved = sharding.Workers._save, []
         def dying(self, *arguments):
             save(self, *arguments)
             saved.append(arguments)
             if self.rank == 1 and len(saved) == 9:
                 os.kill(os.getpid(), signal.SIGKILL)
-        lwface.scoring.exact.sharding.Workers._save = dying
-        lwface.commands.tar_far.main(sys.argv[1:])
+        with sharding.processes():
+            sharding.processes = contextlib.nullcontext  # the two are together already
+            lwface.commands.tar_far.main([*sys.argv[1:], "--json", "fresh.json"])
+            sharding.Workers._save = dying
+            lwface.commands.tar_far.main([*sys.argv[1:], "--json", "found.json"])
         """)
     )
-    flags = [*flags, "--json", "found.json", "--save-every", "0"]
+    flags = [*flags, "--save-every", "0"]
     killed = launched(folder, 2, ["dies.py", *flags])
     assert killed.returncode != 0
+    assert (folder / "fresh.json").read_bytes() == alone
+    assert not (folder / "fresh.json.partial").exists()
     assert not (folder / "found.json").exists()
     assert list((folder / "found.json.partial" / "0").glob("impostors-0.*.1.npz"))
-    done = launched(folder, 4, [str(ROOT / "eval" / "tar_far.py"), *flags, "--resume"])
+    done = launched(folder, 4, [str(ROOT / "eval" / "tar_far.py"), *flags, "--json", "found.json", "--resume"])
     assert done.returncode == 0, done.stderr
     assert (folder / "found.json").read_bytes() == alone
     assert not (folder / "found.json.partial").exists()
     assert done.stdout.count("not an official result") == 1  # one process prints
-    fresh = launched(folder, 2, [str(ROOT / "eval" / "tar_far.py"), *flags])
-    assert fresh.returncode == 0, fresh.stderr
-    assert (folder / "found.json").read_bytes() == alone
 
 
-def test_other_settings_do_not_go_on_from_what_was_kept(scored):
+def test_other_settings_do_not_go_on_from_what_was_kept(scored, monkeypatch, capsys):
     folder, flags, alone = scored
-    (folder / "c.csv").write_text("cam,pose\n" + "".join(f"{row % 2},{row % 3}\n" for row in range(420)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    monkeypatch.chdir(folder)
     code = (
         "import os, sys, lwface.scoring.exact.sharding, lwface.commands.tar_far\n"
         "save = lwface.scoring.exact.sharding.Workers._save\n"
@@ -231,15 +222,17 @@ def test_other_settings_do_not_go_on_from_what_was_kept(scored):
         "lwface.scoring.exact.sharding.Workers._save = dying\n"
         "lwface.commands.tar_far.main(sys.argv[1:])"
     )
-    flags = [*flags, "--json", "found.json", "--save-every", "0"]
-    killed = subprocess.run([sys.executable, "-c", code, *flags], cwd=folder, env=environment, check=False)
+    flags = [*flags, "--json", "kept.json", "--save-every", "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, "-c", code, *flags], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     for other in (["--far", "0.2"], ["--seed", "1"], ["--attributes", "c.csv", "--by", "cam"]):
-        command = [sys.executable, str(ROOT / "eval" / "tar_far.py"), *flags, *other, "--resume"]
-        refused = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert refused.returncode == 2
-        assert "was kept for other features, labels or settings" in refused.stderr.splitlines()[-1]
-    (folder / "found.json.partial" / "1").mkdir()  # of an earlier comparison
-    script.main([*(str(folder / flag) if flag.endswith((".bin", ".txt", ".json")) else flag for flag in flags)])
-    assert (folder / "found.json").read_bytes() == alone
-    assert not (folder / "found.json.partial").exists()
+        arguments = [*flags, *other, "--resume"]
+        with pytest.raises(SystemExit) as refused:
+            run_command(lambda given=arguments: script.main(given))
+        assert refused.value.code == 2
+        assert "was kept for other features, labels or settings" in capsys.readouterr().err.splitlines()[-1]
+    (folder / "kept.json.partial" / "1").mkdir()  # of an earlier comparison
+    script.main(flags)
+    assert (folder / "kept.json").read_bytes() == alone
+    assert not (folder / "kept.json.partial").exists()
