@@ -10,15 +10,16 @@ import argparse
 from pathlib import Path
 
 from lwface.base.commands import EXIT_OK, existing, load
-from lwface.base.errors import UserError
 from lwface.commands.flags import (
     add_batch_size_flag,
     add_device_flag,
     add_layer_flag,
     add_model_flag,
     add_pack_flag,
+    add_place_flags,
     check_least,
     command_parser,
+    places_of,
 )
 from lwface.deploy.choices import COLOURS, RANGES
 from lwface.models.names import STATE_DICT_SUFFIXES, model_file
@@ -35,27 +36,24 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_model_flag(model, required=False)
     model.add_argument("first", metavar="MODEL", nargs="?", help="in place of --model")
     add_pack_flag(parser, required=True)
-    network = "for a state dict (.pth, .pt, .safetensors) as MODEL: the network that it belongs to, such as r50"
+    network = "for a state dict (.pth, .pt, .safetensors) as MODEL: its network, such as r50; an iresnet says it itself"
     parser.add_argument("--network", metavar="NAME", help=network)
     add_layer_flag(parser)
     pairs = "pairs of the pack to use, evenly spread; 0: all"
     parser.add_argument("--pairs", type=int, default=600, metavar="N", help=pairs)
     add_batch_size_flag(parser)
     add_device_flag(parser)
+    add_place_flags(parser)
     arguments = parser.parse_args(argv)
     arguments.model = arguments.model or arguments.first
     check_least(arguments, {"batch_size": 1, "pairs": 0})
     if Path(arguments.model).suffix in STATE_DICT_SUFFIXES:
         existing(arguments.model)
-        if arguments.network is None:
-            raise UserError(
-                f"{arguments.model}: a state dict does not say which network it belongs to: add --network, such as r50"
-            )
     else:
         model_file(arguments.model)
     existing(arguments.pack)
     if arguments.network is not None:
-        load_sections().entry("network", arguments.network)
+        load_sections(places_of(arguments)).entry("network", arguments.network)
     return arguments
 
 
@@ -69,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     from lwface.models.pretrained import open_model
 
     device = select_device(arguments.device)
-    network = open_model(arguments.model, network=arguments.network, layer=arguments.layer)
+    network = open_model(arguments.model, network=arguments.network, layer=arguments.layer, places=places_of(arguments))
     pack = choose_pairs(read_pack(arguments.pack), arguments.pairs)
     scores = score_inputs(network, pack.decode((112, 112)), pack.issame, device, arguments.batch_size)
     likely = [score.name for score in likely_inputs(scores)]

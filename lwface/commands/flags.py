@@ -16,6 +16,8 @@ from lwface.base.commands import HelpFormatter
 from lwface.base.errors import UserError
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
+from lwface.gate.budgets import TRACKS
+from lwface.settings.places import Places
 
 PRINT = "-"  # the value of --json without FILE
 
@@ -83,6 +85,11 @@ def add_num_workers_flag(parser: argparse._ActionsContainer, default: int | None
     )
 
 
+def add_track_flag(parser: argparse._ActionsContainer, what: str) -> None:
+    """``--track``."""
+    parser.add_argument("--track", help=f"{what}: {', '.join(TRACKS)}")
+
+
 def add_pack_flag(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
     """``--pack``."""
     parser.add_argument(
@@ -125,6 +132,21 @@ def add_quality_flag(parser: argparse._ActionsContainer) -> None:
     """``--quality``."""
     what = "JPEG quality of crops and of images that change"
     parser.add_argument("--quality", type=int, default=JPEG_QUALITY, metavar="N", help=what)
+
+
+def add_place_flags(parser: argparse._ActionsContainer) -> None:
+    """``--root`` and ``--config``."""
+    parser.add_argument(
+        "--root", metavar="DIR", help="folder of datasets/ and models/; not given: the checkout, or the current folder"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="overrides of sample_config.py; not given: the checkout's config.py, if any"
+    )
+
+
+def places_of(args: argparse.Namespace) -> Places:
+    """What these flags say; :class:`UserError` for what does not exist."""
+    return Places.of(args.root, args.config)
 
 
 def check_least(arguments: argparse.Namespace, least: Mapping[str, int]) -> None:

@@ -16,10 +16,13 @@ from lwface.commands.flags import (
     add_json_flag,
     add_layer_flag,
     add_model_flag,
+    add_place_flags,
+    add_track_flag,
     check_is_no_folder,
     command_parser,
+    places_of,
 )
-from lwface.gate.budgets import TRACKS, get_track
+from lwface.gate.budgets import get_track
 from lwface.models.names import model_file
 from lwface.settings.sections import load_sections
 
@@ -33,7 +36,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     which.add_argument("--network", metavar="NAME", help="network to count, by its name in the configuration")
     add_model_flag(which, required=False)
     add_layer_flag(parser)
-    parser.add_argument("--track", help=f"track whose budget decides the exit status: {', '.join(TRACKS)}")
+    add_track_flag(parser, "track whose budget decides the exit status")
+    add_place_flags(parser)
     add_json_flag(parser)
     parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # --json FILE, as it was called
     parser.add_argument("--per-layer", action="store_true", help="add a table of every layer that was executed")
@@ -47,7 +51,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if arguments.model:
         model_file(arguments.model)
     else:
-        load_sections().entry("network", arguments.network)
+        load_sections(places_of(arguments)).entry("network", arguments.network)
     for flag, path in (("--json", arguments.json), ("--output", arguments.output)):
         if path and path != PRINT:
             check_is_no_folder(flag, path, "the file with the figures")
@@ -69,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         file_bytes = model_file(arguments.model).stat().st_size
         subject, size = {"model": arguments.model}, max(report.model_bytes, file_bytes)
     else:
-        report = count_flops(create_network(network_settings(arguments.network)))
+        report = count_flops(create_network(network_settings(arguments.network, places_of(arguments))))
         subject, size = {"network": arguments.network}, report.model_bytes
     track = get_track(arguments.track) if arguments.track else None
     figures = as_json(subject, report, size, track)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter, load
+from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.base.extras import require
-from lwface.commands.places import add_place_flags, places_of
+from lwface.commands.flags import add_device_flag, add_place_flags, command_parser, places_of
 from lwface.gate.budgets import TRACKS, get_track
 from lwface.scoring.parameters import parse_fars
 from lwface.search.options import FAMILIES, SearchOptions
@@ -43,15 +43,14 @@ def parse_arguments(argv: Sequence[str]) -> SearchOptions:
     Raises:
         UserError: an unknown name, or a value that cannot be.
     """
-    first = argparse.ArgumentParser(add_help=False)
+    first = command_parser(None, add_help=False)
     add_place_flags(first)
     sections = load_sections(places_of(first.parse_known_args(argv)[0]))
     default = sections.default
-    parser = argparse.ArgumentParser(
-        parents=[first],
-        description="Search for a network under a track's budget: short trainings of proposed networks, all within it. "
+    parser = command_parser(
+        "Search for a network under a track's budget: short trainings of proposed networks, all within it. "
         "The same command continues a search that was interrupted.",
-        formatter_class=HelpFormatter,
+        parents=[first],
     )
     add = parser.add_argument
     add("--track", required=True, help=f"budget that every network keeps: {', '.join(TRACKS)}")
@@ -79,7 +78,7 @@ def parse_arguments(argv: Sequence[str]) -> SearchOptions:
     add("--seed", type=int, default=0, help="fixes the networks proposed, their first weights and the order of images")
     add("--name", default="found", help="name of the winner's entry in the configuration")
     add("--models-root", help="where the search gets a folder of its own; not given: the configuration's")
-    add("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    add_device_flag(parser)
     parsed = parser.parse_args(argv)
     _check(parsed)
     places = places_of(parsed)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from lwface.base.commands import HelpFormatter, load
+from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting
-from lwface.commands.places import add_place_flags, places_of
-from lwface.gate.budgets import TRACKS, get_track
+from lwface.commands.flags import add_device_flag, add_place_flags, add_track_flag, command_parser, places_of
+from lwface.gate.budgets import get_track
 from lwface.settings.places import Places, require_dataset
 from lwface.settings.run import RUN_SETTINGS, step_list
 from lwface.settings.sections import NAMED, load_sections
@@ -56,26 +56,25 @@ def parse_arguments(argv: Sequence[str]) -> Training:
     Raises:
         UserError: an unknown name, or an impossible value.
     """
-    first = argparse.ArgumentParser(add_help=False)
+    first = command_parser(None, add_help=False)
     add_place_flags(first)
     places = places_of(first.parse_known_args(argv)[0])
     sections = load_sections(places)
-    names = argparse.ArgumentParser(add_help=False, parents=[first])
+    names = command_parser(None, add_help=False, parents=[first])
     for section in NAMED:
         names.add_argument(f"--{section}", default=sections.default[section], help=RUN_SETTINGS[section].meaning)
     chosen = {section: getattr(names.parse_known_args(argv)[0], section) for section in NAMED}
     usual = sections.merged(**chosen)
 
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
+        "Train a face-recognition network; verifies and saves while it trains, continues with --resume.",
         parents=[names],
-        description="Train a face-recognition network; verifies and saves while it trains, continues with --resume.",
-        formatter_class=HelpFormatter,
     )
     for key in FLAGS:
         _add_flag(parser, key, RUN_SETTINGS[key], usual.get(key))
-    parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    add_device_flag(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run; from the beginning if there is none")
-    parser.add_argument("--track", help=f"refuse a network over the budget of this track: {', '.join(TRACKS)}")
+    add_track_flag(parser, "refuse a network over the budget of this track")
     parsed = vars(parser.parse_args(argv))
     if parsed["track"] is not None:
         get_track(parsed["track"])

@@ -24,6 +24,7 @@ from lwface.mxnet.params import read_params
 from lwface.networks import FaceNetwork, create_network, mxnet_names
 from lwface.networks.base import PIXEL_SCALE
 from lwface.networks.layers import EPS
+from lwface.settings.places import Places
 from lwface.settings.resolve import network_settings
 
 WRAPPERS = ("state_dict_backbone", "state_dict", "model")  # under which training programs put the network's tensors
@@ -119,13 +120,16 @@ def start_from(network: FaceNetwork, model: str, epoch: int) -> Start:
     return start
 
 
-def open_model(model: str, *, network: str | None = None, layer: str | None = None) -> nn.Module:
+def open_model(
+    model: str, *, network: str | None = None, layer: str | None = None, places: Places | None = None
+) -> nn.Module:
     """The model called ``model`` in evaluation mode on the CPU; a bare state dict is put into the network it names.
 
     Args:
         network: name in the configuration of the network that a ``.pth``, ``.pt`` or ``.safetensors`` file belongs to;
             None: an ``iresnet`` of arcface_torch, whose tensors tell which (:func:`iresnet_settings`).
         layer: as for :func:`lwface.models.store.load_model`.
+        places: whose configuration ``network`` is looked up in; None: the usual one.
 
     Raises:
         UserError: no such model, or a state dict whose network is not named or not completely in it.
@@ -135,7 +139,7 @@ def open_model(model: str, *, network: str | None = None, layer: str | None = No
     if network is None:
         built, called = create_network(iresnet_settings(*read_tensors(model, 0))), "an iresnet"
     else:
-        built, called = create_network(network_settings(network)), network
+        built, called = create_network(network_settings(network, places)), network
     start = start_from(built, model, 0)
     missing = start.other_shape + start.fresh
     if missing:

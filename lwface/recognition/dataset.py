@@ -1,4 +1,4 @@
-"""Aligned training faces from a RecordIO file, decoded a batch at a time."""
+"""Aligned training faces from a RecordIO file, decoded a batch at a time; the device mirrors and lays out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from lwface.base.errors import UserError
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.training.sampler import random_stream
 from lwface.training.task import Batch
 
 LISTED = 10  # bad images named in one line
@@ -85,3 +86,19 @@ class FaceDataset(Dataset[Batch]):
         found, wanted = (f"{size[0]}x{size[1]}" for size in (shape, self.image_size))
         where = f"{self.records.path}: the image of key {self._key(index)}"
         return UserError(f"{where} is {found}, expected {wanted}: align the faces when the data set is made")
+
+
+def mirror_choice(seed: int, step: int, images: int) -> torch.Tensor:
+    """Which images of ``step`` are mirrored, bool ``(images,)``: by seed and step alone, on any device."""
+    return torch.rand(images, generator=random_stream(seed, "mirror", step)) < 0.5
+
+
+def to_network_input(images: torch.Tensor, mirror: torch.Tensor | None = None) -> torch.Tensor:
+    """``images`` (N, H, W, 3) uint8 as (N, 3, H, W) uint8, channels-last, those where ``mirror`` (N,) is true flipped.
+
+    One operation on the batch wherever it lies; the network itself turns pixels into normalised floats.
+    """
+    channels_first = images.permute(0, 3, 1, 2)  # (N, 3, H, W): a view whose memory is channels-last already
+    if mirror is None:
+        return channels_first
+    return torch.where(mirror[:, None, None, None], channels_first.flip(3), channels_first)

@@ -15,8 +15,7 @@ from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
 from lwface.networks import FaceNetwork, mxnet_names
-from lwface.recognition.dataset import FaceDataset
-from lwface.recognition.mirror import mirror_choice, to_network_input
+from lwface.recognition.dataset import FaceDataset, mirror_choice, to_network_input
 from lwface.recognition.verifier import Verifier
 from lwface.settings.run import Run
 from lwface.training.optimizer import group

@@ -14,8 +14,7 @@ from lwface.base.errors import UserError
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
-from lwface.recognition.dataset import BadImage, FaceDataset
-from lwface.recognition.mirror import mirror_choice, to_network_input
+from lwface.recognition.dataset import BadImage, FaceDataset, mirror_choice, to_network_input
 from lwface.training.loader import load_batches
 from lwface.training.sampler import BatchSampler
 
