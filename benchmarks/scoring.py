@@ -33,10 +33,9 @@ import torch
 from numpy.typing import NDArray
 
 from lwface.base.commands import load, run_command
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.grid import Grid
+from lwface.scoring import tar_at_far
 from lwface.scoring.exact.screening import coded_width, extra_numbers
-from lwface.scoring.operating_points import OperatingPoint, operating_points
+from lwface.scoring.operating_points import OperatingPoint
 from lwface.scoring.parameters import parse_fars
 
 BLOCK = 1024  # of a matrix product
@@ -55,7 +54,7 @@ def with_evaluator(
     features: NDArray[np.float32], labels: NDArray[np.int64], fars: list[Fraction]
 ) -> list[OperatingPoint]:
     """The operating points by the exact evaluator."""
-    return operating_points(Grid(FeatureSet(features, labels, "features"), None), fars)
+    return list(tar_at_far(features, labels, fars).points)
 
 
 def with_scikit_learn(features: NDArray[np.float32], labels: NDArray[np.int64], fars: list[Fraction]) -> list[float]:

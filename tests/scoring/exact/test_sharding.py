@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import lwface.commands.tar_far as script
 from lwface.base.commands import run_command
 from lwface.base.errors import UserError
-from lwface.scoring.exact.sharding import PairTile, Workers, kept_work
+from lwface.scoring.exact.sharding import PairTile, Workers, kept_work, own_device
 from tests.scoring_oracle import make_rows
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -151,6 +152,18 @@ def test_files_of_another_run_and_damaged_files_are_refused(tmp_path):
     (tmp_path / "a.npy").rename(path)
     with pytest.raises(UserError, match=r"npz: is damaged .*: start without --resume"):
         sweep(tmp_path)
+
+
+def test_each_process_of_a_machine_takes_another_card(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert own_device("auto") == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert own_device("auto") == own_device("cuda") == torch.device("cuda", 1)
+    assert own_device("cuda:0") == torch.device("cuda", 0)
+    assert own_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match="this machine offers 2 CUDA devices"):
+        own_device("cuda:2")
 
 
 @pytest.fixture(scope="module")
