@@ -164,4 +164,3 @@ def test_the_figures_of_the_readme_are_those_of_the_page_of_networks():
         assert [cells[2], cells[4], cells[7]] == [flops, params, embedding], name
         admitted = [size for size, cell in zip(("light", "large"), cells, strict=False) if cell.startswith("yes")]
         assert ", ".join(admitted) == tracks, name
-    assert f"has all {len(page)}" in readme

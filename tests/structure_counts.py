@@ -1,0 +1,247 @@
+"""How many files a thing passes or touches: ``python tests/structure_counts.py``.
+
+*Entered* are the files of the library in which a function runs, once everything is imported: from feature file to table
+(``eval/tar_far.py``), from arrays to a TAR (``lwface.tar_at_far``), from record to step (one update of a training).
+*Touched* are the files that adding something changes in a copy of the tree; each addition is used before it is counted,
+and the tests that run over what is registered must pass with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = str(ROOT / "lwface")
+
+LOSS = '''
+    """A margin that shrinks with the norm of the embedding, for the count of files."""
+
+    from __future__ import annotations
+
+    from typing import Annotated
+
+    from torch import Tensor
+
+    from lwface.base.setting import Setting
+    from lwface.losses.base import LOSSES, Margin
+
+
+    @LOSSES.register_as("toy")
+    class Toy(Margin):
+        """``s * (cosine - m / (1 + norm))``."""
+
+        def __init__(self, *, loss_k: Annotated[float, Setting("margin of a norm of 0", minimum=0)] = 0.2) -> None:
+            super().__init__()
+            self.scale = 32.0
+            self.margin = loss_k
+
+        def own(self, score: Tensor, norms: Tensor) -> Tensor:
+            """Cosines (N,) with the margin."""
+            return score - self.margin / (1 + norms.detach())
+'''
+NETWORK = '''
+    """Three strided convolutions, for the count of files."""
+
+    from __future__ import annotations
+
+    from typing import Annotated
+
+    from lwface.base.setting import Setting
+    from lwface.networks.base import NETWORKS, FaceNetwork
+    from lwface.networks.heads import make_head
+    from lwface.networks.layers import conv_block, initialise_uniform_in, named
+    from lwface.networks.settings import EmbeddingSize
+
+
+    @NETWORKS.register
+    def toy(
+        *, emb_size: EmbeddingSize = 64, net_depth: Annotated[int, Setting("channels of the last layer", minimum=1)] = 32
+    ) -> FaceNetwork:
+        """Three convolutions of stride 4, 2 and 2."""
+
+        def block(inputs: int, outputs: int, stride: int):  # type: ignore[no-untyped-def]
+            return conv_block(inputs, outputs, 3, stride, groups=1, act="prelu", bn_mom=0.9, fix_gamma=True)
+
+        layers = {"conv_1": block(3, 8, 4), "conv_2": block(8, 16, 2), "conv_3": block(16, net_depth, 2)}
+        head = make_head("E", channels=net_depth, size=7, emb_size=emb_size, act="prelu", bn_mom=0.9)
+        network = FaceNetwork(named(**layers), head, emb_size)
+        initialise_uniform_in(network)
+        return network
+'''
+PROTOCOL = '''
+    """Each row with the next one, for the count of files."""
+
+    import numpy as np
+
+    from lwface.scoring.exact.comparisons import PairList
+    from lwface.scoring.request import ScoringRequest
+
+
+    def neighbours(request: ScoringRequest) -> PairList:
+        """Every row with the one after it."""
+        rows = np.arange(len(request.rows.features))
+        return PairList(request.feature_set(), rows, (rows + 1) % len(rows), None)
+'''
+USE_PROTOCOL = """
+    from fractions import Fraction
+    import numpy as np
+    from lwface.formats.person_labels import People
+    from lwface.scoring.neighbours import neighbours
+    from lwface.scoring.request import LabelledRows, ScoringRequest
+    from lwface.scoring.tar_far import score_request
+
+    features = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    rows = LabelledRows(features, People(np.arange(40) // 2))
+    found = score_request(ScoringRequest(rows, [Fraction(1, 10)], replicates=0, protocol=neighbours)).result
+    assert found.genuine_pairs + found.impostor_pairs == 40
+"""
+
+
+def entered(action: Callable[[], Any]) -> tuple[list[str], int]:
+    """The files of the library in which a function runs during ``action``, and the calls from one file to another."""
+    files: set[str] = set()
+    moves = 0
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        nonlocal moves
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith(LIBRARY) and frame.f_code.co_name != "<module>":
+            files.add(os.path.relpath(name, ROOT))
+            moves += frame.f_back is not None and frame.f_back.f_code.co_filename != name
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    return sorted(files), moves
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is printed inside the block."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def scoring(folder: Path) -> dict[str, Callable[[], Any]]:
+    """From a feature file to a table, and from arrays to a TAR."""
+    import lwface
+    from lwface.commands import tar_far
+
+    random = np.random.default_rng(0)
+    features = random.normal(size=(400, 64)).astype("<f4")
+    labels = np.arange(400) // 4
+    (folder / "f.bin").write_bytes(np.array([400, 64, 256, 5], dtype="<i4").tobytes() + features.tobytes())
+    (folder / "l.txt").write_text("".join(f"{label}\n" for label in labels))
+    flags = [*("--features", str(folder / "f.bin"), "--labels", str(folder / "l.txt")), "--far", "1e-2", "--json"]
+
+    def by_command() -> None:
+        with quiet():
+            tar_far.main([*flags, str(folder / "scores.json")])
+
+    def by_function() -> None:
+        lwface.tar_at_far(features, labels, [1e-2])
+
+    return {"from feature file to table": by_command, "from arrays to a TAR": by_function}
+
+
+def training(folder: Path) -> Callable[[], Any]:
+    """One update of a small network."""
+    from lwface.formats.image import encode_jpeg
+    from lwface.formats.recordio import Header, RecordWriter, pack
+    from lwface.recognition.train import prepare
+    from lwface.settings.resolve import resolve
+
+    random = np.random.default_rng(0)
+    with RecordWriter(folder / "train.rec") as writer:
+        for key in range(32):
+            image = encode_jpeg(random.integers(0, 256, (112, 112, 3), dtype=np.uint8))
+            writer.write(key, pack(Header(0, float(key % 4), key, 0), image))
+    (folder / "property").write_text("4,112,112")
+    settings = {"per_batch_size": 4, "max_steps": 4, "num_workers": 0, "warmup_steps": 1, "val_targets": []}
+    run = resolve("m025", "synthetic", "arcface_small", dataset_path=str(folder), **settings)
+    with quiet():
+        updates = prepare(run, device="cpu", folder=folder).updates()
+        next(updates)
+    return lambda: next(updates)
+
+
+def touched(name: str, files: dict[str, str], sample: str, use: list[list[str]]) -> list[str]:
+    """What ``git`` says changed in a copy of the tree that was given ``files`` and a line of the sample, and used.
+
+    Args:
+        use: commands of Python that must succeed there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "copy"
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
+        for path, text in files.items():
+            (copy / path).write_text(textwrap.dedent(text).lstrip())
+        if sample:
+            path = copy / "sample_config.py"
+            path.write_text(path.read_text() + sample + "\n")
+        environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+        for command in use:
+            done = subprocess.run(
+                [sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise SystemExit(f"{name}: {' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        status = ["git", "status", "--porcelain", "--untracked-files=all"]
+        changed = subprocess.run(status, cwd=copy, check=True, capture_output=True, text=True).stdout
+    return [line[3:] for line in changed.splitlines()]
+
+
+def additions() -> Iterator[tuple[str, list[str]]]:
+    """What adding a loss, a network, a data set and a protocol touches."""
+    gate = ["common/flops_counter.py", "--network"]
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_structure.py", "-k", "not explains"]
+    resolve = "from lwface.settings.resolve import resolve; resolve('m025', 'synthetic', 'toy')"
+    loss = [["-c", resolve], ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/losses", "tests/settings"], tests]
+    sample = 'loss.toy = edict(loss_name="toy", loss_k=0.3)'
+    yield "a loss", touched("a loss", {"lwface/losses/toy.py": LOSS}, sample, loss)
+    suites = ["tests/networks", "tests/settings", "tests/mxnet/test_export.py", "tests/benchmarks/test_networks.py"]
+    network = [[*gate, "small_toy"], ["-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "-k", "toy"], tests]
+    sample = 'network.small_toy = edict(net_name="toy", net_depth=16)'
+    yield "a network", touched("a network", {"lwface/networks/toy.py": NETWORK}, sample, network)
+    data = "dataset.mine = edict(dataset.synthetic, dataset='mine', dataset_path='datasets/mine')"
+    resolve = "from lwface.settings.resolve import resolve; resolve('m025', 'mine', 'arcface')"
+    yield "a data set", touched("a data set", {}, data, [["-c", resolve]])
+    use = [["-c", textwrap.dedent(USE_PROTOCOL)], tests]
+    yield "a protocol", touched("a protocol", {"lwface/scoring/neighbours.py": PROTOCOL}, "", use)
+
+
+def main() -> None:
+    """Count and print."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    print("files entered, calls from file to file")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for what, action in {**scoring(folder), "from record to step": training(folder)}.items():
+            action()  # everything is imported
+            files, moves = entered(action)
+            print(f"  {what:28}{len(files):3}{moves:6}   {' '.join(files)}")
+    print("files touched by adding")
+    for what, files in additions():
+        print(f"  {what:28}{len(files):3}         {' '.join(files)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
