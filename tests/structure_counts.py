@@ -2,8 +2,9 @@
 
 *Entered* are the files of the library in which a function runs, once everything is imported: from feature file to table
 (``eval/tar_far.py``), from arrays to a TAR (``lwface.tar_at_far``), from record to step (one update of a training).
-*Touched* are the files that adding something changes in a copy of the tree; each addition is used before it is counted,
-and the tests that run over what is registered must pass with it.
+*Touched* are the files that adding something changes in a copy of the tree: the network and the loss are those that
+CONTRIBUTING.md shows. Each addition is used before it is counted, and the tests that run over what is registered must
+pass with it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,61 +29,6 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = str(ROOT / "lwface")
 
-LOSS = '''
-    """A margin that shrinks with the norm of the embedding, for the count of files."""
-
-    from __future__ import annotations
-
-    from typing import Annotated
-
-    from torch import Tensor
-
-    from lwface.base.setting import Setting
-    from lwface.losses.base import LOSSES, Margin
-
-
-    @LOSSES.register_as("toy")
-    class Toy(Margin):
-        """``s * (cosine - m / (1 + norm))``."""
-
-        def __init__(self, *, loss_k: Annotated[float, Setting("margin of a norm of 0", minimum=0)] = 0.2) -> None:
-            super().__init__()
-            self.scale = 32.0
-            self.margin = loss_k
-
-        def own(self, score: Tensor, norms: Tensor) -> Tensor:
-            """Cosines (N,) with the margin."""
-            return score - self.margin / (1 + norms.detach())
-'''
-NETWORK = '''
-    """Three strided convolutions, for the count of files."""
-
-    from __future__ import annotations
-
-    from typing import Annotated
-
-    from lwface.base.setting import Setting
-    from lwface.networks.base import NETWORKS, FaceNetwork
-    from lwface.networks.heads import make_head
-    from lwface.networks.layers import conv_block, initialise_uniform_in, named
-    from lwface.networks.settings import EmbeddingSize
-
-
-    @NETWORKS.register
-    def toy(
-        *, emb_size: EmbeddingSize = 64, net_depth: Annotated[int, Setting("channels of the last layer", minimum=1)] = 32
-    ) -> FaceNetwork:
-        """Three convolutions of stride 4, 2 and 2."""
-
-        def block(inputs: int, outputs: int, stride: int):  # type: ignore[no-untyped-def]
-            return conv_block(inputs, outputs, 3, stride, groups=1, act="prelu", bn_mom=0.9, fix_gamma=True)
-
-        layers = {"conv_1": block(3, 8, 4), "conv_2": block(8, 16, 2), "conv_3": block(16, net_depth, 2)}
-        head = make_head("E", channels=net_depth, size=7, emb_size=emb_size, act="prelu", bn_mom=0.9)
-        network = FaceNetwork(named(**layers), head, emb_size)
-        initialise_uniform_in(network)
-        return network
-'''
 PROTOCOL = '''
     """Each row with the next one, for the count of files."""
 
@@ -209,22 +156,33 @@ def touched(name: str, files: dict[str, str], sample: str, use: list[list[str]])
     return [line[3:] for line in changed.splitlines()]
 
 
+def shown(word: str) -> tuple[str, str]:
+    """The file that CONTRIBUTING.md shows for a ``network`` or a ``loss``, and the line of the sample after it."""
+    found = re.search(
+        rf"^```python\n((?:(?!^```).)*@{word}.*?)^```\n\n    (\w+\.\w+ = edict\(.*?\))(?:  .*)?$",
+        (ROOT / "CONTRIBUTING.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert found, f"CONTRIBUTING.md shows no {word}"
+    return found[1], found[2]
+
+
 def additions() -> Iterator[tuple[str, list[str]]]:
     """What adding a loss, a network, a data set and a protocol touches."""
-    gate = ["common/flops_counter.py", "--network"]
-    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_structure.py", "-k", "not explains"]
-    resolve = "from lwface.settings.resolve import resolve; resolve('m025', 'synthetic', 'toy')"
-    loss = [["-c", resolve], ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/losses", "tests/settings"], tests]
-    sample = 'loss.toy = edict(loss_name="toy", loss_k=0.3)'
-    yield "a loss", touched("a loss", {"lwface/losses/toy.py": LOSS}, sample, loss)
+    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    structure = [*pytest, "tests/test_structure.py", "-k", "not explains"]
+    resolve = "from lwface.settings.resolve import resolve; resolve('m025', {!r}, {!r})"
+    text, line = shown("LOSSES")
+    loss = [["-c", resolve.format("synthetic", "norm_cosface")], [*pytest, "tests/losses", "tests/settings"], structure]
+    yield "a loss", touched("a loss", {"lwface/losses/norm_cosface.py": text}, line, loss)
+    text, line = shown("NETWORKS")
     suites = ["tests/networks", "tests/settings", "tests/mxnet/test_export.py", "tests/benchmarks/test_networks.py"]
-    network = [[*gate, "small_toy"], ["-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "-k", "toy"], tests]
-    sample = 'network.small_toy = edict(net_name="toy", net_depth=16)'
-    yield "a network", touched("a network", {"lwface/networks/toy.py": NETWORK}, sample, network)
-    data = "dataset.mine = edict(dataset.synthetic, dataset='mine', dataset_path='datasets/mine')"
-    resolve = "from lwface.settings.resolve import resolve; resolve('m025', 'mine', 'arcface')"
-    yield "a data set", touched("a data set", {}, data, [["-c", resolve]])
-    use = [["-c", textwrap.dedent(USE_PROTOCOL)], tests]
+    gate = ["common/flops_counter.py", "--network", "wide_toy", "--track", "deepglint-light"]
+    network = [gate, [*pytest, *suites, "-k", "toy"], structure]
+    yield "a network", touched("a network", {"lwface/networks/toy.py": text}, line, network)
+    line = "dataset.mine = edict(dataset.synthetic, dataset='mine', dataset_path='datasets/mine')"
+    yield "a data set", touched("a data set", {}, line, [["-c", resolve.format("mine", "arcface")]])
+    use = [["-c", textwrap.dedent(USE_PROTOCOL)], structure]
     yield "a protocol", touched("a protocol", {"lwface/scoring/neighbours.py": PROTOCOL}, "", use)
 
 
