@@ -11,15 +11,10 @@ frames it parts and joins.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np

@@ -9,17 +9,12 @@ beside the network. ``peak memory`` is the process's, to be compared between dif
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import resource
 import statistics
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 

@@ -10,12 +10,6 @@ tiles are computed once more on the processor, and must have the same cells.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import statistics
 import time

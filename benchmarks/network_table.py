@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-import sample_config
 from lwface.gate.budgets import TRACKS, Track, violations
 from lwface.gate.flops import FlopsReport, count_flops, flops_text
 from lwface.networks import NETWORKS, create_network
+from lwface.settings import sample_config
 
 REFERENCE = "y1"  # the network that all speeds are compared with
 SIZES = {"light": ("deepglint-light", "iqiyi-light"), "large": ("deepglint-large", "iqiyi-large")}

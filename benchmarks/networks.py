@@ -10,12 +10,6 @@ this file; a device that is absent keeps its last figures.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import difflib
 import json
@@ -23,18 +17,19 @@ import platform
 import statistics
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
+from network_table import REFERENCE, Speed, cost_of, render
 from torch import nn
 
-import sample_config
-from benchmarks.network_table import REFERENCE, Speed, cost_of, render
 from lwface.base.commands import EXIT_OK, HelpFormatter, run_command
 from lwface.base.errors import UserError
 from lwface.base.files import write_json, write_text
 from lwface.base.progress import progress
 from lwface.networks import create_network
+from lwface.settings import sample_config
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
 SPEEDS = Path(__file__).with_name("network_speeds.json")

@@ -16,12 +16,6 @@ arithmetic that screens (int8) and in float32. The evaluator's time is that of a
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import os
 import time

@@ -10,13 +10,6 @@ happened, and the exit status is 1. File number i of a seed is always the same: 
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-if __name__ == "__main__":
-    sys.path[0] = str(ROOT)
-
 import argparse
 import collections
 import json
@@ -26,14 +19,19 @@ import resource
 import selectors
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TextIO
 
+from fuzz_targets import Files, Target, make_targets
+
 from lwface.base.errors import UserError
-from tests.fuzz_targets import Files, Target, make_targets
+
+ROOT = Path(__file__).resolve().parents[1]
 
 MEMORY_BYTES = 2**30  # a reader may take beyond what the process has before it
 CPU_SECONDS, WALL_SECONDS = 20, 180  # a file; the second is for waits that take no CPU

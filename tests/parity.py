@@ -25,20 +25,15 @@ Exit status 0: everything agrees; 1: something does not.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(ROOT)
-
 import argparse
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +52,8 @@ from lwface.mxnet.export import save_mxnet
 from lwface.networks import create_network, mxnet_names
 from lwface.networks.layers import BatchNorm, SqueezeExcite
 from lwface.settings.resolve import network_settings
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PYTHON = ROOT / ".venv-mxnet" / "bin" / "python"
 CHALLENGE = "r100 r100fc r50 r50v1 d169 d201 y1 y2 m1 m05 mnas mnas05 mnas025 vargfacenet"

@@ -11,14 +11,9 @@ is always the same: ``--only i`` repeats it.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __name__ == "__main__":  # run as a file: the project's root comes first, not this file's folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import collections
+import sys
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 from unittest import mock

@@ -101,10 +101,14 @@ def test_every_command_has_a_door_and_a_module():
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_every_file_says_what_it_is_for_and_nothing_patches_the_path(module):
-    text = MODULES[module].read_text()
-    assert ast.get_docstring(ast.parse(text)), "a docstring says what the file is for"
-    assert "sys.path" not in text
+def test_every_file_says_what_it_is_for(module):
+    assert ast.get_docstring(ast.parse(MODULES[module].read_text()))
+
+
+def test_no_script_patches_the_path():
+    scripts = [*DOORS, *MODULES.values(), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests").glob("*.py")]
+    patched = [path.name for path in scripts if re.search(r"^\s*sys\.path\b", path.read_text(), re.MULTILINE)]
+    assert patched == ["parity_mxnet.py"]  # it runs beside MXNet, on the original's own scripts
 
 
 def test_no_public_class_has_the_name_of_another():
@@ -137,7 +141,6 @@ def test_every_benchmark_explains_itself_from_any_folder(script, tmp_path, monke
         runpy.run_path(str(path), run_name="__main__")
     assert not end.value.code
     assert capsys.readouterr().out.startswith(f"usage: {script} ")
-    assert sys.path[0] == str(ROOT)
 
 
 def test_the_tree_of_the_readme_is_true():

@@ -5,12 +5,12 @@ import json
 import sys
 from pathlib import Path
 
+import network_table
 import pytest
+from network_table import Cost, cost_cells, cost_of, render
 
-import sample_config
-from benchmarks import network_table
-from benchmarks.network_table import Cost, cost_cells, cost_of, render
 from lwface.base.errors import UserError
+from lwface.settings import sample_config
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = Cost(2**30, {}, 5242870, 10, 20 * 2**20, 512, "float32")

@@ -295,7 +295,7 @@ KILLER = """
 import os, signal, sys
 from pathlib import Path
 import pytest
-sys.path[:0] = [{root!r}, {here!r}]
+sys.path[:0] = [{here!r}]
 import torch
 import lwface.formats.feature_file as feature_file
 from test_writing import write

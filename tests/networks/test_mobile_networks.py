@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import sample_config
 from lwface.base.errors import UserError
 from lwface.gate.budgets import get_track
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops
@@ -21,6 +20,7 @@ from lwface.networks.ghostfacenet import GhostModule, LongRangeGate
 from lwface.networks.layers import BatchNorm
 from lwface.networks.mixfacenet import MixConv, Shuffle, parts
 from lwface.networks.octave import OctaveConv, split
+from lwface.settings import sample_config
 
 
 @pytest.fixture(autouse=True)

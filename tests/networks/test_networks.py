@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from network_table import Cost, cost_cells
 
-import sample_config
-from benchmarks.network_table import Cost, cost_cells
 from lwface.base.errors import UserError
 from lwface.gate.flops import count_flops
 from lwface.networks import NETWORKS, create_network, mxnet_names
 from lwface.networks.heads import HEADS, make_head
 from lwface.networks.layers import BatchNorm
+from lwface.settings import sample_config
 
 # FLOPs by the official program, learnable numbers, running statistics, width; measured with MXNet 1.9.1.
 OFFICIAL = {
