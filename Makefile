@@ -23,7 +23,7 @@ lint: .venv/.develops  ## ruff: rules and format
 types: .venv/.develops  ## mypy
 	$(BIN)/mypy
 
-tests: .venv/.develops  ## the tests alone; make tests T=tests/common runs some
+tests: .venv/.develops  ## the tests alone; make tests T=tests/formats runs some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(T)
 
 install-check:  ## install into a new environment beside Hugging Face's datasets, and use it there

@@ -17,7 +17,7 @@ an independent reading of the official rule, with ORIGINAL also by the official 
 differ by 1e-4 of their norm, in every row.
 
 The original's code cannot be part of this project. Without it, the chain from it to here is closed by the test suite:
-tests/recognition/networks holds the digests of tensor names and shapes, the FLOPs and the embeddings that MXNet
+tests/networks holds the digests of tensor names and shapes, the FLOPs and the embeddings that MXNet
 computed from the original's definitions; what is written from networks that pass those is compared with MXNet here.
 
 Exit status 0: everything agrees; 1: something does not.
