@@ -13,7 +13,7 @@ from pathlib import Path
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
-from lwface.commands.flags import add_landmarks_flag, add_num_workers_flag, add_quality_flag, command_parser
+from lwface.commands.flags import add_crop_flags, command_parser
 from lwface.making.image_folder import image_folder, image_names
 
 
@@ -22,10 +22,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add("--input", type=Path, metavar="FOLDER", required=True, help="folder of images, with any folders in it")
-    add_landmarks_flag(parser, required=True)
     add("--output", type=Path, metavar="FOLDER", required=True, help="folder for the crops, empty or new")
-    add_quality_flag(parser)
-    add_num_workers_flag(parser)
+    add_crop_flags(parser, may_resize=False)
     arguments = parser.parse_args(argv)
     image_folder(arguments.input)
     existing(arguments.landmarks)
@@ -36,16 +34,15 @@ def main(argv: list[str] | None = None) -> None:
     """Align everything."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.formats.landmark_csv import read_landmarks
     from lwface.making.crop_folder import write_images
-    from lwface.making.face_crops import CropRecipe
+    from lwface.making.face_crops import crop_recipe
 
     names = image_names(arguments.input)
     targets = {name.rpartition(".")[0] + ".jpg": name for name in names}
     if len(targets) != len(names):
         twice = next(name for name in names if targets[name.rpartition(".")[0] + ".jpg"] != name)
         raise UserError(f"{arguments.input / twice}: another image has this name with another ending; rename one")
-    recipe = CropRecipe(arguments.input, read_landmarks(arguments.landmarks), quality=arguments.quality)
+    recipe = crop_recipe(arguments.input, arguments.landmarks, False, arguments.quality)
     options = {"command": "align_faces", "quality": arguments.quality}
     job = fingerprint(options, [*(arguments.input / name for name in names), arguments.landmarks])
     journal = open_job(arguments.output, job)

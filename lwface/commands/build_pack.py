@@ -14,12 +14,9 @@ from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.base.journal import print_summary
 from lwface.commands.flags import (
+    add_crop_flags,
     add_flag,
-    add_landmarks_flag,
-    add_num_workers_flag,
     add_people_flag,
-    add_quality_flag,
-    add_resize_flag,
     command_parser,
 )
 from lwface.making.image_folder import image_folder, person_samples
@@ -38,10 +35,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     count = "draw this many pairs, a multiple of 20"
     add_flag(source, "--pack-pairs", "--count", type=int, metavar="N", help=count)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drawing")
-    add_landmarks_flag(parser)
-    add_resize_flag(parser)
-    add_quality_flag(parser)
-    add_num_workers_flag(parser)
+    add_crop_flags(parser)
     arguments = parser.parse_args(argv)
     if arguments.output.exists():
         raise UserError(f"{arguments.output}: already there; delete it, or choose another --output")
@@ -56,13 +50,11 @@ def main(argv: list[str] | None = None) -> None:
     """Build the pack."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.formats.landmark_csv import read_landmarks
-    from lwface.making.face_crops import CropRecipe
+    from lwface.making.face_crops import crop_recipe
     from lwface.making.pack_building import build_pack
 
     samples = person_samples(arguments.input)
-    landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else None
-    recipe = CropRecipe(arguments.input, landmarks, arguments.resize, arguments.quality)
+    recipe = crop_recipe(arguments.input, arguments.landmarks, arguments.resize, arguments.quality)
 
     done = build_pack(
         arguments.output,

@@ -13,11 +13,8 @@ from pathlib import Path
 from lwface.base.commands import existing, load
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
 from lwface.commands.flags import (
-    add_landmarks_flag,
-    add_num_workers_flag,
+    add_crop_flags,
     add_people_flag,
-    add_quality_flag,
-    add_resize_flag,
     command_parser,
 )
 from lwface.making.image_folder import image_folder, person_samples
@@ -29,10 +26,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_people_flag(parser)
     what = "folder for train.rec, .idx, .lst and property"
     parser.add_argument("--output", type=Path, metavar="FOLDER", required=True, help=what)
-    add_landmarks_flag(parser)
-    add_resize_flag(parser)
-    add_quality_flag(parser)
-    add_num_workers_flag(parser)
+    add_crop_flags(parser)
     arguments = parser.parse_args(argv)
     image_folder(arguments.input)
     existing(arguments.landmarks)
@@ -43,13 +37,11 @@ def main(argv: list[str] | None = None) -> None:
     """Build the record set."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.formats.landmark_csv import read_landmarks
-    from lwface.making.face_crops import CropRecipe
+    from lwface.making.face_crops import crop_recipe
     from lwface.making.record_set import PRODUCTS, write_record_set
 
     samples = person_samples(arguments.input)
-    landmarks = read_landmarks(arguments.landmarks) if arguments.landmarks else None
-    recipe = CropRecipe(arguments.input, landmarks, arguments.resize, arguments.quality)
+    recipe = crop_recipe(arguments.input, arguments.landmarks, arguments.resize, arguments.quality)
     inputs = [arguments.input / sample.name for sample in samples]
     options = {"command": "build_rec", "resize": arguments.resize, "quality": arguments.quality}
     job = fingerprint(options, [*inputs, *([arguments.landmarks] if arguments.landmarks else [])])

@@ -17,6 +17,7 @@ from lwface.base.errors import UserError
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
 from lwface.gate.budgets import TRACKS
+from lwface.scoring.parameters import REPLICATES
 from lwface.settings.places import Places
 
 PRINT = "-"  # the value of --json without FILE
@@ -123,9 +124,14 @@ def add_landmarks_flag(parser: argparse._ActionsContainer, *, required: bool = F
     parser.add_argument("--landmarks", type=Path, metavar="FILE", required=required, help=what)
 
 
-def add_resize_flag(parser: argparse._ActionsContainer) -> None:
-    """``--resize``."""
-    parser.add_argument("--resize", action="store_true", help="resize what is not 112x112 instead of skipping it")
+def add_crop_flags(parser: argparse._ActionsContainer, *, may_resize: bool = True) -> None:
+    """What becomes of an image that is to be a 112x112 crop; without ``may_resize`` it is aligned, always."""
+    add_landmarks_flag(parser, required=not may_resize)
+    if may_resize:
+        what = "resize what is not 112x112 instead of skipping it"
+        parser.add_argument("--resize", action="store_true", help=what)
+    add_quality_flag(parser)
+    add_num_workers_flag(parser)
 
 
 def add_quality_flag(parser: argparse._ActionsContainer) -> None:
@@ -147,6 +153,35 @@ def add_place_flags(parser: argparse._ActionsContainer) -> None:
 def places_of(args: argparse.Namespace) -> Places:
     """What these flags say; :class:`UserError` for what does not exist."""
     return Places.of(args.root, args.config)
+
+
+def add_bootstrap_flags(parser: argparse._ActionsContainer) -> None:
+    """``--bootstrap`` and ``--seed``: of the intervals."""
+    what = "replicates for the intervals; 0: no intervals"
+    parser.add_argument("--bootstrap", metavar="N", type=int, default=REPLICATES, help=what)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap")
+
+
+def add_label_flags(parser: argparse._ActionsContainer) -> None:
+    """The flags ``--label-column`` and ``--label-folders``: what the files of labels are."""
+    add = parser.add_argument
+    add("--label-column", metavar="NAME", help="labels are a csv: the column that names the people")
+    add(
+        "--label-folders",
+        metavar="DEPTH",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        help="labels are a file list: the folder DEPTH above the last part of a line names the person (1 if not given: "
+        "PERSON/IMAGE or PERSON/VIDEO)",
+    )
+
+
+def check_label_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with the parser's error where these flags do not go together."""
+    if args.label_folders < 0 or (args.label_column and args.label_folders):
+        parser.error("give --label-column, or --label-folders with a depth of at least 1, not both")
 
 
 def check_least(arguments: argparse.Namespace, least: Mapping[str, int]) -> None:

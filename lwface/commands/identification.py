@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import argparse
 
-from lwface.base.commands import HelpFormatter, existing, load
-from lwface.commands.scoring_flags import add_label_flags, check_label_flags
-from lwface.scoring.parameters import BLOCK_SIZE, REPLICATES, parse_fpirs, parse_ranks
+from lwface.base.commands import existing, load
+from lwface.commands.flags import add_bootstrap_flags, add_label_flags, check_label_flags, command_parser
+from lwface.scoring.parameters import BLOCK_SIZE, parse_fpirs, parse_ranks
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,7 +55,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         UserError: a rank is not a number from 1 on, or an FPIR not above 0 and below 1.
         OSError: a file is not there.
     """
-    parser = argparse.ArgumentParser(description="Open-set 1:N identification.", formatter_class=HelpFormatter)
+    parser = command_parser("Open-set 1:N identification.")
     add = parser.add_argument
     add("--probe", metavar="FILE", help="feature file whose rows are searched for")
     add(
@@ -67,13 +67,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gallery-labels", metavar="FILE", help="the same for the gallery; -1: nobody who is searched for")
     add("--features", metavar="FILE", help="in place of these: one feature file, cut into gallery and probe")
     add("--labels", metavar="FILE", help="who is on each of its rows")
-    add_label_flags(add)
+    add_label_flags(parser)
     add("--gallery-per-person", type=int, metavar="N", default=1, help="rows of each person that are enrolled")
     add("--rank", default="1,5,10", help="ranks to print, comma-separated")
     add("--fpir", default="0.1,0.01,0.001", help="false positive identification rates, above 0 and below 1")
     add("--tpir-rank", type=int, default=1, metavar="R", help="a mate counts as identified at this rank or better")
-    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the intervals; 0: no intervals")
-    add("--seed", type=int, default=0, help="of the bootstrap")
+    add_bootstrap_flags(parser)
     add("--json", metavar="FILE", help="write the figures and the whole CMC here")
     add("--block-size", type=int, default=BLOCK_SIZE, help="gallery rows of a block: never changes a result")
     args = parser.parse_args(argv)

@@ -16,8 +16,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter, existing, load
-from lwface.scoring.parameters import IJB_GALLERIES, REPLICATES, parse_fars, parse_fpirs
+from lwface.base.commands import existing, load
+from lwface.commands.flags import add_bootstrap_flags, command_parser
+from lwface.scoring.parameters import IJB_GALLERIES, parse_fars, parse_fpirs
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,7 +58,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         UserError: a FAR or FPIR is not above 0 and below 1.
         OSError: the features or the folder of the meta files are not there.
     """
-    parser = argparse.ArgumentParser(description="IJB-B and IJB-C, 1:1 and 1:N.", formatter_class=HelpFormatter)
+    parser = command_parser("IJB-B and IJB-C, 1:1 and 1:N.")
     add, flag = parser.add_argument, argparse.BooleanOptionalAction
     add("--protocol", choices=list(IJB_GALLERIES), required=True, help="which of the two")
     add("--meta", metavar="DIR", required=True, help="folder of the meta files, such as ijbc_face_tid_mid.txt")
@@ -70,8 +71,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--flip", action="store_true", help="a row is the feature of a face, then that of its mirror image; add them")
     add("--far", default="1e-6,1e-5,1e-4,1e-3,1e-2,1e-1", help="false accept rates of 1:1, comma-separated")
     add("--fpir", default="0.01,0.1", help="false positive identification rates of 1:N, comma-separated")
-    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the intervals; 0: no intervals")
-    add("--seed", type=int, default=0, help="of the bootstrap")
+    add_bootstrap_flags(parser)
     add("--json", metavar="FILE", help="write the figures here, with all digits")
     args = parser.parse_args(argv)
     if args.bootstrap < 0:

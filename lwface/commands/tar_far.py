@@ -20,9 +20,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lwface.base.commands import HelpFormatter, existing, load
-from lwface.commands.scoring_flags import add_label_flags, check_label_flags
-from lwface.scoring.parameters import BLOCK_SIZE, REPLICATES, parse_columns, parse_fars
+from lwface.base.commands import existing, load
+from lwface.commands.flags import (
+    add_bootstrap_flags,
+    add_device_flag,
+    add_label_flags,
+    check_label_flags,
+    command_parser,
+)
+from lwface.scoring.parameters import BLOCK_SIZE, parse_columns, parse_fars
 
 if TYPE_CHECKING:
     from lwface.reporting.row_images import RowImages
@@ -129,7 +135,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         UserError: a FAR is not above 0 and below 1, or the width of a band is not above 0.
         OSError: a file is not there.
     """
-    parser = argparse.ArgumentParser(description="Exact TAR at FAR from feature files.", formatter_class=HelpFormatter)
+    parser = command_parser("Exact TAR at FAR from feature files.")
     _add_pair_flags(parser)
     _add_run_flags(parser)
     args = parser.parse_args(argv)
@@ -151,7 +157,7 @@ def _add_pair_flags(parser: argparse.ArgumentParser) -> None:
         help="who is on each row: one integer a line, -1 for a distractor; or a csv with --label-column; or a file "
         "list (or its folder) with --label-folders",
     )
-    add_label_flags(add)
+    add_label_flags(parser)
     add("--attributes", metavar="FILE", help="csv with a header and one line a row, if not that of --labels")
     add(
         "--exclude-same",
@@ -182,9 +188,8 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     add("--json", metavar="FILE", help="write the results here")
     add("--report", metavar="DIR", help="write report.html and its plots here")
     add("--images", metavar="DIR", help="folder whose filelist.txt gives the rows' images, for the report's faces")
-    add("--bootstrap", metavar="N", type=int, default=REPLICATES, help="replicates for the intervals; 0: no intervals")
-    add("--seed", type=int, default=0, help="of the bootstrap")
-    add("--device", default="auto", help="what screens: auto (a CUDA device where there is one), cpu, cuda or cuda:N")
+    add_bootstrap_flags(parser)
+    add_device_flag(parser)
     add(
         "--resume",
         action="store_true",

@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lwface.base.commands import HelpFormatter, existing, load
+from lwface.base.commands import existing, load
+from lwface.commands.flags import command_parser
 from lwface.scoring.parameters import FOLDS, VALIDATION_FAR
 
 
@@ -48,10 +49,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     Raises:
         OSError: a file is not there.
     """
-    parser = argparse.ArgumentParser(
-        description="Accuracy and validation rate on a pack of face pairs, from its features.",
-        formatter_class=HelpFormatter,
-    )
+    parser = command_parser("Accuracy and validation rate on a pack of face pairs, from its features.")
     add = parser.add_argument
     add("--features", metavar="FILE", required=True, help="features of the pack's images; pair i is rows 2i and 2i+1")
     add("--mirrored", metavar="FILE", help="features of the mirrored images, to be added; neither file normalised")

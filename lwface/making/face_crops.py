@@ -13,6 +13,7 @@ from lwface.base.files import PathLike
 from lwface.formats.alignment import CROP_SIZE, align
 from lwface.formats.image import JPEG_START, decode_rgb, encode_jpeg, image_damage
 from lwface.formats.image_files import JPEG_QUALITY
+from lwface.formats.landmark_csv import read_landmarks
 
 
 class Skip(Exception):
@@ -66,3 +67,12 @@ class CropRecipe:
             return self.encoded(name)
         except Skip as reason:
             return reason
+
+
+def crop_recipe(root: Path, landmarks: Path | None, resize: bool, quality: int) -> CropRecipe:
+    """The recipe that the flags of a command ask for; ``landmarks`` is the csv.
+
+    Raises:
+        UserError: the csv is malformed, or two of them do not go together.
+    """
+    return CropRecipe(root, read_landmarks(landmarks) if landmarks else None, resize, quality)
