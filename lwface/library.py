@@ -94,6 +94,8 @@ def embed(
     Raises:
         UserError: the images are not such, of another size than the model takes, or a feature is zero or not finite.
     """
+    if isinstance(model, str):
+        raise UserError(f"{model!r} is the name of a model: open it first, lwface.load_model({model!r})")
     if not hasattr(model, "embedding_size"):
         raise UserError(f"{type(model).__name__} has no embedding_size: set it to how many numbers a feature has")
     batch = _as_batch(images, _image_size(model))

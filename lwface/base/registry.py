@@ -34,7 +34,8 @@ class Registry(Generic[T]):
 
         def add(entry: T) -> T:
             if name in self._entries:
-                raise ValueError(f"{self.kind} {name!r} is registered twice: {self._entries[name]!r} and {entry!r}")
+                places = " and ".join(getattr(one, "__module__", repr(one)) for one in (self._entries[name], entry))
+                raise ValueError(f"{self.kind} {name!r} is registered twice: in {places}")
             if self._check is not None:
                 self._check(entry)
             self._entries[name] = entry

@@ -23,6 +23,7 @@ class Setting:
         meaning: in a few words, for ``--help`` and errors.
         minimum: the least number.
         above: what a number must exceed.
+        maximum: the largest number.
         choices: all that it may be.
         changeable: whether a run that is resumed may have another value: it shapes nothing that is learnt.
         kind: bool, int, float, str or list (a list or tuple of numbers or names); taken from the annotation.
@@ -31,6 +32,7 @@ class Setting:
     meaning: str
     minimum: float | None = None
     above: float | None = None
+    maximum: float | None = None
     choices: tuple[Any, ...] = ()
     changeable: bool = False
     kind: type = object
@@ -45,6 +47,8 @@ class Setting:
             return f"expected at least {self.minimum:g}"
         if self.above is not None and not value > self.above:  # type: ignore[operator]
             return f"must be above {self.above:g}"
+        if self.maximum is not None and not value <= self.maximum:  # type: ignore[operator]
+            return f"expected at most {self.maximum:g}"
         return None
 
     def _is_of_kind(self, value: object) -> bool:
@@ -69,11 +73,24 @@ def declared(target: Callable[..., Any]) -> dict[str, Setting]:
 
 
 def require_declared(target: Callable[..., Any]) -> None:
-    """Stop a programmer whose function takes a parameter that declares no setting: no configuration could give it."""
-    missing = [name for name in inspect.signature(target).parameters if name not in declared(target)]
-    if missing:
-        example = f'{missing[0]}: Annotated[int, Setting("what it means", minimum=1)] = ...'
-        raise TypeError(f"{target.__name__}: parameter {missing[0]!r} declares no setting: write {example}")
+    """Stop a programmer whose function takes a parameter that no configuration could give.
+
+    Raises:
+        TypeError: a parameter declares no setting, has no default, or one that its own setting refuses.
+    """
+    settings = declared(target)
+    for name, parameter in inspect.signature(target).parameters.items():
+        of = f"{target.__module__}.{target.__qualname__}: parameter {name!r}"
+        default = parameter.default
+        if name not in settings:
+            kind = "float" if default is parameter.empty else type(default).__name__
+            value = "..." if default is parameter.empty else repr(default)
+            example = f'{name}: Annotated[{kind}, Setting("what it means", minimum=0)] = {value}'
+            raise TypeError(f"{of} declares no setting: write {example}")
+        if default is parameter.empty:
+            raise TypeError(f"{of} has no default: a configuration may leave it out")
+        if problem := settings[name].problem(default):
+            raise TypeError(f"{of} = {default!r}: {problem}, by its own setting")
 
 
 def _kind(annotation: Any) -> type:

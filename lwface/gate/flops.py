@@ -123,8 +123,8 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 1
     nothing is computed.
 
     Raises:
-        UserError: the batch is not 1, the network does not put out one tensor, or it runs an operator that hides what
-            it computes.
+        UserError: the batch is not 1, the network cannot be run, does not put out one tensor of the width that it
+            announces, or runs an operator that hides what it computes.
     """
     if input_shape[0] != 1:
         raise UserError(f"input shape {input_shape}: FLOPs are counted for one image, so its first number is 1")
@@ -134,9 +134,12 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 1
     image = torch.zeros(input_shape, dtype=weight.dtype, device=weight.device)
     watcher = _Watcher(network, image)
     with evaluating(network), _looked_into(), watcher.locating(), torch.inference_mode(), watcher:
-        output = network(image)
+        output = _run(network, image)
     if not isinstance(output, Tensor):
         raise UserError(f"the network puts out a {type(output).__name__}: expected one tensor of shape (N, D)")
+    announced = getattr(network, "embedding_size", output.numel())
+    if output.numel() != announced:
+        raise UserError(f"the network says that its embedding has {announced} numbers and puts out {output.numel()}")
     uncounted: Counter[str] = Counter()
     for layer in watcher.layers:
         if layer.operation not in (CONVOLUTION, FULLY_CONNECTED):
@@ -154,6 +157,30 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 112, 1
         number_type=_number_type(network),
         layers=watcher.layers,
     )
+
+
+def _run(network: nn.Module, image: Tensor) -> object:
+    """What the network puts out; where its layers do not fit together, an error that says between which."""
+    reached: list[str] = []
+    hooks = [
+        child.register_forward_hook(lambda _, __, put, name=name: reached.append(f"{name} gave {_shape(put)}"))
+        for name, child in network.named_children()
+    ]
+    try:
+        return network(image)
+    except UserError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        after = f" after its {reached[-1]}" if reached else ""
+        raise UserError(f"the network cannot be run on an image of {_shape(image)}: {reason}{after}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _shape(tensor: object) -> str:
+    return "x".join(map(str, tensor.shape)) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
 
 
 def budget_violations(report: FlopsReport, track: Track, file_bytes: int = 0) -> list[str]:

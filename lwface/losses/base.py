@@ -27,8 +27,9 @@ class Margin(nn.Module):
     """From the scores of a batch to its logits; a loss overrides :meth:`own` and what else differs.
 
     The parameters of its ``__init__`` are its settings in a configuration, each with its meaning
-    (:mod:`lwface.base.setting`). What it learns about the batches, such as a running mean, is a buffer and so part of
-    the checkpoint.
+    (:mod:`lwface.base.setting`). What it learns about the batches, such as a running mean, is a buffer, changed without
+    gradient and only ``if self.training``, and so part of the checkpoint. A line ``mean: Tensor`` in the class tells
+    type checkers what ``self.register_buffer("mean", ...)`` makes.
 
     Attributes:
         cosine: scores are cosines: embedding and weight are L2-normalised, and there is no bias. Otherwise they are
@@ -65,4 +66,10 @@ class Margin(nn.Module):
         return None
 
 
-LOSSES: Registry[type[Margin]] = Registry("kind of loss", check=require_declared)
+def _check(margin: type[Margin]) -> None:
+    if not (isinstance(margin, type) and issubclass(margin, Margin)):
+        raise TypeError(f"{margin!r}: a loss is a class derived from lwface.losses.base.Margin")
+    require_declared(margin)
+
+
+LOSSES: Registry[type[Margin]] = Registry("kind of loss", check=_check)

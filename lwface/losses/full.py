@@ -68,6 +68,8 @@ class FullClassifier(nn.Module):
         index = labels[:, None]  # (N, 1)
         own = scores.gather(1, index).squeeze(1)  # (N,)
         with_margin, others = margin.own(own, norms), margin.others(scores, own)
+        _check_like(with_margin, own, margin, "own")
+        _check_like(others, scores, margin, "others")
         if with_margin is not own:  # where nothing is done to it, the scores need no copy
             others = others.scatter(1, index, with_margin[:, None])
         return others * margin.scale if margin.scale != 1 else others
@@ -79,3 +81,11 @@ class FullClassifier(nn.Module):
         if embeddings.ndim != 2 or embeddings.shape[1] != width or labels.shape != embeddings.shape[:1]:
             shapes = f"{tuple(embeddings.shape)} and {tuple(labels.shape)}"
             raise ValueError(f"expected embeddings (N, {width}) and labels (N,), got {shapes}")
+
+
+def _check_like(found: object, given: Tensor, margin: Margin, method: str) -> None:
+    """A margin changes scores, not what they are."""
+    if not isinstance(found, Tensor) or (found.shape, found.dtype) != (given.shape, given.dtype):
+        gave = f"{tuple(found.shape)} {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+        expected = f"{tuple(given.shape)} {given.dtype}"
+        raise UserError(f"the loss {type(margin).__name__}: its {method}() gave {gave}, expected {expected}")

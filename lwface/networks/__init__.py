@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
+from lwface.base.errors import UserError
 from lwface.networks.base import NETWORKS, FaceNetwork, mxnet_names
 
 for _module in pkgutil.iter_modules(__path__):  # importing a family's file registers it
@@ -28,4 +29,8 @@ def create_network(config: Mapping[str, Any]) -> FaceNetwork:
     """
     family = NETWORKS[config["net_name"]]
     settings = inspect.signature(family).parameters
-    return family(**{name: config[name] for name in settings if name in config})
+    network = family(**{name: config[name] for name in settings if name in config})
+    if not isinstance(network, FaceNetwork):
+        gave = f"the family {config['net_name']} gave a {type(network).__name__}"
+        raise UserError(f"{gave}: its function must return FaceNetwork(body, head, emb_size)")
+    return network

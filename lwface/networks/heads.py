@@ -110,7 +110,8 @@ def _gdc(s: HeadSettings) -> nn.Module:
     if s.size < kernel or s.channels % width:
         raise UserError(
             f"net_output 'GDC' needs a map of at least {kernel}x{kernel} whose channels are a multiple of {width}, "
-            f"not {s.channels} channels of {s.size}x{s.size}: choose another net_output, net_multiplier or net_input"
+            f"not {s.channels} channels of {s.size}x{s.size}: choose another net_output, or another "
+            "width or stride (net_multiplier, net_input, where the family has them)"
         )
     depthwise = conv_block(s.channels, width, kernel, padding=0, groups=width, act=None, bn_mom=s.bn_mom)
     return named(

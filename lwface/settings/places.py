@@ -49,7 +49,8 @@ class Places:
         if root is not None and not Path(root).is_dir():
             raise UserError(f"--root {root}: no such folder; expected the one with datasets/ and models/")
         if config is not None and not Path(config).is_file():
-            raise UserError(f"--config {config}: no such file")
+            what = "is a folder" if Path(config).is_dir() else "no such file"
+            raise UserError(f"--config {config}: {what}; expected a file such as config.py")
         if config is not None:
             chosen: Path | None = Path(config).resolve()
         else:

@@ -44,9 +44,9 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
     sections = load_sections(places)
     given = {key: value for key, value in overrides.items() if value is not None}
     merged = {**sections.merged(network, dataset, loss), **given}
-    for key, where in (("net_name", f"network.{network}"), ("loss_name", f"loss.{loss}")):
+    for key, where, known in (("net_name", f"network.{network}", NETWORKS), ("loss_name", f"loss.{loss}", LOSSES)):
         if key not in merged:
-            raise UserError(f"{where}.{key} is missing: {RUN_SETTINGS[key].meaning}")
+            raise UserError(f"{where}.{key} is missing: one of {', '.join(known)}")
     rules = _Rules(merged["net_name"], merged["loss_name"])
     entries = {
         "config": sections.config,
@@ -81,7 +81,9 @@ def network_settings(name: str, places: Places | None = None) -> dict[str, Any]:
     """
     sections = load_sections(places)
     entry = _network_entry(sections, name)
-    rules = _Rules(entry.get("net_name", name), None)
+    if "net_name" not in entry:
+        raise UserError(f"network.{name}.net_name is missing: one of {', '.join(NETWORKS)}")
+    rules = _Rules(entry["net_name"], None)
     own = rules.checked(entry, f"network.{name}") if name in sections.network else entry
     return {**rules.checked(sections.config, "config"), **own, "network": name}
 
@@ -92,6 +94,8 @@ def all_settings() -> dict[str, Setting]:
     targets: list[Callable[..., Any]] = [*(NETWORKS[name] for name in NETWORKS), *(LOSSES[name] for name in LOSSES)]
     for target in targets:
         found = {**declared(target), **found}
+    if taken := found.keys() & RUN_SETTINGS.keys():
+        raise TypeError(f"a network or a loss declares {', '.join(sorted(taken))}, which is a setting of every run")
     return {**found, **RUN_SETTINGS}
 
 
@@ -117,7 +121,7 @@ class _Rules:
                     )
                 continue
             if key not in self.known:
-                nearest = difflib.get_close_matches(key, self.known, n=1, cutoff=0.5)
+                nearest = difflib.get_close_matches(key, self.known, n=1, cutoff=0.7)
                 hint = f"did you mean {nearest[0]!r}?" if nearest else "no network, no loss and no run has it"
                 raise UserError(f"{place}.{key}: unknown key: {hint}")
             self._check_read(key, place)
@@ -146,9 +150,13 @@ def _network_entry(sections: Sections, name: str) -> Mapping[str, Any]:
     entry = sections.entry("network", name)
     if name in sections.network:
         return entry
-    parameters = inspect.signature(NETWORKS[name]).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return {"net_name": name, **defaults}
+    return {**entry, **_defaults(NETWORKS[name])}
+
+
+def _defaults(target: Callable[..., Any]) -> dict[str, Any]:
+    """What the parameters of a family or a loss are where nobody says otherwise."""
+    parameters = inspect.signature(target).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _check_together(merged: Mapping[str, Any]) -> None:

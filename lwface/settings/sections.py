@@ -6,6 +6,7 @@ Nothing is checked here and nothing heavy imported, so that ``--help`` can show 
 from __future__ import annotations
 
 import copy
+import difflib
 import re
 import sys
 import traceback
@@ -18,8 +19,12 @@ from typing import Any
 from lwface.base.errors import UserError, unknown_name
 from lwface.settings.places import Places
 
-NETWORK_FILES = Path(__file__).resolve().parents[1] / "networks"
-REGISTERED = re.compile(r"^@NETWORKS\.register\ndef (\w+)", re.MULTILINE)
+LIBRARY = Path(__file__).resolve().parents[1]
+# Of each section, the key that names the kind, where the kinds are registered, and how a file registers one.
+KINDS = {
+    "network": ("net_name", "lwface.networks", re.compile(r"^@NETWORKS\.register\ndef (\w+)", re.MULTILINE)),
+    "loss": ("loss_name", "lwface.losses", re.compile(r"^@LOSSES\.register_as\(\"(\w+)\"\)", re.MULTILINE)),
+}
 SAMPLE = Path(__file__).with_name("sample_config.py")  # in a checkout, a link to the one at the root
 NAMED = ("network", "dataset", "loss")  # sections of entries by name
 
@@ -40,17 +45,22 @@ class Sections:
     loss: Mapping[str, Mapping[str, Any]]
 
     def entry(self, section: str, name: str) -> Mapping[str, Any]:
-        """Entry ``name`` of ``network``, ``dataset`` or ``loss``; a family is a network of its own name, too.
+        """Entry ``name`` of ``network``, ``dataset`` or ``loss``; a family, or a kind of loss, is one of its own name.
 
         Raises:
-            UserError: there is none, with the nearest name.
+            UserError: there is none, with the nearest name; or it is no mapping.
         """
         entries = getattr(self, section)
         if name in entries:
+            if not isinstance(entries[name], Mapping):
+                key = KINDS.get(section, ("dataset_path",))[0]
+                gave = type(entries[name]).__name__
+                raise UserError(f"{section}.{name} is a {gave}: expected edict({key}=..., ...)")
             return entries[name]
-        if section == "network" and name in families():
-            return {"net_name": name}
-        raise unknown_name(section, name, {*entries, *(families() if section == "network" else ())})
+        known = registered(section)
+        if name in known:
+            return {KINDS[section][0]: name}
+        raise unknown_name(section, name, {*entries, *known})
 
     def merged(self, network: str, dataset: str, loss: str) -> dict[str, Any]:
         """All keys of a run, unchecked: ``config`` and ``default``, then loss, network and data set, the later winning.
@@ -64,12 +74,17 @@ class Sections:
         return {**merged, "network": network, "dataset": dataset, "loss": loss}
 
 
-def families() -> list[str]:
-    """Names of the network families: as registered, or as their files say where importing them would take long."""
-    if "lwface.networks" in sys.modules:
-        return list(sys.modules["lwface.networks"].NETWORKS)
-    sources = (path.read_text(encoding="utf-8") for path in sorted(NETWORK_FILES.glob("*.py")))
-    return [name for source in sources for name in REGISTERED.findall(source)]
+def registered(section: str) -> list[str]:
+    """Names of network families or of losses: as registered, or as their files say where importing them takes long."""
+    if section not in KINDS:
+        return []
+    _, package, pattern = KINDS[section]
+    if package in sys.modules:
+        module = sys.modules[package]
+        return list(module.NETWORKS if section == "network" else module.LOSSES)
+    folder = LIBRARY / package.partition(".")[2]
+    sources = (path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
+    return [name for source in sources for name in pattern.findall(source)]
 
 
 def load_sections(places: Places | None = None) -> Sections:
@@ -97,8 +112,14 @@ def _run(path: Path, modules: dict[str, ModuleType]) -> ModuleType:
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except Exception as error:  # whatever a user's file can raise
-        line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
-        raise UserError(f"{path.name}, line {line}: {type(error).__name__}: {error}") from None
+        line, text = _line_in(path, error), str(error)
+        if isinstance(error, SyntaxError):
+            line, text = error.lineno, error.msg
+        elif isinstance(error, AttributeError) and isinstance(error.obj, Mapping):
+            nearest = difflib.get_close_matches(str(error.name), map(str, error.obj), n=1)
+            hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+            text = f"there is no {error.name!r}: {hint}a new entry begins with NAME = edict()"
+        raise UserError(f"{path.name}, line {line}: {type(error).__name__}: {text}") from None
     finally:
         for name, old in before.items():
             if old is None:

@@ -256,7 +256,8 @@ class Loop:
                     raise self._not_finite(what, self.step, learning_rate(self.run, self.step - 1))
 
     def _not_finite(self, what: str, step: int, rate: float) -> NotFinite:
-        remedies = ["lower --lr", "give it warmup_steps", *self.task.hints()]
+        remedies = ["look at what the loss computes first: nothing was learnt yet"] if step == 1 else []
+        remedies += ["lower --lr", "give it warmup_steps", *self.task.hints()]
         if self.run.precision != "float32":
             remedies.append("or use --precision float32")
         path = self.folder / CHECKPOINT

@@ -49,5 +49,7 @@ def schedule_length(run: Run, steps_per_epoch: int) -> int:
         return 0
     total = run.total_steps or last_step(run, steps_per_epoch)
     if total <= run.warmup_steps:
-        raise UserError(f"the schedule of {total} steps ends within its warmup_steps = {run.warmup_steps}")
+        raise UserError(
+            f"the schedule of {total} steps ends within its warmup_steps = {run.warmup_steps}: lower --warmup-steps"
+        )
     return int(total)

@@ -265,7 +265,7 @@ def test_the_network_is_left_as_it_was():
 
 def test_the_network_is_left_as_it_was_when_it_fails():
     network = nn.Linear(4, 4).train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UserError):
         count_flops(network, (1, 5))
     assert network.training
     assert count_flops(network, (1, 4)).layers[0].path == ""
@@ -293,3 +293,17 @@ def test_several_outputs_are_refused():
 )
 def test_text_is_the_official_programs(flops, text):
     assert flops_text(flops) == text
+
+
+class Announcing(nn.Sequential):
+    embedding_size = 7
+
+
+def test_layers_that_do_not_fit_are_one_line_that_says_where():
+    body, head = nn.Conv2d(3, 4, 16, stride=16), nn.Sequential(nn.Flatten(), nn.Linear(100, 8))
+    with pytest.raises(
+        UserError, match=r"cannot be run on an image of 1x3x112x112: mat1 and mat2 .* after its 0 gave 1x4x7x7"
+    ):
+        count_flops(nn.Sequential(body, head))
+    with pytest.raises(UserError, match="says that its embedding has 7 numbers and puts out 196"):
+        count_flops(Announcing(body, nn.Flatten()))

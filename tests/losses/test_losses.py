@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional
 
@@ -184,12 +185,13 @@ def test_every_classifier(name):
 
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_float32_under_autocast(name):
-    classifier = create_classifier({**SETTINGS, "loss_name": name}, 10, 16)
+    classifier, same = (create_classifier({**SETTINGS, "loss_name": name}, 10, 16) for _ in range(2))
+    same.load_state_dict(classifier.state_dict())  # a loss may learn from each batch
     x, labels = torch.randn(3, 16).bfloat16(), torch.tensor([1, 2, 3])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = classifier(x, labels).loss
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, classifier(x.float(), labels).loss)
+    assert torch.equal(loss, same(x.float(), labels).loss)
 
 
 def test_zero_embedding_has_a_finite_gradient():
@@ -276,6 +278,26 @@ def test_a_loss_whose_parameter_declares_no_setting_is_told_how():
         def __init__(self, *, loss_k: float = 1.0) -> None:
             super().__init__()
 
-    with pytest.raises(TypeError, match=r"parameter 'loss_k' declares no setting: write loss_k: Annotated"):
+    with pytest.raises(TypeError, match=r"parameter 'loss_k' declares no setting: write loss_k: Annotated\[float"):
         LOSSES.register_as("bad")(Bad)
+    with pytest.raises(TypeError, match=r"a loss is a class derived from lwface\.losses\.base\.Margin"):
+        LOSSES.register_as("bad")(nn.Linear)
     assert "bad" not in LOSSES
+
+
+@pytest.mark.parametrize(
+    ("result", "gave"),
+    [
+        (lambda score: score[:, None], r"\(3, 1\) torch.float32"),
+        (lambda score: score.sum(), r"\(\) torch.float32"),
+        (lambda score: score.double(), r"\(3,\) torch.float64"),
+        (lambda score: None, "NoneType"),
+    ],
+)
+def test_a_margin_that_gives_something_else_is_named(result, gave):
+    class Odd(Margin):
+        def own(self, score, norms):
+            return result(score)
+
+    with pytest.raises(UserError, match=rf"the loss Odd: its own\(\) gave {gave}, expected \(3,\) torch.float32"):
+        FullClassifier(Odd(), 5, 4)(torch.randn(3, 4), torch.tensor([0, 1, 2]))

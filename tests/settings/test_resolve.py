@@ -197,8 +197,12 @@ def test_every_network_of_the_sample_reads_all_that_its_entry_says():
     [
         ("network.y2.net_rank = 0.5", r"network.y2.net_rank: the family fmobilefacenet does not read it; .*net_blocks"),
         ("loss.softmax.loss_s = 2.0", r"loss.softmax.loss_s: the loss softmax does not read it; .* fc7_no_bias"),
-        ("network.y2 = edict()", r"network.y2.net_name is missing: family of the network"),
-        ("loss.softmax = edict()", r"loss.softmax.loss_name is missing: kind of loss"),
+        ("network.y2 = edict()", r"network.y2.net_name is missing: one of airface"),
+        ("loss.softmax = edict()", r"loss.softmax.loss_name is missing: one of margin_softmax, softmax"),
+        ("network.y2 = 'fmobilefacenet'", r"network.y2 is a str: expected edict\(net_name=..., ...\)"),
+        ("default.leraning_rate = 1", r"default.leraning_rate: unknown key: no network, no loss and no run has it"),
+        ("network.mixfacene.net_act = 'relu'", r"no 'mixfacene': did you mean 'mixfacenet'. a new entry begins with"),
+        ("network.toy9.net_act = 'relu'", r"there is no 'toy9': a new entry begins with NAME = edict\(\)"),
         ("del dataset.retina['num_classes']", r"dataset.retina.num_classes is missing: identities"),
     ],
 )
@@ -231,9 +235,10 @@ def test_installed_the_library_runs_nobodys_configuration(tmp_path, monkeypatch)
 
 def test_families_are_known_without_importing_them():
     code = (
-        "import sys; from lwface.settings.sections import families; found = families();"
-        "assert 'torch' not in sys.modules; from lwface.networks import NETWORKS;"
-        "assert sorted(found) == list(NETWORKS), found"
+        "import sys; from lwface.settings.sections import registered; "
+        "found = [registered(section) for section in ('network', 'loss')];"
+        "assert 'torch' not in sys.modules; from lwface.networks import NETWORKS; from lwface.losses import LOSSES;"
+        "assert [sorted(one) for one in found] == [list(NETWORKS), list(LOSSES)], found"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -243,6 +248,12 @@ def test_places_that_do_not_exist_are_told():
         Places.of(root="nowhere")
     with pytest.raises(UserError, match=r"--config nowhere\.py: no such file"):
         Places.of(config="nowhere.py")
+    with pytest.raises(UserError, match=r"--config \.: is a folder"):
+        Places.of(config=".")
+
+
+def test_a_kind_of_loss_is_a_loss_of_its_own_name():
+    assert resolve("y2", "retina", "margin_softmax").loss_name == "margin_softmax"
 
 
 def test_this_is_a_checkout_and_its_sample_is_the_one_at_the_root():
