@@ -30,6 +30,7 @@ from lwface.base.evaluating import evaluating
 from lwface.base.extras import require
 from lwface.onnx.choices import OPSET, OPSETS
 from lwface.onnx.graph import attribute, element_types, shapes
+from lwface.onnx.raw_pixels import say_raw_pixels
 
 INPUT, OUTPUT, BATCH = "data", "fc1", "N"  # names in the model; MXNet's for the first two
 IMAGE_SHAPE = (3, 112, 112)
@@ -46,7 +47,8 @@ def export_onnx(
     """The ONNX model of ``network``, float32, with input ``data`` (N, 3, 112, 112) and output ``fc1`` (N, D).
 
     N is free. Initialisers are called as in ``network.state_dict()``. The same network gives the same bytes. The
-    metadata says what :mod:`lwface.onnx.model` reads: see :func:`describe`.
+    metadata says what :mod:`lwface.onnx.model` reads: see :func:`describe`; the names of the first nodes say what
+    insightface reads: see :mod:`lwface.onnx.raw_pixels`.
 
     Args:
         network: takes (N, 3, 112, 112) RGB 0..255; it is left as it was.
@@ -64,6 +66,8 @@ def export_onnx(
     model = onnx.load_from_string(_trace(network, opset))
     _tidy(model)
     _require_free_batch(model)
+    if normalise_inside:
+        say_raw_pixels(model.graph, INPUT)
     model.producer_name, model.producer_version = "lightweight-face-recognition", ""
     onnx.helper.set_model_props(model, describe(network, normalise_inside, opset, config))
     return model.SerializeToString(deterministic=True)
@@ -200,6 +204,7 @@ def _tidy(model: Any) -> None:
     _fold_constants(graph)
     read = {name for node in graph.node for name in node.input} | results
     _keep(graph, lambda node: node.op_type != "Constant" or node.output[0] in read)
+    del graph.value_info[:]  # a program that fixes the size of the batch would find it called N inside
 
 
 def _rename_inputs(graph: Any, names: Mapping[str, str]) -> None:

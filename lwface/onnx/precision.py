@@ -21,6 +21,7 @@ import torch
 from lwface.base.extras import require
 from lwface.base.progress import progress
 from lwface.onnx.graph import image_input, parse
+from lwface.onnx.raw_pixels import say_raw_pixels, says_raw_pixels
 
 NAME = "the ONNX model"
 PERCENTILE = 99.99
@@ -172,7 +173,11 @@ def _sort_nodes(graph: Any) -> None:
 
 
 def _described(converted: Any, original: bytes, **changes: str) -> bytes:
-    """``converted`` with the metadata of ``original`` and ``changes``, and no operator sets that it does not use."""
+    """``converted`` with the metadata of ``original`` and ``changes``, and no operator sets that it does not use.
+
+    It says of its pixels what ``original`` does, and nothing of shapes inside: a program that fixes the size of the
+    batch would find it called N there.
+    """
     import onnx
 
     used = {node.domain for node in converted.graph.node}
@@ -180,6 +185,9 @@ def _described(converted: Any, original: bytes, **changes: str) -> bytes:
     del converted.opset_import[:]
     converted.opset_import.extend(opsets)
     source = parse(original, NAME)
+    del converted.graph.value_info[:]
+    if says_raw_pixels(source.graph.node):
+        say_raw_pixels(converted.graph, image_input(converted, NAME).name)
     converted.producer_name, converted.producer_version = source.producer_name, source.producer_version
     kept = {entry.key: entry.value for entry in source.metadata_props}
     onnx.helper.set_model_props(converted, {**kept, **changes})
