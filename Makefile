@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests install-check parity bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity insightface bench networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -32,6 +32,9 @@ install-check:  ## install into a new environment beside Hugging Face's datasets
 parity: .venv/.runs .venv-mxnet/.runs  ## compare with MXNet 1.9.1, in .venv-mxnet: NETWORKS="y1 m05", ORIGINAL=DIR, MODEL=PREFIX,EPOCH
 	$(BIN)/python -u tests/parity.py $(NETWORKS) $(if $(ORIGINAL),--original $(ORIGINAL)) $(if $(MODEL),--model $(MODEL))
 
+insightface: .venv/.runs .venv-insightface/.runs  ## give our ONNX files to insightface 2.1, in .venv-insightface
+	$(BIN)/python -u tests/insightface_check.py
+
 format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -43,7 +46,7 @@ networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md
 
 clean:  ## remove what the targets made, but no data and no model
-	rm -rf .venv .venv-mxnet .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
+	rm -rf .venv .venv-mxnet .venv-insightface .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
 
 # A stamp file tells make that the installation ended well and is newer than the pins.
 .venv/.runs: requirements.txt requirements-extras.txt pyproject.toml
@@ -62,4 +65,9 @@ clean:  ## remove what the targets made, but no data and no model
 	$(PYTHON) -m venv .venv-mxnet
 	@.venv-mxnet/bin/python -m pip --disable-pip-version-check install -r $< && .venv-mxnet/bin/python -c "import mxnet" || \
 	{ echo "error: MXNet 1.9.1 cannot be installed or loaded here; it needs Linux on x86-64 and Python 3.11 (make parity PYTHON=...)"; exit 2; }
+	touch $@
+
+.venv-insightface/.runs: requirements-insightface.txt
+	$(PYTHON) -m venv .venv-insightface
+	.venv-insightface/bin/python -m pip --disable-pip-version-check install -r $<
 	touch $@
