@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests install-check parity insightface bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity insightface peers bench networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -42,6 +42,8 @@ format: .venv/.develops  ## let ruff fix and format
 bench: .venv/.develops  ## measure against named peers, on the same work in the same run (not what needs a GPU or a model)
 	for script in $(filter-out %/gpu_scoring.py %/aggregation.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
 
+peers: .venv-insightface/.runs $(addprefix build/peers/,ncnn/.runs mnn/.runs litert/.runs tract/.runs web/.runs)  ## set up the programs that benchmarks/deployment.py runs, 3 GB
+
 networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md
 
@@ -70,4 +72,14 @@ clean:  ## remove what the targets made, but no data and no model
 .venv-insightface/.runs: requirements-insightface.txt
 	$(PYTHON) -m venv .venv-insightface
 	.venv-insightface/bin/python -m pip --disable-pip-version-check install -r $<
+	touch $@
+
+# Each list holds all that is needed: what is left out of one (PyTorch, for pnnx) is not.
+build/peers/web/.runs: benchmarks/peers/requirements/web.txt
+	npm install --no-audit --no-fund --prefix build/peers/web $$(cat $<)
+	touch $@
+
+build/peers/%/.runs: benchmarks/peers/requirements/%.txt
+	$(PYTHON) -m venv build/peers/$*
+	build/peers/$*/bin/python -m pip --disable-pip-version-check install --no-deps -r $<
 	touch $@
