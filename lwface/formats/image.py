@@ -16,12 +16,11 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
-from lwface.formats.image_files import JPEG_QUALITY
+from lwface.formats.image_files import JPEG_QUALITY, JPEG_START, PNG_START
 
 MAX_PIXELS = 1 << 26  # 8192x8192: 400 MiB while it is decoded
 MAX_SCANNED_PIXELS = 1 << 30  # of all scans of a progressive JPEG, which has about 10
 
-JPEG_START = b"\xff\xd8"
 JPEG_END = b"\xff\xd9"
 # Inside compressed data 0xFF is followed by 0 (a literal 0xFF) or starts a marker (any number of fill bytes 0xFF).
 _MARKER_IN_SCAN = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
@@ -30,8 +29,6 @@ _RESTARTS = range(0xD0, 0xD8)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the SOFn markers; the three left out are tables
 # What may stand between two scans of a progressive JPEG: tables, restart interval, line count, APPn, comment.
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, _DRI, 0xDC, 0xFE, *range(0xE0, 0xF0)})
-
-PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def image_damage(data: bytes) -> str | None:
@@ -70,7 +67,8 @@ def image_size(data: bytes) -> tuple[int, int] | None:
 def decode_rgb(data: bytes) -> np.ndarray | None:
     """Decode a JPEG, PNG, BMP or WebP to RGB uint8 ``(H, W, 3)``; None when it is damaged or larger than MAX_PIXELS.
 
-    :func:`image_damage` says why where it can. Grey images become three equal channels, transparency is dropped.
+    The picture is the one shown: an EXIF orientation is followed. :func:`image_damage` says why where it can. Grey
+    images become three equal channels, transparency is dropped.
     """
     if image_damage(data) is not None:
         return None

@@ -1,9 +1,11 @@
-"""What image files are called, and how JPEG ones are written; nothing heavy is imported here."""
+"""What image files are called and begin with, and how JPEG ones are written; nothing heavy is imported here."""
 
 from __future__ import annotations
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 JPEG_QUALITY = 95
+JPEG_START = b"\xff\xd8"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def is_image_name(name: str) -> bool:

@@ -11,9 +11,10 @@ import numpy as np
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.alignment import CROP_SIZE, align
-from lwface.formats.image import JPEG_START, decode_rgb, encode_jpeg, image_damage
-from lwface.formats.image_files import JPEG_QUALITY
+from lwface.formats.image import decode_rgb, encode_jpeg, image_damage
+from lwface.formats.image_files import JPEG_QUALITY, JPEG_START
 from lwface.formats.landmark_csv import read_landmarks
+from lwface.formats.orientation import carries_turn
 
 
 class Skip(Exception):
@@ -24,7 +25,8 @@ class Skip(Exception):
 class CropRecipe:
     """Aligns where there are ``landmarks`` (by name of the image), resizes only where asked, else takes 112x112 as is.
 
-    A JPEG that needs no change is taken byte for byte: encoding it again would lose a little.
+    A JPEG that needs no change is taken byte for byte: encoding it again would lose a little. One that its EXIF turns
+    is encoded upright, without the tag: not every reader of records and packs would turn it.
     """
 
     root: PathLike
@@ -54,7 +56,8 @@ class CropRecipe:
             except UserError as error:
                 raise Skip(str(error)) from None
         if image.shape[:2] == (self.size, self.size):
-            return data if data.startswith(JPEG_START) else encode_jpeg(image, self.quality)
+            as_it_is = data.startswith(JPEG_START) and not carries_turn(data)
+            return data if as_it_is else encode_jpeg(image, self.quality)
         if not self.resize:
             raise Skip(f"not {self.size}x{self.size} (align it with --landmarks, or --resize)")
         shrinks = min(image.shape[:2]) >= self.size

@@ -1,34 +1,49 @@
-"""What is inside a record file, printed, and what is wrong with it."""
+"""What is inside a record file or a verification pack, printed, and what is wrong with it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from lwface.base.progress import progress
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.formats.orientation import carries_turn
 from lwface.formats.record_files import RecordError
+from lwface.formats.verification_pack import VerificationPack
 from lwface.making.image_folder import ordered_map
 
 SHOWN_PROBLEMS = 10
 
 
+class _Turned(str):
+    """Not damage: an image whose EXIF turns it, by the name of where it is."""
+
+
 def problem_of(records: FaceRecords, index: int) -> str | None:
     """What is wrong with the image at ``index``; None when nothing is."""
+    key = int(records.keys[index])
     try:
         _, data = records.read(index)
         image = decode_rgb(data)
         if image is None:
-            raise records.reader.error(int(records.keys[index]), image_damage(data) or "its image cannot be decoded")
+            raise records.reader.error(key, image_damage(data) or "its image cannot be decoded")
         if records.has_property and image.shape[:2] != records.image_size:
             height, width = image.shape[:2]
-            raise records.reader.error(
-                int(records.keys[index]),
-                f"its image is {width}x{height}, not {records.image_size[1]}x{records.image_size[0]}",
-            )
+            wanted = f"{records.image_size[1]}x{records.image_size[0]}"
+            raise records.reader.error(key, f"its image is {width}x{height}, not {wanted}")
     except RecordError as error:
         return str(error)
-    return None
+    return _Turned(f"record {key}") if carries_turn(data) else None
+
+
+def pack_problem_of(pack: VerificationPack, index: int) -> str | None:
+    """What is wrong with image ``index`` of a pack; None when nothing is."""
+    data = pack.images[index]
+    if decode_rgb(data) is None:
+        return f"{pack.name}: image {index}: {image_damage(data) or 'not an image that can be decoded'}"
+    return _Turned(f"image {index}") if carries_turn(data) else None
 
 
 def describe(records: FaceRecords, shown: int) -> None:
@@ -58,14 +73,27 @@ def describe_labels(records: FaceRecords) -> None:
         print(f"labels      {counts.size} in use, {spread}")
 
 
-def check(records: FaceRecords, workers: int) -> int:
-    """Read and decode everything; print the first problems; returns the exit status."""
-    results = ordered_map(lambda index: problem_of(records, index), range(len(records)), workers)
-    bad = 0
-    for problem in progress(results, total=len(records), label="check", unit="image"):
-        if problem is not None:
+def describe_pack(pack: VerificationPack) -> None:
+    """Print how many pairs there are."""
+    print(f"pack        {pack.name}: {len(pack)} pairs, {int(pack.issame.sum())} of them of the same person")
+
+
+def check(count: int, problem: Callable[[int], str | None], workers: int) -> int:
+    """Go through ``problem`` of all ``count`` images; print the first problems; returns the exit status.
+
+    Images that EXIF turns are counted apart: they are no damage, but MXNet's own reader does not turn them.
+    """
+    bad, turned = 0, list[str]()
+    for found in progress(ordered_map(problem, range(count), workers), total=count, label="check", unit="image"):
+        if isinstance(found, _Turned):
+            turned.append(found)
+        elif found is not None:
             bad += 1
             if bad <= SHOWN_PROBLEMS:
-                print(f"damaged     {problem}")
-    print(f"checked     {len(records)} images: {bad} damaged")
+                print(f"damaged     {found}")
+    if turned:
+        examples = ", ".join(turned[:3]) + (", ..." if len(turned) > 3 else "")
+        print(f"turned      {len(turned)} images by an EXIF orientation ({examples}): other readers, such as MXNet's,")
+        print("            show them unturned; a set that is built again from the images holds them upright")
+    print(f"checked     {count} images: {bad} damaged")
     return 1 if bad else 0

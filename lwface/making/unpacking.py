@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lwface.formats.face_records import FaceRecords
-from lwface.formats.image import PNG_START, decode_rgb, image_damage
+from lwface.formats.image import decode_rgb, image_damage
+from lwface.formats.image_files import PNG_START
 
 
 def unpack_image(records: FaceRecords, index: int) -> tuple[str, bytes]:

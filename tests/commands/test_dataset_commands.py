@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 from lwface.formats.alignment import ARCFACE_TEMPLATE, align
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import encode_jpeg, read_rgb
-from lwface.formats.verification_pack import read_pack
+from lwface.formats.recordio import Header, RecordWriter
+from lwface.formats.recordio import pack as record
+from lwface.formats.verification_pack import read_pack, write_pack
 
 ROOT = Path(__file__).resolve().parents[2]
 YTF = ROOT.parent / "shared" / "data" / "ytf-keypoints"
@@ -117,6 +120,31 @@ def test_damaged_rec(crops: Path, tmp_path: Path) -> None:
     out = run("rec_to_images", "--input", rec, "--output", images, "--skip-bad")
     assert "58 images" in out
     assert "skipped 1: wrong magic number" in out
+
+
+def test_rec_info_counts_what_exif_turns(crops: Path, tmp_path: Path) -> None:
+    """Records and packs that other tools wrote; build_rec itself leaves no such tag."""
+    block = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, 8, 0, 0)
+    segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
+    plain = (crops / "p00" / "0.jpg").read_bytes()
+    tagged = plain[:2] + segment + plain[2:]
+    with RecordWriter(tmp_path / "train.rec") as writer:
+        for key, data in enumerate((plain, tagged, tagged)):
+            writer.write(key, record(Header(0, 0, key, 0), data))
+    out = run("rec_info", "--input", tmp_path, "--check")
+    assert "3 images: 0 damaged" in out
+    assert "turned      2 images by an EXIF orientation (record 1, record 2)" in out
+    write_pack(tmp_path / "a.bin", [tagged, plain, plain, plain], [True, False])
+    out = run("rec_info", "--input", tmp_path / "a.bin", "--check")
+    assert "a: 2 pairs, 1 of them" in out
+    assert "turned      1 images by an EXIF orientation (image 0)" in out
+    write_pack(tmp_path / "b.bin", [plain[:-40], plain], [True])
+    assert "b: image 0: the JPEG is cut short" in run("rec_info", "--input", tmp_path / "b.bin", "--check", status=1)
+    people = tmp_path / "people" / "Ann"
+    people.mkdir(parents=True)
+    (people / "0.jpg").write_bytes(tagged)
+    run("build_rec", "--input", tmp_path / "people", "--output", tmp_path / "out")
+    assert "turned" not in run("rec_info", "--input", tmp_path / "out", "--check")
 
 
 def test_align_faces_and_build_rec_agree(frames: tuple[Path, Path, dict[str, np.ndarray]], tmp_path: Path) -> None:

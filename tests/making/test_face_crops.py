@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 from lwface.base.errors import UserError
 from lwface.formats.alignment import ARCFACE_TEMPLATE, align
 from lwface.formats.image import decode_rgb, encode_jpeg
+from lwface.formats.orientation import carries_turn
 from lwface.making.face_crops import CropRecipe, Skip
 
 
@@ -24,6 +26,31 @@ def test_a_jpeg_of_the_right_size_is_taken_byte_for_byte(tmp_path: Path, face: n
     (tmp_path / "a.jpg").write_bytes(data)
     assert CropRecipe(tmp_path).encoded("a.jpg") == data
     assert CropRecipe(tmp_path, resize=True).encoded("a.jpg") == data
+
+
+def turned_by(value: int, jpeg: bytes) -> bytes:
+    """``jpeg`` with an EXIF orientation."""
+    block = b"Exif\0\0II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, value, 0, 0)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
+
+
+@pytest.mark.parametrize("value", [3, 5, 6])
+def test_a_turned_jpeg_of_the_right_size_is_written_upright(tmp_path: Path, face: np.ndarray, value: int) -> None:
+    data = turned_by(value, encode_jpeg(face))
+    (tmp_path / "a.jpg").write_bytes(data)
+    written = CropRecipe(tmp_path).encoded("a.jpg")
+    assert not carries_turn(written)
+    as_mxnet_reads = cv2.imdecode(np.frombuffer(written, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    shown = decode_rgb(data)
+    assert shown is not None
+    assert np.abs(as_mxnet_reads[:, :, ::-1].astype(int) - shown).mean() < 2
+    assert np.abs(as_mxnet_reads[:, :, ::-1].astype(int) - face).mean() > 20
+
+
+def test_a_jpeg_whose_tag_says_upright_is_taken_byte_for_byte(tmp_path: Path, face: np.ndarray) -> None:
+    data = turned_by(1, encode_jpeg(face))
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert CropRecipe(tmp_path).encoded("a.jpg") == data
 
 
 def test_a_png_of_the_right_size_is_encoded(tmp_path: Path, face: np.ndarray) -> None:
