@@ -1,8 +1,10 @@
 """Align the faces of a folder to 112x112 crops by a csv of landmarks, into a folder of the same structure.
 
-The csv is image,x0,y0,...,x4,y4 (eyes, nose tip, mouth corners) or ...,x67,y67 (the usual 68), in pixels, with image
-the path below --input. Each crop is PATH.jpg. An interrupted run goes on where it stopped when the command is given
-again.
+The csv is image,x0,y0,...,x4,y4 (the picture's left eye, its right eye, tip of the nose, the picture's left mouth
+corner, its right one) or ...,x67,y67 (the usual 68), x before y, in pixels of the picture as shown (after the turn that
+its EXIF asks for), with image the path below --input. Other orders: --landmark-order. A csv that does not fit is
+refused; a face that does not is skipped and counted. Each crop is PATH.jpg; OUTPUT.contact_sheet.jpg shows up to 64. An
+interrupted run goes on where it stopped when the command is given again.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lwface.base.commands import existing, load
+from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
-from lwface.commands.flags import add_crop_flags, command_parser
+from lwface.commands.flags import add_crop_flags, check_crop_flags, command_parser, landmark_options
 from lwface.making.image_folder import image_folder, image_names
 
 
@@ -26,7 +28,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_crop_flags(parser, may_resize=False)
     arguments = parser.parse_args(argv)
     image_folder(arguments.input)
-    existing(arguments.landmarks)
+    check_crop_flags(arguments)
     return arguments
 
 
@@ -34,16 +36,19 @@ def main(argv: list[str] | None = None) -> None:
     """Align everything."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.making.crop_folder import write_images
+    from lwface.making.contact_sheet import sheet_beside
+    from lwface.making.crop_folder import show_images, write_images
     from lwface.making.face_crops import crop_recipe
+    from lwface.making.landmark_reading import landmark_reading
 
     names = image_names(arguments.input)
     targets = {name.rpartition(".")[0] + ".jpg": name for name in names}
     if len(targets) != len(names):
         twice = next(name for name in names if targets[name.rpartition(".")[0] + ".jpg"] != name)
         raise UserError(f"{arguments.input / twice}: another image has this name with another ending; rename one")
-    recipe = crop_recipe(arguments.input, arguments.landmarks, False, arguments.quality)
-    options = {"command": "align_faces", "quality": arguments.quality}
+    reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
+    recipe = crop_recipe(arguments.input, names, arguments.landmarks, False, arguments.quality, reading)
+    options = {"command": "align_faces", "quality": arguments.quality, **landmark_options(arguments)}
     job = fingerprint(options, [*(arguments.input / name for name in names), arguments.landmarks])
     journal = open_job(arguments.output, job)
     if journal is None:
@@ -52,5 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         with journal:
             items = [(name, target) for target, name in targets.items()]
             write_images(arguments.output, items, recipe.attempt, journal, arguments.num_workers)
+            show_images(arguments.output, items, journal, sheet_beside(arguments.output))
             journal.finish(options)
     print_summary(read_manifest(arguments.output), f"aligned faces in {arguments.output}")
+    print(f"look at {sheet_beside(arguments.output)}: every face upright, eyes level, mouth whole?")

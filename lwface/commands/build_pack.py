@@ -1,8 +1,9 @@
 """Make a verification pack (.bin) of pairs of faces from a folder of people (INPUT/PERSON/**/IMAGE).
 
 The pairs come from a file, or are drawn: half of the same person, half not, in ten folds of different people. Images
-must be 112x112 already, or be aligned by --landmarks, or be resized where --resize says so. The pack appears when it is
-complete; an interrupted run starts again and ends with the same bytes.
+must be 112x112 already, or be aligned by --landmarks, or be resized where --resize says so. With --landmarks, a contact
+sheet beside the pack shows up to 64 crops. The pack appears when it is complete; an interrupted run starts again and
+ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lwface.commands.flags import (
     add_crop_flags,
     add_flag,
     add_people_flag,
+    check_crop_flags,
     command_parser,
 )
 from lwface.making.image_folder import image_folder, person_samples
@@ -40,7 +42,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if arguments.output.exists():
         raise UserError(f"{arguments.output}: already there; delete it, or choose another --output")
     image_folder(arguments.input)
-    existing(arguments.pairs, arguments.landmarks)
+    existing(arguments.pairs)
+    check_crop_flags(arguments)
     if arguments.pairs is None:
         check_count(arguments.pack_pairs)
     return arguments
@@ -50,12 +53,16 @@ def main(argv: list[str] | None = None) -> None:
     """Build the pack."""
     arguments = parse_arguments(argv)
     load("cv2")
+    from lwface.making.contact_sheet import sheet_beside
     from lwface.making.face_crops import crop_recipe
+    from lwface.making.landmark_reading import landmark_reading
     from lwface.making.pack_building import build_pack
 
     samples = person_samples(arguments.input)
-    recipe = crop_recipe(arguments.input, arguments.landmarks, arguments.resize, arguments.quality)
-
+    names = [sample.name for sample in samples]
+    reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
+    recipe = crop_recipe(arguments.input, names, arguments.landmarks, arguments.resize, arguments.quality, reading)
+    sheet = sheet_beside(arguments.output) if arguments.landmarks else None
     done = build_pack(
         arguments.output,
         samples,
@@ -66,5 +73,8 @@ def main(argv: list[str] | None = None) -> None:
             else draw_pairs(usable, arguments.pack_pairs, arguments.seed)
         ),
         arguments.num_workers,
+        sheet,
     )
     print_summary(done, f"pairs of {done['images']} images in {arguments.output}")
+    if sheet:
+        print(f"look at {sheet}: every face upright, eyes level, mouth whole?")

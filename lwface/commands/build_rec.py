@@ -1,8 +1,9 @@
 """Turn a folder of people (one folder of face images each) into train.rec, train.idx, train.lst and property.
 
-Images must be 112x112 already (a JPEG of that size is taken byte for byte), or be aligned by a csv of landmarks
-(image,x0,y0,... with 5 or 68 points, image = path below --input), or be resized where --resize says so. An interrupted
-run goes on where it stopped when the same command is given again, and ends with the same bytes.
+Images must be 112x112 already (a JPEG of that size is taken byte for byte, unless its EXIF turns it), or be aligned by
+a csv of --landmarks (image = path below --input), or be resized where --resize says so. With --landmarks,
+OUTPUT/contact_sheet.jpg shows up to 64 crops. An interrupted run goes on where it stopped when the same command is
+given again, and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lwface.base.commands import existing, load
+from lwface.base.commands import load
 from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
 from lwface.commands.flags import (
     add_crop_flags,
     add_people_flag,
+    check_crop_flags,
     command_parser,
+    landmark_options,
 )
 from lwface.making.image_folder import image_folder, person_samples
 
@@ -29,7 +32,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_crop_flags(parser)
     arguments = parser.parse_args(argv)
     image_folder(arguments.input)
-    existing(arguments.landmarks)
+    check_crop_flags(arguments)
     return arguments
 
 
@@ -38,12 +41,16 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     load("cv2")
     from lwface.making.face_crops import crop_recipe
-    from lwface.making.record_set import PRODUCTS, write_record_set
+    from lwface.making.landmark_reading import landmark_reading
+    from lwface.making.record_set import PRODUCTS, show_record_set, write_record_set
 
     samples = person_samples(arguments.input)
-    recipe = crop_recipe(arguments.input, arguments.landmarks, arguments.resize, arguments.quality)
+    names = [sample.name for sample in samples]
+    reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
+    recipe = crop_recipe(arguments.input, names, arguments.landmarks, arguments.resize, arguments.quality, reading)
     inputs = [arguments.input / sample.name for sample in samples]
     options = {"command": "build_rec", "resize": arguments.resize, "quality": arguments.quality}
+    options |= landmark_options(arguments)
     job = fingerprint(options, [*inputs, *([arguments.landmarks] if arguments.landmarks else [])])
     journal = open_job(arguments.output, job, PRODUCTS)
     if journal is None:
@@ -51,6 +58,10 @@ def main(argv: list[str] | None = None) -> None:
     else:
         with journal:
             classes = write_record_set(arguments.output, samples, recipe, journal, arguments.num_workers)
+            if arguments.landmarks:
+                show_record_set(arguments.output)
             journal.finish({**options, "num_classes": classes})
     manifest = read_manifest(arguments.output)
     print_summary(manifest, f"images of {manifest['num_classes']} people in {arguments.output / 'train.rec'}")
+    if arguments.landmarks:
+        print(f"look at {arguments.output / 'contact_sheet.jpg'}: every face upright, eyes level, mouth whole?")

@@ -54,11 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     load("cv2")
     from lwface.making.face_crops import CropRecipe
+    from lwface.making.landmark_reading import LandmarkReading, check_landmarks
     from lwface.making.youtube_conversion import Conversion, convert
     from lwface.making.youtube_faces import read_youtube_faces, split_people
 
     source, output, seed = arguments.input, arguments.output, arguments.seed
     frames = read_youtube_faces(source)
+    check_landmarks(source, source, frames.landmarks, [s.name for s in frames.samples], LandmarkReading())
     train, held_out = split_people(frames.samples, arguments.train_people, seed)
     draw_pairs(held_out, arguments.pack_pairs, seed)  # too many for these people: say so before anything is written
     options = {

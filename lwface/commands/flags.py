@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lwface.base.commands import HelpFormatter
+from lwface.base.commands import HelpFormatter, existing
 from lwface.base.errors import UserError
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
+from lwface.formats.landmark_order import MAX_RESIDUAL, NAMED, Y_FIRST, landmark_order
 from lwface.gate.budgets import TRACKS
 from lwface.scoring.parameters import REPLICATES
 from lwface.settings.places import Places
@@ -120,18 +121,60 @@ def add_records_flag(parser: argparse._ActionsContainer) -> None:
 
 def add_landmarks_flag(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
     """``--landmarks``."""
-    what = "csv of 5 or 68 points an image: align by them"
+    what = (
+        "csv of points to align by, image,x0,y0,...: the picture's left eye, its right eye, tip of the nose, the "
+        "picture's left mouth corner, its right one (or the usual 68), in pixels of the picture as shown, after the "
+        "turn of EXIF"
+    )
     parser.add_argument("--landmarks", type=Path, metavar="FILE", required=required, help=what)
 
 
 def add_crop_flags(parser: argparse._ActionsContainer, *, may_resize: bool = True) -> None:
     """What becomes of an image that is to be a 112x112 crop; without ``may_resize`` it is aligned, always."""
     add_landmarks_flag(parser, required=not may_resize)
+    add_landmark_reading_flags(parser)
     if may_resize:
         what = "resize what is not 112x112 instead of skipping it"
         parser.add_argument("--resize", action="store_true", help=what)
     add_quality_flag(parser)
     add_num_workers_flag(parser)
+
+
+def add_landmark_reading_flags(parser: argparse._ActionsContainer) -> None:
+    """``--landmark-order``, ``--landmark-pixels`` and ``--max-residual``: what the numbers of ``--landmarks`` mean."""
+    add = parser.add_argument
+    what = (
+        f"how the csv lists the points: {', '.join(NAMED)} (subject: the person's own left first; dlib5: dlib's two "
+        "corners of each eye and base of the nose), or five digits: the places of arcface's points in a row, from 0; "
+        f"with {Y_FIRST} behind it y comes before x. Not given: arcface, and the pictures are upright"
+    )
+    add("--landmark-order", metavar="ORDER", help=what)
+    what = "where the points were measured: in the picture as shown, or as stored, before the turn of EXIF"
+    add("--landmark-pixels", choices=("shown", "stored"), default="shown", help=what)
+    what = "leave a face out whose points are further than this from the template, in pixels of the crop"
+    add("--max-residual", type=float, default=MAX_RESIDUAL, metavar="PIXELS", help=what)
+
+
+def check_crop_flags(arguments: argparse.Namespace) -> None:
+    """:class:`UserError` where the flags about landmarks cannot be, or are given without the landmarks."""
+    existing(arguments.landmarks)
+    given = (arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
+    if arguments.landmarks is None and given != (None, "shown", MAX_RESIDUAL):
+        raise UserError(
+            "--landmark-order, --landmark-pixels and --max-residual say how to read --landmarks FILE: give it"
+        )
+    if not arguments.max_residual > 0:
+        raise UserError(f"--max-residual {arguments.max_residual:g}: expected more than 0")
+    if arguments.landmark_order is not None:
+        landmark_order(arguments.landmark_order)
+
+
+def landmark_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How landmarks are read, for the manifest of a job; nothing where there are none."""
+    if arguments.landmarks is None:
+        return {}
+    names = ("landmark_order", "landmark_pixels", "max_residual")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def add_quality_flag(parser: argparse._ActionsContainer) -> None:

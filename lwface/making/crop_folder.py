@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from lwface.base.errors import UserError
 from lwface.base.journal import Journal
 from lwface.base.progress import progress
+from lwface.formats.image import decode_rgb
+from lwface.making.contact_sheet import spread, write_sheet
 from lwface.making.face_crops import Skip
 from lwface.making.image_folder import ordered_map
 
@@ -54,3 +56,26 @@ def write_images(
                 write_image(folder, target, data)
                 journal.add(True, source, target)
             bar.update()
+
+
+def show_images(folder: Path, items: Sequence[tuple[str, str]], journal: Journal, sheet: Path) -> None:
+    """Write a contact sheet of the images of ``items``, as in :func:`write_images`, that ``journal`` took.
+
+    Raises:
+        UserError: it took none; the journal is gone then, so that the job may begin again.
+    """
+    taken = [target for (_, target), entry in zip(items, journal.entries(), strict=True) if entry.taken]
+    if not taken:
+        reason = first_reason(journal)
+        journal.discard()
+        raise UserError(f"{folder}: no image could be used; {reason}")
+    names = [taken[place] for place in spread(len(taken))]
+    write_sheet(sheet, [(name, decode_rgb((folder / name).read_bytes())) for name in names])
+
+
+def first_reason(journal: Journal) -> str:
+    """Why the first image was skipped."""
+    for entry in journal.entries():
+        if not entry.taken:
+            return f"{entry.name}: {entry.detail}"
+    return "the list is empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from lwface.formats.alignment import CROP_SIZE, align
 from lwface.formats.image import decode_rgb, encode_jpeg, image_damage
 from lwface.formats.image_files import JPEG_QUALITY, JPEG_START
 from lwface.formats.landmark_csv import read_landmarks
-from lwface.formats.orientation import carries_turn
+from lwface.formats.orientation import carries_turn, orientation
+from lwface.making.landmark_reading import LandmarkReading, check_landmarks
 
 
 class Skip(Exception):
@@ -33,6 +35,7 @@ class CropRecipe:
     landmarks: dict[str, np.ndarray] | None = None
     resize: bool = False
     quality: int = JPEG_QUALITY
+    reading: LandmarkReading = field(default_factory=LandmarkReading)
     size: int = field(default=CROP_SIZE, init=False)
 
     def __post_init__(self) -> None:
@@ -48,13 +51,7 @@ class CropRecipe:
         if image is None:
             raise Skip(image_damage(data) or "not an image that can be decoded")
         if self.landmarks is not None:
-            points = self.landmarks.get(name)
-            if points is None:
-                raise Skip("no landmarks")
-            try:
-                return encode_jpeg(align(image, points, self.size), self.quality)
-            except UserError as error:
-                raise Skip(str(error)) from None
+            return self._aligned(image, self.landmarks.get(name), orientation(data))
         if image.shape[:2] == (self.size, self.size):
             as_it_is = data.startswith(JPEG_START) and not carries_turn(data)
             return data if as_it_is else encode_jpeg(image, self.quality)
@@ -64,6 +61,20 @@ class CropRecipe:
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return encode_jpeg(cv2.resize(image, (self.size, self.size), interpolation=method), self.quality)
 
+    def _aligned(self, image: np.ndarray, points: np.ndarray | None, turned: int) -> bytes:
+        """The crop by a row of landmarks; :class:`Skip` where these cannot be right."""
+        if points is None:
+            raise Skip("no landmarks")
+        fault = self.reading.fault(points, turned, image.shape[:2])
+        if fault:
+            raise Skip(fault)
+        try:
+            return encode_jpeg(
+                align(image, self.reading.face(points, turned, image.shape[:2]), self.size), self.quality
+            )
+        except UserError as error:
+            raise Skip(str(error)) from None
+
     def attempt(self, name: str) -> bytes | Skip:
         """Like :meth:`encoded`, with the reason returned: for workers."""
         try:
@@ -72,10 +83,22 @@ class CropRecipe:
             return reason
 
 
-def crop_recipe(root: Path, landmarks: Path | None, resize: bool, quality: int) -> CropRecipe:
-    """The recipe that the flags of a command ask for; ``landmarks`` is the csv.
+def crop_recipe(
+    root: Path,
+    names: Sequence[str],
+    landmarks: Path | None,
+    resize: bool,
+    quality: int,
+    reading: LandmarkReading | None = None,
+) -> CropRecipe:
+    """The recipe that the flags of a command ask for, for the images ``names``; ``landmarks`` is the csv.
 
     Raises:
-        UserError: the csv is malformed, or two of them do not go together.
+        UserError: the csv is malformed or cannot be right for these images, or two flags do not go together.
     """
-    return CropRecipe(root, read_landmarks(landmarks) if landmarks else None, resize, quality)
+    points = read_landmarks(landmarks) if landmarks else None
+    reading = reading or LandmarkReading()
+    recipe = CropRecipe(root, points, resize, quality, reading)
+    if landmarks and points is not None:
+        check_landmarks(landmarks, root, points, names, reading)
+    return recipe

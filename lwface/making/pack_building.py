@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lwface.base.progress import progress
+from lwface.formats.image import decode_rgb
 from lwface.formats.verification_pack import write_pack
+from lwface.making.contact_sheet import spread, write_sheet
 from lwface.making.face_crops import CropRecipe, Skip
 from lwface.making.image_folder import Sample, ordered_map
 from lwface.making.pair_list import Pair
@@ -20,8 +22,11 @@ def build_pack(
     recipe: CropRecipe,
     choose: Callable[[Sequence[Sample]], list[Pair]],
     workers: int,
+    sheet: Path | None = None,
 ) -> dict[str, Any]:
     """Write the pack of the pairs that ``choose`` makes of the usable ``samples``; returns what was done.
+
+    Before it, a contact sheet of its crops where ``sheet`` names one.
 
     Only images that are in a pair are decoded. When one of them cannot be used, the pairs are chosen again without it,
     so that the outcome is the same however often it is repeated.
@@ -43,6 +48,9 @@ def build_pack(
                 encoded[name] = result
         if len(skipped) == bad_before:
             break
+    if sheet is not None:
+        names = list(wanted)
+        write_sheet(sheet, [(names[i], decode_rgb(encoded[names[i]])) for i in spread(len(names))])
     write_pack(output, (encoded[name] for pair in pairs for name in pair[:2]), [pair.same for pair in pairs])
     reasons: dict[str, dict[str, Any]] = {}
     for name, reason in sorted(skipped.items()):

@@ -14,12 +14,14 @@ from lwface.base.files import replacing, write_text
 from lwface.base.journal import Journal
 from lwface.base.progress import progress
 from lwface.formats.alignment import CROP_SIZE
-from lwface.formats.face_records import identity_records
+from lwface.formats.face_records import FaceRecords, identity_records
 from lwface.formats.recordio import MAX_EXACT_LABEL, Header, RecordWriter, pack
+from lwface.making.contact_sheet import SHEET, spread, write_sheet
+from lwface.making.crop_folder import first_reason
 from lwface.making.face_crops import CropRecipe, Skip
 from lwface.making.image_folder import Sample, ordered_map
 
-PRODUCTS = ("train.rec", "train.idx", "train.lst", "property")
+PRODUCTS = ("train.rec", "train.idx", "train.lst", "property", "contact_sheet.jpg")
 
 
 def write_record_set(
@@ -74,14 +76,18 @@ def _write_records(rec: Path, samples: Sequence[Sample], recipe: CropRecipe, jou
                     key += 1
                 bar.update()
         if not starts:
-            reason = _first_reason(journal)
+            reason = first_reason(journal)
             journal.discard()
             raise UserError(f"{recipe.root}: no image could be used; {reason}")
         for tail_key, payload in identity_records(starts, key)[writer.count - (key - 1) :]:
             writer.write(tail_key, payload)
 
 
-def _first_reason(journal: Journal) -> str:
-    for entry in journal.entries():
-        return f"{entry.name}: {entry.detail}"
-    return "the list is empty"
+def show_record_set(folder: Path) -> None:
+    """Write a contact sheet of the crops in ``folder``, named by their lines in ``train.lst``."""
+    records = FaceRecords(folder)
+    wanted = spread(len(records))
+    with open(folder / "train.lst", encoding="utf-8") as listing:
+        chosen = set(wanted)
+        names = [line.split("\t")[1] for place, line in enumerate(listing) if place in chosen]
+    write_sheet(folder / SHEET, [(name, records[place][0]) for name, place in zip(names, wanted, strict=True)])

@@ -19,6 +19,7 @@ from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.formats.recordio import Header, RecordWriter
 from lwface.formats.recordio import pack as record
 from lwface.formats.verification_pack import read_pack, write_pack
+from lwface.synthetic.render import sample_image
 
 ROOT = Path(__file__).resolve().parents[2]
 YTF = ROOT.parent / "shared" / "data" / "ytf-keypoints"
@@ -160,6 +161,81 @@ def test_align_faces_and_build_rec_agree(frames: tuple[Path, Path, dict[str, np.
     assert [records.read(i) for i in range(3)] == [(0, crops[0]), (0, crops[1]), (1, crops[2])]
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """Frames of 20 procedural people, two each (one frame of two names), and their five points."""
+    root = tmp_path_factory.mktemp("people")
+    points = {}
+    for person in range(20):
+        picture = sample_image(9, person, 0)
+        for name in (f"p{person:02d}/a  b.jpg", f"p{person:02d}/c.jpg"):
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_bytes(encode_jpeg(picture.frame))
+            points[name] = picture.landmarks5.astype(np.float64)
+    return root, points
+
+
+def table_of(path: Path, points: dict[str, np.ndarray]) -> Path:
+    header = "image," + ",".join(f"x{i},y{i}" for i in range(5))
+    rows = [f"{name},{','.join(map(repr, row.ravel().tolist()))}" for name, row in points.items()]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_another_order_is_refused_everywhere(people: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    """The person's own left first: no crops, no records, no pack; with the flag those of the right order."""
+    root, points = people
+    wrong = table_of(tmp_path / "subject.csv", {name: row[[1, 0, 2, 4, 3]] for name, row in points.items()})
+    right = table_of(tmp_path / "arcface.csv", points)
+    remedy = "under --landmark-order subject the median residual is "
+    outputs = {"align_faces": ("crops", []), "build_rec": ("rec", []), "build_pack": ("a.bin", ["--pack-pairs", 20])}
+    for command, (output, more) in outputs.items():
+        given = ("--input", root, *more, "--output", tmp_path / output)
+        assert remedy in run(command, *given, "--landmarks", wrong, status=2)
+        assert not (tmp_path / output).exists()
+        run(command, *given, "--landmarks", wrong, "--landmark-order", "subject")
+        run(command, "--input", root, *more, "--output", tmp_path / f"right-{output}", "--landmarks", right)
+    crops = [(tmp_path / f"{prefix}crops/p00/a  b.jpg").read_bytes() for prefix in ("", "right-")]
+    assert crops[0] == crops[1] == FaceRecords(tmp_path / "rec").read(0)[1]
+    assert (tmp_path / "rec/train.rec").read_bytes() == (tmp_path / "right-rec/train.rec").read_bytes()
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "right-a.bin").read_bytes()
+    sheets = [read_rgb(tmp_path / name) for name in ("crops.contact_sheet.jpg", "rec/contact_sheet.jpg")]
+    np.testing.assert_array_equal(*sheets)
+    assert sheets[0].shape[0] > 5 * 112
+    assert (tmp_path / "a.contact_sheet.jpg").is_file()
+
+
+def test_landmarks_that_leave_nothing_are_an_error(people: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    root, points = people
+    for change, message in (
+        (lambda row: row + 1000, "no image could be used; p00/a b.jpg: its points lie outside the picture"),
+        (lambda row: row / 192, "multiply x by the width"),
+    ):
+        table = table_of(tmp_path / "points.csv", {name: change(row) for name, row in points.items()})
+        for _ in range(2):  # nothing is left behind that would stop a second try
+            assert message in run(
+                "align_faces", "--input", root, "--landmarks", table, "--output", tmp_path / "out", status=2
+            )
+    table = table_of(tmp_path / "points.csv", {Path(name).name: row for name, row in list(points.items())[:2]})
+    for command in ("align_faces", "build_rec"):
+        found = run(command, "--input", root, "--landmarks", table, "--output", tmp_path / "out", status=2)
+        assert "none of its 2 names (such as 'a b.jpg') is one of the 40 images" in found
+    half = {name: row if i % 2 else row - 300 for i, (name, row) in enumerate(points.items())}
+    table = table_of(tmp_path / "points.csv", half)
+    out = run("align_faces", "--input", root, "--landmarks", table, "--output", tmp_path / "half")
+    assert "20 aligned faces" in out
+    assert "skipped 20: its points lie outside the picture" in out
+
+
+def test_flags_of_landmarks(people: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    root, points = people
+    given = ("build_rec", "--input", root, "--output", tmp_path / "out")
+    assert "give it" in run(*given, "--landmark-order", "subject", status=2)
+    table = table_of(tmp_path / "points.csv", points)
+    assert "did you mean 'subject'" in run(*given, "--landmarks", table, "--landmark-order", "subjects", status=2)
+    assert "--max-residual 0" in run(*given, "--landmarks", table, "--max-residual", 0, status=2)
+
+
 def test_build_pack(crops: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run("build_pack", "--input", crops, "--output", tmp_path / f"{name}.bin", "--count", 60, "--seed", seed)
@@ -202,7 +278,7 @@ def test_mistakes_are_one_line(crops: Path, frames: tuple[Path, Path, dict[str, 
         ("build_rec", ["--input", root / "a", "--output", out], "beside the folders of people"),
         ("build_rec", ["--input", crops, "--output", out, "--landmarks", tmp_path / "no.csv"], "no.csv: No such file"),
         ("build_rec", ["--input", crops, "--output", out, "--landmarks", tmp_path / "bad.csv"], "bad.csv: line 1"),
-        ("build_rec", ["--input", crops, "--output", out, "--landmarks", table], "no image could be used"),
+        ("build_rec", ["--input", crops, "--output", out, "--landmarks", table], "none of its 3 names"),
         ("build_rec", ["--input", root, "--output", out], "no image could be used; a/0.png: not 112x112"),
         ("build_pack", ["--input", crops, "--output", tmp_path / "a.bin", "--count", 2000], "seed 0 can give 120"),
         ("build_pack", ["--input", crops, "--output", tmp_path / "file", "--count", 20], "already there"),
