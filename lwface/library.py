@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -23,18 +23,25 @@ from lwface.features.aggregation import RowPools
 from lwface.features.aggregation import normalise as unit_rows
 from lwface.features.embedder import Embedder
 from lwface.formats.image import read_rgb
-from lwface.models.pretrained import TORCH_SUFFIXES, open_model
+from lwface.models.names import FILES, is_onnx, is_state_dict
+from lwface.models.pixels import Said
+from lwface.models.pretrained import open_model
 from lwface.networks import FaceNetwork
 from lwface.networks.base import IMAGE_SIZE
 
 Images: TypeAlias = np.ndarray | torch.Tensor | Sequence[np.ndarray]
 
-STATE_DICTS = (*TORCH_SUFFIXES, ".safetensors")
-FORMS = f"PREFIX,EPOCH such as models/y2-arcface-retina/model,1, or a file {', '.join(STATE_DICTS)} or .onnx"
+FORMS = f"PREFIX,EPOCH such as models/y2-arcface-retina/model,1, or {FILES}"
 
 
 def load_model(
-    name: PathLike, *, network: str | None = None, layer: str | None = None, device: str = "auto"
+    name: PathLike,
+    *,
+    network: str | None = None,
+    layer: str | None = None,
+    pixels: str | None = None,
+    epsilon: float | None = None,
+    device: str = "auto",
 ) -> nn.Module:
     """The network called ``name``, in evaluation mode.
 
@@ -47,23 +54,29 @@ def load_model(
             arcface_torch's ``iresnet`` (r18 r34 r50 r100 r200) needs none: the units of each stage are counted in the
             names of its tensors, and the embedding is as wide as its last batch norm.
         layer: the output that is the embedding, for models of MXNet and ONNX that have several.
+        pixels: what an ``iresnet`` was trained with, ``"MEAN/DIVISOR"`` or ``"MEAN/DIVISOR,BGR"``; None:
+            arcface_torch's ``"127.5/127.5"``. MagFace's is ``"0/255,BGR"``.
+        epsilon: of an ``iresnet``'s batch norms; None: arcface_torch's 1e-5. MagFace's is 2e-5. A state dict says
+            neither: what is assumed is a ``UserWarning``.
         device: ``auto`` (the first CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         UserError: no such model, damaged, not the weights of ``network``, or no such device.
     """
     text, place = os.fspath(name), select_device(device)
-    is_file = Path(text).suffix in STATE_DICTS
-    if not is_file and "," not in text and not text.lower().endswith(".onnx"):
+    said = Said.of(pixels, epsilon)
+    is_file = is_state_dict(text)
+    if not is_file and "," not in text and not is_onnx(text) and not text.endswith(".params"):
         raise UserError(f"model {text!r}: expected {FORMS}")
     if is_file and not Path(text).is_file():
         raise UserError(f"{text}: no such model; expected {FORMS}")
     if network is not None and not is_file:
         raise UserError(f"network={network!r}: only a state dict needs it; {text} says itself which network it is")
-    own = re.fullmatch(r"(.+)-(\d{4,})\.safetensors", text)
-    if own and network is None:
-        text = f"{own[1]},{int(own[2])}"
-    return open_model(text, network=network, layer=layer).to(place)
+    assumed: list[str] = []
+    model = open_model(text, network=network, layer=layer, said=said, say=assumed.append).to(place)
+    for line in assumed:
+        warnings.warn(line, stacklevel=2)
+    return model
 
 
 def embed(

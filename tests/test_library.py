@@ -139,7 +139,10 @@ def test_every_kind_of_model_is_opened(network, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["backbone.pt", "backbone.pth"])
 def test_a_state_dict_of_arcface_torch_says_which_network_it_is(tmp_path, name):
     write_iresnet(tmp_path / name)
-    model = lwface.load_model(tmp_path / name)
+    with pytest.warns(UserWarning, match="assumed pixels 127.5/127.5"):
+        assumed = lwface.load_model(tmp_path / name)
+    model = lwface.load_model(tmp_path / name, pixels="127.5/127.5", epsilon=1e-5)  # said, so no warning
+    assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in assumed.state_dict().items())
     assert model.embedding_size == 8
     assert sorted({name.split(".")[1] for name in model.state_dict() if name.startswith("body.stage3")}) == [
         f"stage3_unit{number}" for number in (1, 2, 3)

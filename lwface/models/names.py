@@ -1,25 +1,35 @@
-"""What trained models are called on a command line, ``PREFIX,EPOCH`` or ``FILE.onnx``, and where their files are.
+"""What trained models are called on a command line, and where their files are.
 
-Nothing heavy is imported here: a command looks for its model before it loads what the model runs on.
+``PREFIX,EPOCH``, the file ``PREFIX-0001.safetensors`` or ``PREFIX-0001.params`` itself, ``FILE.onnx``, or a state dict
+of PyTorch. Nothing heavy is imported here: a command looks for its model before it loads what the model runs on.
 """
 
 from __future__ import annotations
 
 import glob
+import re
 from pathlib import Path
 
 from lwface.base.errors import UserError
 from lwface.mxnet.names import find_mxnet, params_path
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
-STATE_DICT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")  # of files that do not say which network they belong to
+STATE_DICT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")  # of files that need not say which network they belong to
+FILES = f"a file {', '.join(STATE_DICT_SUFFIXES)} or .onnx"
 
 
 def parse_model(text: str) -> tuple[str, int]:
-    """``PREFIX,EPOCH`` as typed by the user, such as ``models/y2-arcface-retina/model,1``."""
+    """Prefix and epoch of ``PREFIX,EPOCH`` as typed by the user, such as ``models/y2-arcface-retina/model,1``.
+
+    The name of a file of a model, ``PREFIX-0001.safetensors`` or ``PREFIX-0001.params``, says both as well.
+    """
+    file = re.fullmatch(r"(.+)-(\d{4,})\.(safetensors|params)", text)
+    if file:
+        return file[1], int(file[2])
     prefix, comma, epoch = text.rpartition(",")
     if not comma or not prefix or not epoch.strip().isdecimal():
-        raise UserError(f"model {text!r}: expected PREFIX,EPOCH such as models/y2-arcface-retina/model,1")
+        example = "PREFIX,EPOCH such as models/y2-arcface-retina/model,1"
+        raise UserError(f"model {text!r}: expected {example}, or {FILES}")
     return prefix, int(epoch)
 
 
@@ -34,12 +44,14 @@ def model_file(text: str) -> Path:
     Raises:
         UserError: there is no such model.
     """
-    if is_onnx(text):
+    if is_onnx(text) or is_state_dict(text):
         path = Path(text)
         if not path.is_file():
-            raise UserError(f"{path}: no such model")
+            raise UserError(f"{path}: no such model{_saved_epochs(*_as_prefix(text))}")
         return path
     prefix, epoch = parse_model(text)
+    if text.endswith(".params"):
+        return find_mxnet(prefix, epoch)[1]
     candidates = (model_path(prefix, epoch), params_path(prefix, epoch))
     if candidates[0].is_file():
         return candidates[0]
@@ -53,8 +65,21 @@ def is_onnx(text: str) -> bool:
     return text.lower().endswith(".onnx")
 
 
-def _saved_epochs(prefix: str) -> str:
+def is_state_dict(text: str) -> bool:
+    """Whether ``text`` names a file of PyTorch or safetensors, which holds tensors by name."""
+    return Path(text).suffix.lower() in STATE_DICT_SUFFIXES
+
+
+def _as_prefix(text: str) -> tuple[str, ...]:
+    """The prefix, where ``text`` is the name of a file of a model of this project; else nothing."""
+    file = re.fullmatch(r"(.+)-\d{4,}\.safetensors", text)
+    return (file[1],) if file else ()
+
+
+def _saved_epochs(prefix: str = "") -> str:
     """A hint that lists which epochs of ``prefix`` there are."""
+    if not prefix:
+        return ""
     parent, name = Path(prefix).parent, Path(prefix).name
     files = [path for kind in ("safetensors", "params") for path in parent.glob(f"{glob.escape(name)}-[0-9]*.{kind}")]
     epochs = sorted({int(end) for end in (path.stem[len(name) + 1 :] for path in files) if end.isdecimal()})

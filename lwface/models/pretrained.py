@@ -1,76 +1,75 @@
 """Starting from a trained model: whose names its tensors have, which of them fit, and which are left fresh.
 
-Understood are this project's models, MXNet's, and PyTorch files: state dicts with this project's names and those of
-arcface_torch's ``iresnet`` (He et al. 2016 with ArcFace's unit; deepinsight/insightface, recognition/arcface_torch).
+Understood are this project's models, MXNet's, ONNX files of this project, and PyTorch files: state dicts with this
+project's names and those of arcface_torch's ``iresnet``. What differs outside the weights is made up for in them
+(:mod:`lwface.models.folding`), and where the file can be run itself, the embeddings are compared with its own.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
-from lwface.models.names import STATE_DICT_SUFFIXES, TORCH_SUFFIXES, model_path, parse_model
-from lwface.models.store import load_model
-from lwface.mxnet.names import params_path
-from lwface.mxnet.params import read_params
-from lwface.networks import FaceNetwork, create_network, mxnet_names
-from lwface.networks.base import PIXEL_SCALE
-from lwface.networks.layers import EPS
+from lwface.models.folding import fold_epsilon, fold_pixels, fold_scales, ignored_scales
+from lwface.models.iresnet import LAYERS, IResNet, iresnet_name, settings_of
+from lwface.models.matching import Match, is_classifier, match_tensors, prefix_groups
+from lwface.models.names import TORCH_SUFFIXES, is_onnx, is_state_dict, model_file
+from lwface.models.pixels import ARCFACE_TORCH, ARCFACE_TORCH_EPSILON, Said, pixels_text
+from lwface.models.proof import ENOUGH, worst_cosine
+from lwface.models.saved import load_saved
+from lwface.models.sources import Source, read_safetensors, read_source
+from lwface.networks import FaceNetwork, create_network
+from lwface.networks.base import PIXEL_MEAN
 from lwface.settings.places import Places
 from lwface.settings.resolve import network_settings
 
-WRAPPERS = ("state_dict_backbone", "state_dict", "model")  # under which training programs put the network's tensors
-PREFIXES = ("module.", "backbone.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
-LISTED = 6  # names a line of the report shows
+__all__ = ["TORCH_SUFFIXES", "Start", "iresnet_name", "iresnet_settings", "open_model", "start_from"]
 
-# arcface_torch: what it calls the layers of a unit, the epsilon of its batch norms, and its (x - 127.5) * scale.
-IRESNET_UNIT = {
-    "bn1": "bn1",
-    "conv1": "conv1",
-    "bn2": "bn2",
-    "relu1": "prelu",
-    "conv2": "conv2",
-    "bn3": "bn3",
-    "conv1sc": "downsample.0",
-    "sc": "downsample.1",
-}
-IRESNET_REST = {
-    "body.conv0": "conv1",
-    "body.bn0": "bn1",
-    "body.relu0": "prelu",
-    "head.bn1": "bn2",
-    "head.pre_fc1": "fc",
-    "head.fc1": "features",
-}
-IRESNET_EPS = 1e-5
-IRESNET_SCALE = 1 / 127.5
+LISTED = 6  # names a line of the report shows
+IRESNET = "iresnet's"
 
 
 @dataclass
 class Start:
-    """What became of the tensors of a file, and of those of the network."""
+    """What became of the tensors of a file, and of those of the network.
+
+    Attributes:
+        matched: names in the network, as all but ``unused``.
+        other_shape: with both shapes.
+        fresh: the file has none for it.
+        unused: names in the file.
+        pairs: of ``matched``, those whose names differ, and the names in the file.
+        warnings: what may be wrong; each is a line that begins with WARNING.
+        assumed: what a state dict does not say, and how to overrule it.
+        notes: what was done to keep the embeddings.
+        cosine: the worst between embeddings and the file's own; None: not compared.
+    """
 
     source: str
     naming: str = "no known"
-    matched: list[str] = field(default_factory=list)  # names in the network, as all but `unused`
+    matched: list[str] = field(default_factory=list)
     other_shape: list[str] = field(default_factory=list)
-    fresh: list[str] = field(default_factory=list)  # the file has none of that name
-    unused: list[str] = field(default_factory=list)  # names in the file
+    fresh: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    pairs: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cosine: float | None = None
 
     def text(self) -> str:
         """The lines a run prints."""
         total = len(self.matched) + len(self.other_shape) + len(self.fresh)
         lines = [f"pretrained {self.source}: {len(self.matched)} of {total} tensors taken over, by {self.naming} names"]
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        pairs = [f"{own} <- {theirs}" for own, theirs in self.pairs.items()]
         for what, names in (
+            ("called otherwise there", pairs),
             ("left fresh, of another shape there", self.other_shape),
             ("left fresh, not there", self.fresh),
             ("there, but not used", self.unused),
@@ -78,169 +77,256 @@ class Start:
             if names:
                 more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
                 lines.append(f"  {what} ({len(names)}): {', '.join(names[:LISTED])}{more}")
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"  {note}" for note in (*self.notes, *self.assumed))])
 
 
-def start_from(network: FaceNetwork, model: str, epoch: int) -> Start:
+def start_from(network: FaceNetwork, model: str, epoch: int, said: Said | None = None) -> Start:
     """Copy what fits of ``model`` into ``network``; the rest of the network keeps its fresh weights.
 
     Args:
         model: ``PREFIX`` (with ``epoch``) or ``PREFIX,EPOCH`` of a model of this project or of MXNet, or a file:
-            ``.safetensors``, or a PyTorch state dict ``.pth``, ``.pt``, ``.tar``.
+            ``.safetensors``, ``.params``, ``.onnx``, or a PyTorch state dict ``.pth``, ``.pt``, ``.tar``.
+        said: of an ``iresnet``, what its state dict does not say.
 
     Raises:
         UserError: no such model, damaged, a tensor that is not finite, or nothing in it fits.
     """
-    source, tensors = read_tensors(model, epoch)
-    own = network.state_dict()
-    start = Start(source)
-    namings = {
-        "this project's": {name: name for name in own},
-        "MXNet's": mxnet_names(network),
-        "iresnet's": {name: theirs for name in own if (theirs := iresnet_name(name))},
-    }
-    start.naming, names = max(namings.items(), key=lambda item: sum(name in tensors for name in item[1].values()))
-    found = {name: tensors[theirs].float() for name, theirs in names.items() if theirs in tensors}
-    used = set(names.values())
-    start.unused = sorted(name for name in tensors if name not in used and not name.endswith("num_batches_tracked"))
-    if start.naming == "iresnet's":
-        start.notes += _from_iresnet(network, found)
-    for name, tensor in own.items():
-        if name not in found:
-            start.fresh.append(name)
-        elif found[name].shape != tensor.shape:
-            start.other_shape.append(f"{name} {_shape(found[name])} (here {_shape(tensor)})")
-        elif not found[name].isfinite().all():
-            raise UserError(f"{source}: {names[name]} is not finite: the model is damaged or its training diverged")
-        else:
-            start.matched.append(name)
+    with torch.random.fork_rng(devices=[]):  # what is read does not change what is drawn afterwards
+        return _start(network, read_source(model, epoch), said or Said())
+
+
+def _start(network: FaceNetwork, source: Source, said: Said) -> Start:
+    match = match_tensors(network, source)
+    start = Start(source.name, match.naming, pairs=match.pairs, unused=match.unused, notes=list(source.notes))
+    _sort(network, match, start)
     if not start.matched:
-        raise UserError(f"{source}: no tensor fits the network to be trained (there: {', '.join(sorted(tensors)[:3])})")
-    network.load_state_dict({**own, **{name: found[name] for name in start.matched}})
+        raise UserError(_nothing_fits(source))
+    found = {name: match.found[name] for name in start.matched}
+    if match.naming == IRESNET:
+        _from_iresnet(network, source, match, said, found, start)
+    elif said.anything:
+        raise UserError(f"{source.name}: pixels and epsilon are for the state dict of an iresnet, which this is not")
+    if source.epsilons:
+        by_layer = {path: source.epsilons.get(path.partition(".")[2].replace(".", "_")) for path in _layers(found)}
+        start.notes += fold_epsilon(network, found, by_layer.get)
+    if source.scales_count:
+        start.notes += fold_scales(network, found)
+    else:
+        start.warnings += ignored_scales(network, found)
+    network.load_state_dict({**network.state_dict(), **found})
+    _warn(network, match, start)
+    _prove(network, source, start)
     return start
 
 
 def open_model(
-    model: str, *, network: str | None = None, layer: str | None = None, places: Places | None = None
+    model: str,
+    *,
+    network: str | None = None,
+    layer: str | None = None,
+    places: Places | None = None,
+    said: Said | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """The model called ``model`` in evaluation mode on the CPU; a bare state dict is put into the network it names.
 
     Args:
         network: name in the configuration of the network that a ``.pth``, ``.pt`` or ``.safetensors`` file belongs to;
-            None: an ``iresnet`` of arcface_torch, whose tensors tell which (:func:`iresnet_settings`).
+            None: an ``iresnet`` of arcface_torch, whose tensors tell which (:func:`iresnet_settings`), or a file of
+            this project, which says it itself.
         layer: as for :func:`lwface.models.store.load_model`.
         places: whose configuration ``network`` is looked up in; None: the usual one.
+        said: of an ``iresnet``, what its state dict does not say.
+        say: is given each line on what was assumed.
 
     Raises:
         UserError: no such model, or a state dict whose network is not named or not completely in it.
     """
-    if Path(model).suffix not in STATE_DICT_SUFFIXES:
-        return load_model(model, layer=layer)[0]
-    if network is None:
-        built, called = create_network(iresnet_settings(*read_tensors(model, 0))), "an iresnet"
-    else:
-        built, called = create_network(network_settings(network, places)), network
-    start = start_from(built, model, 0)
+    if is_bare(model) or (network is not None and is_state_dict(model)):
+        return open_state_dict(model, network=network, places=places, said=said, say=say)[0]
+    if said is not None and said.anything:
+        raise UserError(f"{model}: says itself what it takes; pixels and epsilon are for a state dict of an iresnet")
+    return load_saved(model, layer)[0]
+
+
+def is_bare(model: str) -> bool:
+    """Whether ``model`` is a file of tensors that does not say which network it belongs to."""
+    if not is_state_dict(model):
+        return False
+    path = model_file(model)
+    return path.suffix.lower() in TORCH_SUFFIXES or read_safetensors(path)[1] is None
+
+
+def open_state_dict(
+    model: str,
+    *,
+    network: str | None = None,
+    places: Places | None = None,
+    said: Said | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[FaceNetwork, dict[str, Any]]:
+    """The network in the state dict ``model`` and its settings; arguments and errors as :func:`open_model`."""
+    said = said or Said()
+    source = read_source(model, 0)
+    config = _iresnet_config(source, said) if network is None else network_settings(network, places)
+    built, called = create_network(config), network or "an iresnet"
+    start = _start(built, source, said)
     missing = start.other_shape + start.fresh
     if missing:
         raise UserError(f"{model}: not the weights of {called}: {len(missing)} tensors are missing, {missing[0]} first")
-    if network is None and start.unused:
-        raise UserError(f"{model}: not the weights of {called}, which has no {start.unused[0]}: name its network")
-    return built.eval()
+    foreign = [name for name in start.unused if not is_classifier(name)]
+    if network is None and foreign:
+        raise UserError(f"{model}: not the weights of {called}, which has no {foreign[0]}: name its network")
+    if start.cosine is not None and start.cosine < ENOUGH:
+        raise UserError(f"{model}: {start.warnings[-1]}")
+    for line in (*(f"WARNING: {warning}" for warning in start.warnings), *start.assumed):
+        if say is not None:
+            say(f"{model}: {line}")
+    return built.eval(), config
 
 
 def iresnet_settings(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The settings of the network whose weights ``tensors`` are, if it is an ``iresnet`` of arcface_torch.
 
-    ``layer3.13.conv1.weight`` belongs to the 14th unit of the third stage, so the names tell how many units each stage
-    has, which is what r18, r34, r50, r100 and r200 differ in; ``features.weight`` is as long as the embedding.
-
     Args:
         source: what an error calls it.
+        tensors: by their names, behind any chain of known prefixes (:func:`lwface.models.matching.prefix_groups`).
 
     Raises:
         UserError: it is none.
     """
-    found = [re.match(r"layer([1-4])\.(\d+)\.", name) for name in tensors]
-    units = [len({match[2] for match in found if match and int(match[1]) == stage}) for stage in range(1, 5)]
-    if not all(units) or "features.weight" not in tensors:
+    groups = [group for group in prefix_groups(tensors).values() if settings_of(group)]
+    best = max(groups, key=lambda group: sum(name.partition(".")[0] in LAYERS for name in group), default={})
+    settings = settings_of(best)
+    if settings is None:
         remedy = "add --network NAME (in a program network=NAME), such as r50"
-        raise UserError(f"{source}: a state dict does not say which network it belongs to: {remedy}")
-    return {"net_name": "fresnet", "net_units": units, "emb_size": len(tensors["features.weight"])}
+        where = "check_model.py and convert_model.py take it, and train.py with --pretrained"
+        raise UserError(f"{source}: a state dict does not say which network it belongs to: {remedy}; {where}")
+    return settings
 
 
-def read_tensors(model: str, epoch: int) -> tuple[str, dict[str, Tensor]]:
-    """The file behind ``model`` and its tensors by their names there; arguments and errors as :func:`start_from`."""
-    path = Path(model)
-    if path.suffix in TORCH_SUFFIXES:
-        return model, _read_torch(path)
-    if path.suffix == ".safetensors":
-        return model, _read_safetensors(path)
-    prefix, epoch = parse_model(model) if "," in path.name else (model, epoch)
-    if model_path(prefix, epoch).is_file():
-        return f"{prefix},{epoch}", _read_safetensors(model_path(prefix, epoch))
-    if params_path(prefix, epoch).is_file():
-        arrays = read_params(params_path(prefix, epoch))
-        return f"{prefix},{epoch}", {name.partition(":")[2]: torch.tensor(array) for name, array in arrays.items()}
-    here = f"{model_path(prefix, epoch)} nor {params_path(prefix, epoch).name}"
-    raise UserError(f"no such model: neither {here} exists; --pretrained-epoch chooses the epoch")
+def _iresnet_config(source: Source, said: Said) -> dict[str, Any]:
+    """The settings of an ``iresnet``; where zero padding is not grey, with a norm of the raw pixels (net_input 2)."""
+    config = iresnet_settings(source.name, source.tensors)
+    other_mean = said.pixels is not None and said.pixels.mean != PIXEL_MEAN
+    return {**config, "net_input": 2} if other_mean else config
 
 
-def iresnet_name(name: str) -> str | None:
-    """What arcface_torch's ``iresnet`` calls the tensor ``name`` of the family ``fresnet``; None: it has none."""
-    layer, _, tensor = name.rpartition(".")
-    if layer in IRESNET_REST:
-        return f"{IRESNET_REST[layer]}.{tensor}"
-    unit = re.fullmatch(r"body\.stage(\d)_unit(\d+)\.(\w+)", layer)
-    if unit is None or unit[3] not in IRESNET_UNIT:
-        return None
-    return f"layer{unit[1]}.{int(unit[2]) - 1}.{IRESNET_UNIT[unit[3]]}.{tensor}"
+def _sort(network: FaceNetwork, match: Match, start: Start) -> None:
+    """Which tensors of the network are in the file, and as they should be."""
+    for name, tensor in network.state_dict().items():
+        if name not in match.found:
+            start.fresh.append(name)
+        elif _squeezed(match.found[name]) != _squeezed(tensor):
+            start.other_shape.append(f"{name} {_shape(match.found[name])} (here {_shape(tensor)})")
+        elif not match.found[name].isfinite().all():
+            theirs = match.prefix + match.names[name]
+            raise UserError(f"{start.source}: {theirs} is not finite: the model is damaged or its training diverged")
+        else:
+            match.found[name] = match.found[name].reshape(tensor.shape)
+            start.matched.append(name)
 
 
-def _from_iresnet(network: FaceNetwork, found: dict[str, Tensor]) -> list[str]:
-    """Make up for what differs outside the weights, so that the embeddings stay the same; what was done, in words."""
-    notes = []
-    if network.normalise and "body.conv0.weight" in found:
-        found["body.conv0.weight"] = found["body.conv0.weight"] * (IRESNET_SCALE / PIXEL_SCALE)
-        notes.append("its input (x - 127.5) / 127.5 is made up for in the first convolution's weights")
-    for name in [name for name in found if name.endswith("running_var")]:
-        found[name] = (found[name] + (IRESNET_EPS - EPS)).clamp(min=0)
-    notes.append(f"its batch norms' epsilon of {IRESNET_EPS:g} is made up for in the running variances")
-    return notes
+def _from_iresnet(
+    network: FaceNetwork, source: Source, match: Match, said: Said, found: dict[str, Tensor], start: Start
+) -> None:
+    """Make up for what differs outside the weights of an ``iresnet``, and say what of it is not known."""
+    pixels, epsilon = said.pixels or ARCFACE_TORCH, said.epsilon or ARCFACE_TORCH_EPSILON
+    raw = "body.bn_data"
+    start.notes += fold_epsilon(network, found, lambda path: None if path == raw else epsilon)
+    norm = "body.bn0" if network.normalise else raw
+    notes = fold_pixels(network, found, pixels, first="body.conv0", norm=norm)
+    start.warnings += [note.removeprefix("WARNING: ") for note in notes if note.startswith("WARNING: ")]
+    start.notes += [note for note in notes if not note.startswith("WARNING: ")]
+    start.matched += [name for name in start.fresh if name in found]
+    start.fresh = [name for name in start.fresh if name not in found]
+    unsaid = []
+    if said.pixels is None:
+        unsaid.append(f"pixels {pixels_text(pixels)} ({pixels.color_order})")
+    if said.epsilon is None:
+        unsaid.append(f"epsilon {epsilon:g}")
+    if unsaid:
+        how = "--pretrained-pixels, --pretrained-epsilon (train.py), --pixels, --epsilon (check_model, convert_model)"
+        what = f"assumed {' and '.join(unsaid)}, arcface_torch's, as a state dict does not say"
+        start.assumed.append(f"{what}; other: {how}, pixels=, epsilon= (load_model)")
+    if unsaid and _is_magface(match):
+        start.warnings.append(
+            "its names are MagFace's, whose networks take pixels 0/255,BGR and have an epsilon of 2e-5: if it is one, "
+            "say so, or its embeddings are wrong"
+        )
+    source.scales_count = True
+    source.known_as = f", run as an iresnet with pixels {pixels_text(pixels)} and epsilon {epsilon:g}"
+    tensors = {name.removeprefix(match.prefix): tensor for name, tensor in source.tensors.items()}
+    source.network = IResNet(tensors, pixels, epsilon)
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file, read without running anything in it, under their names inside the network."""
+def _is_magface(match: Match) -> bool:
+    """``features.module.NAME`` beside ``parallel_fc``, both behind what else may stand there."""
+    return "features.module." in match.prefix or any("parallel_fc" in name for name in match.unused)
+
+
+def _warn(network: FaceNetwork, match: Match, start: Start) -> None:
+    """What nobody should overlook: layers that stay random, and a second network in the file."""
+    missing = {name.partition(" ")[0].rpartition(".")[0] for name in (*start.fresh, *start.other_shape)}
+    layers = [path for path, _ in network.named_modules() if path in missing]
+    embedding = _embedding_layer(network)
+    if embedding in layers:
+        start.warnings.append(f"the embedding layer {embedding} starts from random weights")
+    others = [path for path in layers if path != embedding]
+    if others:
+        more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+        start.warnings.append(f"{len(others)} layers start afresh: {', '.join(others[:LISTED])}{more}")
+    if match.rivals:
+        used, others = repr(match.prefix), [repr(prefix) for prefix in match.rivals]
+        start.warnings.append(f"several networks are there: used is the one below {used}, not {', '.join(others)}")
+
+
+def _prove(network: FaceNetwork, source: Source, start: Start) -> None:
+    """Compare the embeddings with the file's own, where it can be run and all of the network is from it."""
+    if start.fresh or start.other_shape:
+        start.notes.append("embeddings are not compared with the file's own: not all of the network is from it")
+        return
+    if source.network is None:
+        start.notes.append("embeddings are not compared with the file's own: it does not say what it computes")
+        return
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # damaged bytes can fail in any way, all of them the file's fault
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: damaged, or holds more than tensors ({reason}): save its state_dict() again"
-        ) from None
-    for wrapper in WRAPPERS:
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    tensors = state.items() if isinstance(state, Mapping) else ()
-    named = {str(name): value for name, value in tensors if isinstance(value, Tensor)}
-    if not named:
-        raise UserError(f"{path}: holds no state dict; expected tensors by name, as torch.save(net.state_dict(), ...)")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in named):
-            named = {name.removeprefix(prefix): value for name, value in named.items()}
-    return named
+        start.cosine = worst_cosine(network, source.network)
+    except KeyError as error:
+        start.notes.append(f"embeddings are not compared with the file's own: it has no {error.args[0]}")
+        return
+    if start.cosine < ENOUGH:
+        reason = "it computes something else with these weights"
+        start.warnings.append(
+            f"embeddings are not the file's own: worst cosine {start.cosine:.7f}{source.known_as}: {reason}"
+        )
+    else:
+        start.notes.append(f"embeddings equal the file's own: worst cosine {start.cosine:.7f}{source.known_as}")
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or not a model ({error}); save or copy it again") from None
+def _embedding_layer(network: FaceNetwork) -> str:
+    """The last linear layer or convolution of the head."""
+    layers = [path for path, module in network.head.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    return f"head.{layers[-1]}" if layers else ""
+
+
+def _layers(names: Iterable[str]) -> set[str]:
+    return {name.rpartition(".")[0] for name in names}
+
+
+def _nothing_fits(source: Source) -> str:
+    there = ", ".join(sorted(source.tensors)[:3]) or "nothing"
+    hint = ""
+    if is_onnx(source.name):
+        hint = "; only float32 files that this project exported keep their weights' names: start from their origin"
+    return f"{source.name}: no tensor fits the network to be trained (there: {there}){hint}"
+
+
+def _squeezed(tensor: Tensor) -> list[int]:
+    """The shape without 1s at its end: an ONNX file's slopes of a PReLU are (C, 1, 1)."""
+    sizes = list(tensor.shape)
+    while len(sizes) > 1 and sizes[-1] == 1:
+        sizes.pop()
+    return sizes
 
 
 def _shape(tensor: Tensor) -> str:

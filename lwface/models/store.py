@@ -1,119 +1,34 @@
-"""Trained networks on disk, named on every command line as ``PREFIX,EPOCH`` or ``FILE.onnx``.
-
-Our own are ``PREFIX-%04d.safetensors``: tensors only (safetensors cannot carry code) and, as metadata, the
-configuration that rebuilds the network. Where there is none, ``PREFIX-symbol.json`` and ``PREFIX-%04d.params`` are
-MXNet's.
-"""
+"""Trained networks on disk, named on every command line as ``PREFIX,EPOCH`` or as a file: saved and opened."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from pathlib import Path
+import sys
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from lwface.base.errors import UserError
-from lwface.base.files import replacing
-from lwface.models.names import is_onnx, model_file, model_path, parse_model
-from lwface.mxnet.names import params_path, symbol_path
-from lwface.mxnet.network import load_mxnet
-from lwface.networks import create_network
+from lwface.models.pretrained import is_bare, open_state_dict
+from lwface.models.saved import load_saved, model_sha256, refuse_layer, save_model
 
-# What is true of the machine that trained, not of the model.
-LOCAL_KEYS = ("dataset_path", "models_root", "pretrained", "num_workers")
-
-
-def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str, Any]) -> Path:
-    """Write the weights and running statistics of ``network`` as float32, and ``config`` beside them in one file.
-
-    Args:
-        config: the resolved configuration; what only concerns this machine, such as paths, is left out.
-
-    Returns:
-        The path of the file, which appears complete or not at all.
-    """
-    tensors = {
-        name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
-    portable = {key: value for key, value in config.items() if key not in LOCAL_KEYS}
-    path = model_path(prefix, epoch)
-    with replacing(path) as file:
-        file.write(save(tensors, metadata={"config": json.dumps(portable, sort_keys=True)}))
-    return path
+__all__ = ["load_model", "model_sha256", "save_model"]
 
 
 def load_model(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The network called ``text`` in evaluation mode on the CPU, and the configuration it was saved with.
 
     Args:
-        text: ``PREFIX,EPOCH``, ours or else MXNet's, or ``FILE.onnx``.
+        text: ``PREFIX,EPOCH``, ours or else MXNet's; the file ``PREFIX-0001.safetensors`` or ``.params`` itself;
+            ``FILE.onnx``; or the state dict of an ``iresnet``, of which what is assumed is printed as a line.
         layer: the output that is the embedding, for models of MXNet and ONNX that have several. ``fc1_output`` of
             MXNet needs no name.
 
     Returns:
-        The configuration of a model that is not ours holds only what tells it from another with the same weights.
+        The configuration of a model of MXNet or ONNX holds only what tells it from another with the same weights.
 
     Raises:
         UserError: no such file, not a model, damaged, or its tensors are not those of the network it names.
     """
-    path = model_file(text)
-    if is_onnx(text):
-        from lwface.onnx.model import load_onnx  # it needs an optional package
-
-        return load_onnx(path, output=layer), {}
-    prefix, epoch = parse_model(text)
-    if path == params_path(prefix, epoch):
-        network = load_mxnet(prefix, epoch, layer)
-        return network, {"mxnet_graph": hashlib.sha256(symbol_path(prefix).read_bytes()).hexdigest(), "layer": layer}
-    if layer is not None:
-        raise UserError(f"--layer {layer}: {path} is a model of this project, which has one output")
-    return _load_ours(path)
-
-
-def model_sha256(network: nn.Module, config: Mapping[str, Any], layer: str | None) -> str:
-    """Identifies a model by what it computes with, wherever its file lies."""
-    digest = hashlib.sha256(json.dumps({**config, "layer": layer}, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or not a model ({error}); save or copy it again") from None
-    try:
-        config = json.loads(metadata["config"])
-        with torch.device("meta"):  # names and shapes first: no memory is spent on what the file does not hold
-            network = create_network(config)
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise UserError(f"{path}: holds no configuration; expected a model saved by recognition/train.py") from None
-    _check_tensors(path, network.state_dict(), tensors)
-    network.load_state_dict(tensors, assign=True)
-    return network.eval(), config
-
-
-def _check_tensors(path: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
-    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    if missing or extra:
-        what = (
-            f"lacks {missing[0]} ({len(missing)} missing)"
-            if missing
-            else f"has unknown {extra[0]} ({len(extra)} extra)"
-        )
-        raise UserError(f"{path}: {what}: its weights are not those of the network it names")
-    for name, tensor in expected.items():
-        if tensor.shape != found[name].shape:
-            shapes = f"{tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-            raise UserError(f"{path}: {name} has shape {shapes}: its weights are not those of the network it names")
+    if not is_bare(text):
+        return load_saved(text, layer)
+    refuse_layer(layer, text)
+    return open_state_dict(text, say=lambda line: print(line, file=sys.stderr, flush=True))

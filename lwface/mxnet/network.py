@@ -144,6 +144,11 @@ class MxnetNetwork(nn.Module):
                 values[slot] = None
         return values[self._result].flatten(1)
 
+    @property
+    def array_names(self) -> dict[str, str]:
+        """MXNet's name, ``arg:NAME`` or ``aux:NAME``, of the array behind each tensor of ``state_dict()``."""
+        return dict(self._sources)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The weights and statistics as they are now, by MXNet's names: with ``symbol``, a model for MXNet."""
         state = self.state_dict()
