@@ -7,7 +7,7 @@ and what the model says of itself), or no other input is told to be better; 1: a
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import sys
 
 from lwface.base.commands import EXIT_OK, existing, load
 from lwface.commands.flags import (
@@ -17,12 +17,14 @@ from lwface.commands.flags import (
     add_model_flag,
     add_pack_flag,
     add_place_flags,
+    add_state_dict_flags,
     check_least,
     command_parser,
     places_of,
 )
 from lwface.deploy.choices import COLOURS, RANGES
-from lwface.models.names import STATE_DICT_SUFFIXES, model_file
+from lwface.models.names import is_state_dict, model_file
+from lwface.models.pixels import Said
 from lwface.settings.sections import load_sections
 
 EXIT_OTHER_INPUT = 1
@@ -36,8 +38,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_model_flag(model, required=False)
     model.add_argument("first", metavar="MODEL", nargs="?", help="in place of --model")
     add_pack_flag(parser, required=True)
-    network = "for a state dict (.pth, .pt, .safetensors) as MODEL: its network, such as r50; an iresnet says it itself"
-    parser.add_argument("--network", metavar="NAME", help=network)
+    add_state_dict_flags(parser)
     add_layer_flag(parser)
     pairs = "pairs of the pack to use, evenly spread; 0: all"
     parser.add_argument("--pairs", type=int, default=600, metavar="N", help=pairs)
@@ -47,10 +48,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     arguments.model = arguments.model or arguments.first
     check_least(arguments, {"batch_size": 1, "pairs": 0})
-    if Path(arguments.model).suffix in STATE_DICT_SUFFIXES:
-        existing(arguments.model)
-    else:
-        model_file(arguments.model)
+    arguments.said = Said.of(arguments.pixels, arguments.epsilon)
+    model_file(arguments.model)
     existing(arguments.pack)
     if arguments.network is not None:
         load_sections(places_of(arguments)).entry("network", arguments.network)
@@ -67,7 +66,14 @@ def main(argv: list[str] | None = None) -> int:
     from lwface.models.pretrained import open_model
 
     device = select_device(arguments.device)
-    network = open_model(arguments.model, network=arguments.network, layer=arguments.layer, places=places_of(arguments))
+    network = open_model(
+        arguments.model,
+        network=arguments.network,
+        layer=arguments.layer,
+        places=places_of(arguments),
+        said=arguments.said,
+        say=lambda line: print(line, file=sys.stderr),
+    )
     pack = choose_pairs(read_pack(arguments.pack), arguments.pairs)
     scores = score_inputs(network, pack.decode((112, 112)), pack.issame, device, arguments.batch_size)
     likely = [score.name for score in likely_inputs(scores)]
@@ -80,5 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"this toolbox feeds {FED}: nothing to do")
         return EXIT_OK
     remedy = "recognition/export.py --pixels writes the right input into an ONNX file; see docs/deployment.md"
+    if is_state_dict(arguments.model):
+        remedy = "for an iresnet, --pixels MEAN/DIVISOR[,BGR] says what it takes"
     print(f"this toolbox feeds {FED}, which is worse: {remedy}")
     return EXIT_OTHER_INPUT

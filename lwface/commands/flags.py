@@ -41,8 +41,21 @@ def add_flag(parser: argparse._ActionsContainer, flag: str, *aliases: str, **opt
 
 def add_model_flag(parser: argparse._ActionsContainer, *, required: bool = True) -> None:
     """``--model``: a trained model of any kind."""
-    what = "trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's) or FILE.onnx"
+    what = (
+        "trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's), FILE.onnx, its own "
+        "file, or an iresnet's state dict .pth, .pt or .safetensors"
+    )
     parser.add_argument("--model", required=required, metavar="MODEL", help=what)
+
+
+def add_state_dict_flags(parser: argparse._ActionsContainer) -> None:
+    """``--network``, ``--pixels`` and ``--epsilon``: what a state dict given as a model does not say."""
+    network = "for a state dict (.pth, .pt, .safetensors): its network, such as r50; an iresnet says it itself"
+    parser.add_argument("--network", metavar="NAME", help=network)
+    pixels = "for an iresnet's: what it takes of 0..255; arcface_torch's 127.5/127.5 if not given, MagFace's: 0/255,BGR"
+    parser.add_argument("--pixels", metavar="MEAN/DIVISOR[,BGR]", help=pixels)
+    epsilon = "for an iresnet's: of its batch norms; arcface_torch's 1e-5 if not given, MagFace's: 2e-5"
+    parser.add_argument("--epsilon", type=float, metavar="X", help=epsilon)
 
 
 def add_layer_flag(parser: argparse._ActionsContainer) -> None:

@@ -18,7 +18,8 @@ from lwface.settings.sections import NAMED, load_sections
 
 # Settings with a flag, in the order of --help. Underscores become dashes.
 FLAGS = (
-    *("models_root", "pretrained", "pretrained_epoch", "ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
+    *("models_root", "pretrained", "pretrained_epoch", "pretrained_pixels", "pretrained_epsilon"),
+    *("ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
     *("end_epoch", "checkpoint_steps", "optimizer"),

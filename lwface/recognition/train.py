@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from lwface.losses import create_classifier
+from lwface.models.pixels import Said
 from lwface.models.pretrained import start_from
 from lwface.recognition.preparation import build_network, open_dataset
 from lwface.recognition.task import FaceTask
@@ -54,7 +55,8 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     classifier = create_classifier(run.as_dict(), classes, network.embedding_size)
     if run.pretrained and not (folder / CHECKPOINT).exists():  # a checkpoint knows better
         print("loading", run.pretrained, run.pretrained_epoch, flush=True)
-        print(start_from(network, run.pretrained, run.pretrained_epoch).text(), flush=True)
+        said = Said.of(run.pretrained_pixels, run.pretrained_epsilon)
+        print(start_from(network, run.pretrained, run.pretrained_epoch, said).text(), flush=True)
     # Weights are drawn on the CPU, so that they are the same for every device.
     network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     verifier = Verifier(Path(run.dataset_path), list(run.val_targets), (run.image_shape[0], run.image_shape[1]))

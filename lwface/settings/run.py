@@ -58,8 +58,14 @@ class Run:
     fc7_lr_mult: Annotated[float, Setting("factor on the classifier's learning rate", minimum=0)] = 1.0
     fc7_wd_mult: Annotated[float, Setting("factor on the classifier's weight decay", minimum=0)] = 1.0
     pretrained: Annotated[
-        str, Setting("model to start from: a prefix, .pth, .pt or .safetensors; empty: random weights", changeable=True)
+        str, Setting("model to start from: PREFIX[,EPOCH], .pth .pt .safetensors .onnx; empty: random", changeable=True)
     ] = ""
+    pretrained_pixels: Annotated[
+        str, Setting("of an iresnet as .pth: MEAN/DIVISOR[,BGR] it takes; empty: arcface_torch's", changeable=True)
+    ] = ""
+    pretrained_epsilon: Annotated[
+        float, Setting("of an iresnet as .pth: of its batch norms; 0: arcface_torch's 1e-5", minimum=0, changeable=True)
+    ] = 0.0
     pretrained_epoch: Annotated[int, Setting("epoch of the model to start from", minimum=0, changeable=True)] = 1
     lr_policy: Annotated[str, Setting("how the learning rate falls", choices=("step", "cosine", "poly"))] = "step"
     warmup_steps: Annotated[int, Setting("steps over which the rate rises linearly from 0", minimum=0)] = 0
