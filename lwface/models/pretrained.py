@@ -7,7 +7,7 @@ project's names and those of arcface_torch's ``iresnet``. What differs outside t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,8 +107,9 @@ def _start(network: FaceNetwork, source: Source, said: Said) -> Start:
     elif said.anything:
         raise UserError(f"{source.name}: pixels and epsilon are for the state dict of an iresnet, which this is not")
     if source.epsilons:
-        by_layer = {path: source.epsilons.get(path.partition(".")[2].replace(".", "_")) for path in _layers(found)}
-        start.notes += fold_epsilon(network, found, by_layer.get)
+        start.notes += fold_epsilon(
+            network, found, lambda path: source.epsilons.get(match.names.get(f"{path}.running_var", ""))
+        )
     if source.scales_count:
         start.notes += fold_scales(network, found)
     else:
@@ -256,8 +257,7 @@ def _from_iresnet(
         )
     source.scales_count = True
     source.known_as = f", run as an iresnet with pixels {pixels_text(pixels)} and epsilon {epsilon:g}"
-    tensors = {name.removeprefix(match.prefix): tensor for name, tensor in source.tensors.items()}
-    source.network = IResNet(tensors, pixels, epsilon)
+    source.network = IResNet(prefix_groups(source.tensors)[match.prefix], pixels, epsilon)
 
 
 def _is_magface(match: Match) -> bool:
@@ -307,10 +307,6 @@ def _embedding_layer(network: FaceNetwork) -> str:
     """The last linear layer or convolution of the head."""
     layers = [path for path, module in network.head.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     return f"head.{layers[-1]}" if layers else ""
-
-
-def _layers(names: Iterable[str]) -> set[str]:
-    return {name.rpartition(".")[0] for name in names}
 
 
 def _nothing_fits(source: Source) -> str:

@@ -44,7 +44,7 @@ class Source:
         tensors: by their names in the file.
         network: computes what the file itself computes, of RGB 0..255; None: it does not say what that is.
         layers: of an MXNet graph, the tensor behind ``LAYER_ROLE`` (``pre_fc1_weight``): its name in the file.
-        epsilons: of an MXNet graph, by the name of a batch norm.
+        epsilons: of an MXNet graph's batch norms, by the name in the file of their running variance.
         notes: what a reader should know.
         scales_count: every batch norm's scale is what the file computes with; False: some may be ignored.
         known_as: what ``network`` takes for granted, in words.
@@ -191,8 +191,14 @@ def _mxnet(prefix: str, epoch: int) -> Source:
 
 def _epsilons(network: MxnetNetwork) -> dict[str, float]:
     """What the graph's batch norms add to a variance."""
-    nodes = (node for node in network.symbol.nodes if node.op in MXNET_NORMS)
-    return {node.name: NodeOptions(node).number("eps", 1e-3) for node in nodes}
+    variances = {name.replace(".", "_"): array for name, array in network.array_names.items()}
+    return {
+        variances[f"layers_{node.name.replace('.', '_')}_running_var"].partition(":")[2]: NodeOptions(node).number(
+            "eps", 1e-3
+        )
+        for node in network.symbol.nodes
+        if node.op in MXNET_NORMS
+    }
 
 
 def _onnx(path: Path) -> Source:

@@ -174,3 +174,23 @@ def test_only_a_state_dict_of_an_iresnet_needs_to_be_told(tmp_path):
         lwface.load_model(f"{tmp_path}/m,1", pixels="0/255")
     with pytest.raises(UserError, match="are for the state dict of an iresnet, which this is not"):
         start_from(create_network(MOBILE), f"{tmp_path}/m,1", 1, Said(epsilon=1e-5))
+
+
+@pytest.mark.parametrize("settings", [MOBILE, {"net_name": "vargfacenet"}])
+def test_a_scale_that_the_network_of_that_name_ignores_is_said(tmp_path, settings):
+    source = create_network(settings).eval()
+    tensors = source.state_dict()
+    fixed = [name for name, module in source.named_modules() if getattr(module, "fix_gamma", False)][-1]
+    tensors[f"{fixed}.weight"] = torch.linspace(0.5, 2, len(tensors[f"{fixed}.weight"]))
+    torch.save(tensors, tmp_path / "w.pth")
+    text = start_from(create_network(settings), str(tmp_path / "w.pth"), 1).text()
+    assert f"WARNING: the scale of {fixed} is fixed at 1: that of the file (0.5 to 2) is not used" in text
+
+
+def test_tensors_beside_the_network_do_not_stand_in_for_its_own(tmp_path):
+    theirs = make_iresnet(**SMALL)
+    tensors = {f"model.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    torch.save({**tensors, "fc.weight": torch.ones(9, 16), "fc.bias": torch.ones(9)}, tmp_path / "w.pth")
+    start = start_from(create_network(OURS).eval(), str(tmp_path / "w.pth"), 1)
+    assert start.cosine > 0.9999999
+    assert start.unused == ["fc.bias", "fc.weight"]
