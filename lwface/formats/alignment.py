@@ -1,7 +1,8 @@
 """Face alignment: five points of a face are moved by a similarity onto ArcFace's template in a 112x112 crop.
 
 A similarity turns, scales evenly and shifts; it never mirrors. The template and the crop (bilinear, black outside the
-frame) are the ones every public ArcFace model and data set was made with.
+frame) are the ones every public ArcFace model and data set was made with, up to what versions of OpenCV round
+differently (docs/data.md): requirements.txt names the one that is meant.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
 from lwface.formats.alignment import ARCFACE_TEMPLATE, align, five_from_68, similarity_transform
+from lwface.synthetic.render import sample_image
 
 
 def umeyama(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
@@ -111,6 +113,44 @@ def test_pixels_against_naive_bilinear() -> None:
     assert np.quantile(error, 0.97) < 2
     assert error.mean() < 0.5
     assert (crop == 0).all(axis=2).any()
+
+
+# Every 20th pixel of the crop of a procedural face, the mean of its channels, by OpenCV 5.0.0.
+GOLDEN = np.array(
+    [
+        [93, 59, 66, 87, 96, 76],
+        [115, 128, 174, 178, 182, 59],
+        [92, 140, 113, 122, 163, 98],
+        [93, 135, 173, 188, 170, 130],
+        [97, 99, 83, 105, 175, 100],
+        [111, 98, 89, 92, 89, 100],
+    ]
+)
+
+
+def exact_crop(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The bilinear crop (112, 112, 3) in float64, black outside the frame."""
+    v, u = np.mgrid[0:112, 0:112]
+    sx, sy, _ = np.linalg.inv(np.vstack([matrix, [0, 0, 1]])) @ np.stack([u.ravel(), v.ravel(), np.ones(112 * 112)])
+    padded = np.pad(frame.astype(float), ((300, 300), (300, 300), (0, 0)))
+    x, y = np.floor(sx).astype(int), np.floor(sy).astype(int)
+    fx, fy = (sx - x)[:, None], (sy - y)[:, None]
+    at = [padded[y + 300 + dy, x + 300 + dx] for dy in (0, 1) for dx in (0, 1)]
+    return ((at[0] * (1 - fx) + at[1] * fx) * (1 - fy) + (at[2] * (1 - fx) + at[3] * fx) * fy).reshape(112, 112, 3)
+
+
+@pytest.mark.parametrize("person", [0, 1])
+def test_crop_of_a_face_by_the_opencv_that_is_meant(person: int) -> None:
+    """OpenCV 5 rounds the exact value; 4.x rounds places to 1/32 pixel first, as docs/data.md says and how much."""
+    sample = sample_image(0, person, 0)
+    crop = align(sample.frame, sample.landmarks5).astype(float)
+    wanted = exact_crop(sample.frame, similarity_transform(sample.landmarks5, ARCFACE_TEMPLATE))
+    error = np.abs(crop - wanted)
+    exact = int(cv2.__version__.partition(".")[0]) >= 5
+    assert error.max() <= (0.51 if exact else 4.5)
+    assert (crop != np.rint(wanted)).mean() <= (0.002 if exact else 0.1)
+    if person == 0:
+        np.testing.assert_allclose(crop[5::20, 5::20].mean(axis=2), GOLDEN, atol=1 if exact else 4)
 
 
 def test_68_points_reduce_to_five() -> None:
