@@ -58,7 +58,9 @@ def load_saved(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str
     if is_onnx(text):
         from lwface.onnx.model import load_onnx  # it needs an optional package
 
-        return load_onnx(path, output=layer), {}
+        onnx = load_onnx(path, output=layer)
+        # Features made under another guess are not this model's, though its bytes are the same.
+        return onnx, {"pixels_assumed": list(onnx.pixels)} if onnx.told.assumed else {}
     prefix, epoch = parse_model(text) if path.suffix == ".params" else ("", 0)
     if path == params_path(prefix, epoch):
         network = load_mxnet(prefix, epoch, layer)

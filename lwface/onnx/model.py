@@ -4,17 +4,18 @@ What is to be done to pixels 0..255 before a model takes them is told, in this o
 
 1. whoever loads it (``pixels``);
 2. its metadata, which ``recognition/export.py`` writes;
-3. its graph: one that begins with arithmetic or a batch norm on the pixels normalises them itself, as MXNet's do;
+3. its graph, as far as its first arithmetic and its number types tell (:mod:`lwface.onnx.pixels`);
 4. the habit of arcface_torch and insightface, from whom most other models are: ``(x - 127.5) / 127.5``, RGB.
 
-A wrong answer gives no error, only bad features: ``recognition/check_model.py`` tries the usual ones.
+3 and 4 are guesses, and :attr:`OnnxNetwork.told` says so. A wrong one gives no error, only bad features:
+``recognition/check_model.py`` tries the usual ones.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,20 +27,26 @@ from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.base.files import PathLike
 from lwface.gate.flops import FlopsReport
-from lwface.onnx.choices import COLOR_ORDERS, Pixels
+from lwface.onnx.choices import Pixels
 from lwface.onnx.export import IMAGE_SHAPE, OUTPUT
 from lwface.onnx.file import read_onnx
 from lwface.onnx.flops import flops_of_onnx
 from lwface.onnx.graph import fixed_batch, image_input, one_line, parse
+from lwface.onnx.pixels import ASSUMED, SIGNED, Told, pixels_flag, told_pixels
+from lwface.onnx.unsteady import unsteady_parts
 
 NUMPY_TYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int16)": np.int16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
 }
 
-ARCFACE_TORCH = Pixels(127.5, 1 / 127.5)
+ARCFACE_TORCH = SIGNED
 
 
 class OnnxNetwork(nn.Module):
@@ -58,6 +65,9 @@ class OnnxNetwork(nn.Module):
 
     Attributes:
         image_shape: (3, H, W) of the images.
+        told: what the model takes, and whether that is a guess.
+        integers: it takes whole numbers.
+        unsteady: what in the graph makes a feature depend on more than its image.
 
     Raises:
         UserError: ONNX Runtime cannot run the model, or its input or output is not that of a face network.
@@ -79,7 +89,8 @@ class OnnxNetwork(nn.Module):
         parsed = parse(model, name)
         self.model, self.name = model, name
         self.metadata: dict[str, str] = {entry.key: entry.value for entry in parsed.metadata_props}
-        self.pixels = pixels or _pixels_of(parsed, self.metadata, name)
+        self.told = Told(pixels) if pixels else told_pixels(parsed, self.metadata, name)
+        self.unsteady = unsteady_parts(parsed)
         self._input, self._batch = image_input(parsed, name).name, fixed_batch(parsed, name)
         self.output = _choose_output([value.name for value in parsed.graph.output], output, name)
         self._threads = threads
@@ -91,7 +102,25 @@ class OnnxNetwork(nn.Module):
         if element_type not in NUMPY_TYPES:
             raise UserError(f"{name}: takes {element_type}; expected one of {', '.join(NUMPY_TYPES)}")
         self._type = NUMPY_TYPES[element_type]
+        self.integers = np.issubdtype(self._type, np.integer)
+        self._require_fitting_pixels()
         self.embedding_size = self(torch.zeros((1, *IMAGE_SHAPE))).shape[1]
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the model takes."""
+        return self.told.pixels
+
+    def taking(self, pixels: Pixels) -> OnnxNetwork:
+        """The same model in the same session, as one that takes ``pixels``.
+
+        Raises:
+            UserError: it takes whole numbers, which these are not.
+        """
+        other = copy.copy(self)
+        other.told = Told(pixels)
+        other._require_fitting_pixels()
+        return other
 
     @property
     def config(self) -> dict[str, Any]:
@@ -122,6 +151,14 @@ class OnnxNetwork(nn.Module):
         if self.pixels[:2] != (0.0, 1.0):
             pixels = (pixels - self.pixels.mean) * self.pixels.scale
         return np.ascontiguousarray(pixels.numpy(), dtype=self._type)
+
+    def _require_fitting_pixels(self) -> None:
+        """Raise :class:`UserError` where conversion to whole numbers would silently make others of the pixels."""
+        ends = [(end - self.pixels.mean) * self.pixels.scale for end in (0, 255)]
+        whole = all(float(number).is_integer() for number in (self.pixels.mean, self.pixels.scale))
+        if self.integers and not (whole and np.array_equal(np.array(ends).astype(self._type), ends)):
+            number_type = np.dtype(self._type).name
+            raise UserError(f"{self.name}: takes {number_type}, which pixels {pixels_flag(self.pixels)} do not fit")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OnnxNetwork:
         """What ``.to()``, ``.cuda()`` and ``.cpu()`` come down to."""
@@ -179,43 +216,28 @@ def load_onnx(path: PathLike, output: str | None = None, pixels: Pixels | None =
     return network.eval()
 
 
-def relabel(network: OnnxNetwork, pixels: Pixels) -> bytes:
-    """The model of ``network`` with ``pixels`` as what it says it takes, and no output but the embedding."""
+def relabel(network: OnnxNetwork, pixels: Pixels | None = None) -> bytes:
+    """The model of ``network`` with ``pixels`` as what it says it takes, and no output but the embedding.
+
+    Args:
+        pixels: None: what ``network`` takes. What was only guessed is written as a guess, for a later conversion may
+            hide from the graph what it was told from.
+    """
     model = parse(network.model, network.name)
     embedding = next(value for value in model.graph.output if value.name == network.output)
     del model.graph.output[:]
     model.graph.output.append(embedding)
+    pixels, assumed = Told(pixels) if pixels else network.told
     metadata = {**network.metadata, "input_mean": repr(pixels.mean), "input_scale": repr(pixels.scale)}
     metadata["color_order"] = pixels.color_order
+    metadata.pop(ASSUMED, None)
+    if assumed:
+        metadata[ASSUMED] = assumed
     metadata["normalisation"] = "inside" if pixels[:2] == (0.0, 1.0) else "outside"
     del model.metadata_props[:]
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _pixels_of(model: Any, metadata: dict[str, str], name: str) -> Pixels:
-    """What ``model`` takes, by its metadata, its graph, or habit."""
-    if "input_mean" in metadata or "input_scale" in metadata:
-        try:
-            mean, scale = float(metadata["input_mean"]), float(metadata["input_scale"])
-        except (KeyError, ValueError):
-            mean = scale = math.nan
-        color_order = metadata.get("color_order", "RGB")
-        if not (math.isfinite(mean) and math.isfinite(scale) and scale) or color_order not in COLOR_ORDERS:
-            raise UserError(f"{name}: its metadata input_mean, input_scale or color_order make no sense")
-        return Pixels(mean, scale, color_order)
-    return Pixels() if _normalises(model, image_input(model, name).name) else ARCFACE_TORCH
-
-
-def _normalises(model: Any, image: str) -> bool:
-    """Whether the first thing done to the pixels is arithmetic with kept numbers, or a batch norm."""
-    for node in model.graph.node:
-        if image in node.input and node.op_type in ("Cast", "Identity"):
-            image = node.output[0]
-        elif image in node.input and node.op_type in ("Sub", "Add", "Mul", "Div", "BatchNormalization"):
-            return True
-    return False
 
 
 def _choose_output(names: list[str], wanted: str | None, name: str) -> str:

@@ -80,10 +80,11 @@ def test_fixed_batch_is_run_as_often_as_it_takes(batch):
     [
         ((), ARCFACE_TORCH),
         ((node("Sub", "data,c", "m"), node("Mul", "m,s", "x")), Pixels()),
-        ((node("Cast", "data", "f", to=F), node("Div", "f,s", "x")), Pixels()),
+        ((node("Cast", "data", "f", to=F), node("Div", "f,c", "x")), Pixels()),
+        ((node("Cast", "data", "f", to=F), node("Div", "f,s", "x")), Pixels(0.0, 1 / 255)),
         ((node("Relu", "data", "r"), node("Mul", "r,s", "x")), ARCFACE_TORCH),
     ],
-    ids=["none", "minus and times", "after a cast", "arithmetic only later"],
+    ids=["none", "minus and times", "after a cast", "times two", "arithmetic only later"],
 )
 def test_what_a_foreign_model_takes(before, pixels):
     assert network_of(foreign(before)).pixels == pixels
