@@ -22,6 +22,7 @@ from lwface.base.files import PathLike
 from lwface.features.aggregation import RowPools
 from lwface.features.aggregation import normalise as unit_rows
 from lwface.features.embedder import Embedder
+from lwface.features.trust import require_own_features
 from lwface.formats.image import read_rgb
 from lwface.models.names import FILES, is_onnx, is_state_dict
 from lwface.models.pixels import Said
@@ -61,7 +62,8 @@ def load_model(
         device: ``auto`` (the first CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UserError: no such model, damaged, not the weights of ``network``, or no such device.
+        UserError: no such model, damaged, not the weights of ``network``, or no such device; or a face's feature
+            depends on more than its image: dropout left on, a batch norm in training mode, dynamic int8.
     """
     text, place = os.fspath(name), select_device(device)
     said = Said.of(pixels, epsilon)
@@ -76,6 +78,7 @@ def load_model(
     model = open_model(text, network=network, layer=layer, said=said, say=assumed.append).to(place)
     for line in assumed:
         warnings.warn(line, stacklevel=2)
+    require_own_features(model, device=place)
     return model
 
 
@@ -105,7 +108,8 @@ def embed(
         (N, D) float32.
 
     Raises:
-        UserError: the images are not such, of another size than the model takes, or a feature is zero or not finite.
+        UserError: the images are not such, of another size than the model takes, a feature is zero or not finite, or
+            it depends on more than its image.
     """
     if isinstance(model, str):
         raise UserError(f"{model!r} is the name of a model: open it first, lwface.load_model({model!r})")
@@ -113,7 +117,10 @@ def embed(
         raise UserError(f"{type(model).__name__} has no embedding_size: set it to how many numbers a feature has")
     batch = _as_batch(images, _image_size(model))
     place = _device_of(model) if device is None else select_device(device)
-    features = Embedder(model, device=place, batch_size=batch_size).embed(batch, flip).astype(np.float64)
+    embedder = Embedder(model, device=place, batch_size=batch_size)
+    if len(batch):
+        embedder.require_own_features(batch)
+    features = embedder.embed(batch, flip).astype(np.float64)
     units = unit_rows(features, lambda row: f"image {row}")
     if normalise:  # twice, as the image track is the video track with one frame
         features = unit_rows(RowPools(itertools.repeat(1)).add(units, features), lambda row: f"image {row}")

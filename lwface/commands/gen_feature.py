@@ -52,6 +52,8 @@ def parse_arguments(kind: str, description: str, flip: bool, argv: list[str] | N
 
 def write_feature_file(kind: str, args: argparse.Namespace) -> None:
     """Write the feature file that is asked for."""
+    import numpy as np
+
     from lwface.base.device import select_device
     from lwface.features.embedder import Embedder
     from lwface.features.writing import Work, look_through, write_features
@@ -70,6 +72,7 @@ def write_feature_file(kind: str, args: argparse.Namespace) -> None:
     if track:
         _gate(track, args.model, network, height, width)
     embedder = Embedder(network, device=device, batch_size=args.batch_size, precision=args.precision)
+    embedder.require_own_features(np.zeros((1, height, width, 3), np.uint8))
     listing = look_through(args.input, videos=kind == "video")
     _warn_of_rows(track, len(listing.names))
     backend = _backend_to_resume(output, args.backend) if args.resume else args.backend

@@ -59,6 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     """Compute the features that are not there, train, save."""
     arguments = parse_arguments(argv)
     load("torch", "cv2")
+    import numpy as np
+
     from lwface.base.device import select_device
     from lwface.features.embedder import Embedder
     from lwface.features.quality import save_quality
@@ -81,6 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     identity = frames_identity(model, frames, places)
     cache = arguments.output.with_name(f"{arguments.output.stem}-frames-{identity}.bin")
     embedder = Embedder(network, device=device, batch_size=arguments.batch_size)
+    embedder.require_own_features(np.zeros((1, height, width, 3), np.uint8))
     if not cache.is_file():
         embedder.use_backend(arguments.backend, images=VERSIONS * len(places), image_size=(height, width))
     features = embed_frames(frames, places, embedder, cache)

@@ -1,7 +1,8 @@
 """The embedding engine: aligned faces in, features out. Verification, image and video features all go through here.
 
 A feature depends on its image and on the image's place in the batch alone: every batch that the network sees is full,
-the last one padded, so neither the number of images nor the other images of a batch can change a bit of it.
+the last one padded, so neither the number of images nor the other images of a batch can change a bit of it. An ONNX
+model that looks at more than the image is refused before its first feature (:mod:`lwface.features.trust`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from lwface.base.evaluating import evaluating
 from lwface.features.backends import prepare
 from lwface.features.choices import EAGER, PRECISIONS
 from lwface.features.runners import arithmetic
+from lwface.features.trust import require_own_features
+from lwface.onnx.model import OnnxNetwork
 
 
 class Embedder:
@@ -77,6 +80,17 @@ class Embedder:
         )
         self.backend = self._runner.label
 
+    def require_own_features(self, images: np.ndarray | None = None) -> None:
+        """Raise :class:`UserError` unless a feature depends on its image alone; see :mod:`lwface.features.trust`.
+
+        Embedding does so by itself with an ONNX model, which another program may have made. Who embeds with any model
+        that a user names asks first, before an output is opened.
+
+        Args:
+            images: (N, H, W, 3) uint8 to try it with; None: made ones of 112x112.
+        """
+        require_own_features(self.network, images, device=self.device, precision=self.precision)
+
     def embed(self, images: np.ndarray, flip: bool) -> np.ndarray:
         """Features f(x), with ``flip`` f(x) + f(mirrored x), not normalised.
 
@@ -108,6 +122,8 @@ class Embedder:
         """Full batches (B, 3, H, W) uint8 on the device, with the rows of ``images`` that each begins with."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images must be uint8 (N, H, W, 3), got {images.dtype} {images.shape}")
+        if len(images) and isinstance(self.network, OnnxNetwork):
+            self.require_own_features(images)
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
             batch = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
