@@ -15,6 +15,7 @@ from lwface.base.extras import require
 from lwface.base.files import replacing
 from lwface.deploy.conversion_cost import IMAGE_SIZE, pack_cost, read_faces, tar_cost
 from lwface.deploy.wish import Wish, check_output
+from lwface.features.trust import require_own_features
 from lwface.formats.verification_pack import read_pack
 from lwface.gate.budgets import TRACKS, BudgetError
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops, flops_text
@@ -42,6 +43,10 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
     check_output(output)
     faces = _checking_faces(wish)  # first: a wrong path is told at once
     plain = _make(network, config, wish)
+    if isinstance(network, OnnxNetwork):
+        if wish.pixels:
+            network = network.taking(wish.pixels)  # what the file is to give; a guess before it is of no account
+        require_own_features(network, device=torch.device("cpu"))
     _check_standard(plain)
     model = OnnxNetwork(plain, name=output.name)
     report, expected = model.flops_report(), count_flops(network)
@@ -78,7 +83,7 @@ def _make(network: nn.Module, config: Mapping[str, Any], wish: Wish) -> bytes:
         return export_onnx(network, normalise_inside=inside, opset=wish.opset or OPSET, config=config)
     if wish.opset or wish.normalise:
         raise UserError("--opset and --normalise do not change an ONNX model: export it again from what it was made of")
-    return relabel(network, wish.pixels or network.pixels)
+    return relabel(network, wish.pixels)
 
 
 def _check_standard(model: bytes) -> None:
