@@ -1,7 +1,8 @@
 """Which input a model was trained with: its accuracy on a pack under every colour order and usual pixel range.
 
-A wrong one is no error anywhere, only a worse score. Exit status 0: the model is fed right by this toolbox (RGB 0..255
-and what the model says of itself), or no other input is told to be better; 1: another input is better; 2: bad usage.
+A wrong one is no error anywhere, only a worse score. Exit status 0: the model is fed right by this toolbox (RGB 0..255,
+or what an ONNX model says or seems to take); 1: another input is better, or nothing is better than chance, or it cannot
+be told on these pairs whether a guess is right; 2: bad usage.
 """
 
 from __future__ import annotations
@@ -22,13 +23,11 @@ from lwface.commands.flags import (
     command_parser,
     places_of,
 )
-from lwface.deploy.choices import COLOURS, RANGES
-from lwface.models.names import is_state_dict, model_file
+from lwface.models.names import model_file
 from lwface.models.pixels import Said
 from lwface.settings.sections import load_sections
 
 EXIT_OTHER_INPUT = 1
-FED = f"{COLOURS[0]} {next(iter(RANGES))}"
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     load("torch", "cv2")
     from lwface.base.device import select_device
-    from lwface.deploy.input_check import choose_pairs, likely_inputs, score_inputs, score_table
+    from lwface.deploy.input_check import choose_pairs, score_inputs, score_table
+    from lwface.deploy.input_verdict import judge
+    from lwface.features.trust import require_own_features
     from lwface.formats.verification_pack import read_pack
     from lwface.models.pretrained import open_model
 
@@ -74,19 +75,12 @@ def main(argv: list[str] | None = None) -> int:
         said=arguments.said,
         say=lambda line: print(line, file=sys.stderr),
     )
-    pack = choose_pairs(read_pack(arguments.pack), arguments.pairs)
+    require_own_features(network.to(device), device=device)
+    whole = read_pack(arguments.pack)
+    pack = choose_pairs(whole, arguments.pairs)
     scores = score_inputs(network, pack.decode((112, 112)), pack.issame, device, arguments.batch_size)
-    likely = [score.name for score in likely_inputs(scores)]
     print(f"{arguments.model} on {len(pack)} pairs of {pack.name}, without mirror images")
     print(score_table(scores))
-    print(f"trained with: {scores[0].name}, by accuracy")
-    if len(likely) > 1:
-        print(f"{len(pack)} pairs cannot tell it from: {', '.join(likely[1:])}")
-    if FED in likely:
-        print(f"this toolbox feeds {FED}: nothing to do")
-        return EXIT_OK
-    remedy = "recognition/export.py --pixels writes the right input into an ONNX file; see docs/deployment.md"
-    if is_state_dict(arguments.model):
-        remedy = "for an iresnet, --pixels MEAN/DIVISOR[,BGR] says what it takes"
-    print(f"this toolbox feeds {FED}, which is worse: {remedy}")
-    return EXIT_OTHER_INPUT
+    verdict = judge(network, scores, pack.issame, arguments.model, pairs_left=len(whole) - len(pack))
+    print("\n".join(verdict.lines))
+    return EXIT_OK if verdict.right else EXIT_OTHER_INPUT
