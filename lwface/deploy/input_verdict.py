@@ -78,7 +78,8 @@ def remedy_for(network: nn.Module, best: InputScore, model: str) -> str:
         return f"recognition/export.py --model {model} --pixels {flag} --output FILE.onnx writes it into a file"
     then = f"recognition/export.py --model F.onnx --pixels {pixels_flag(pixels)} --output FILE.onnx"
     if Path(model).suffix in STATE_DICT_SUFFIXES:
-        return f"write it as F.onnx with the program that it is from, then {then}"
+        said = f"--pixels {pixels_flag(pixels)} here and --pretrained-pixels in training say so of an iresnet"
+        return f"{said}; anything else: write it as F.onnx with the program that it is from, then {then}"
     return f"recognition/export.py --model {model} --output F.onnx, then {then}"
 
 
