@@ -220,7 +220,7 @@ def test_landmarks_that_leave_nothing_are_an_error(people: tuple[Path, dict[str,
     for command in ("align_faces", "build_rec"):
         found = run(command, "--input", root, "--landmarks", table, "--output", tmp_path / "out", status=2)
         assert "none of its 2 names (such as 'a b.jpg') is one of the 40 images" in found
-    half = {name: row if i % 2 else row - 300 for i, (name, row) in enumerate(points.items())}
+    half = {name: row if i % 2 else row + 300 for i, (name, row) in enumerate(points.items())}
     table = table_of(tmp_path / "points.csv", half)
     out = run("align_faces", "--input", root, "--landmarks", table, "--output", tmp_path / "half")
     assert "20 aligned faces" in out

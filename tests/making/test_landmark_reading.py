@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,19 @@ def test_faces_that_were_not_found_do_not_decide(folder: Path, faces: Faces) -> 
     rows = {name: five if name < "p2" else np.full((5, 2), -1.0) for name, five in fives(faces).items()}
     assert not problem(folder, rows)
     assert "all at one place" in problem(folder, {name: np.zeros((5, 2)) for name in rows})
+
+
+@pytest.mark.parametrize("change", [lambda p: p / 2, lambda p: p / 1.92 * 0.5 + 3])
+def test_points_of_smaller_copies(folder: Path, faces: Faces, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    rows = {name: change(five) for name, five in fives(faces).items()}
+    assert "lie in the upper left quarter of their pictures" in problem(folder, rows)
+    assert not problem(folder, rows, LandmarkReading(landmark_order("arcface")))
+    few = {name: rows[name] for name in list(rows)[:4]}
+    assert not problem(folder, few)
+
+
+@pytest.mark.parametrize("columns", [[0, 1, 2, 3, 4], [1, 0, 2, 4, 3]])
+def test_y_from_the_bottom(folder: Path, faces: Faces, columns: list[int]) -> None:
+    """It is offered, as upside down the faces fit another order a little."""
+    rows = {name: (five * [1, -1] + [0, 192])[columns] for name, five in fives(faces).items()}
+    assert "if y is counted from the bottom of the picture, subtract it" in problem(folder, rows)
