@@ -32,7 +32,8 @@ class Match:
         naming: whose names they are.
         names: name in the network -> name in the file, less ``prefix``.
         found: name in the network -> tensor, float32.
-        pairs: of ``names``, those told by role and shape alone or by the graph, as names differ.
+        pairs: of ``names``, those told by the graph or by role and shape, as names differ.
+        guessed: of ``pairs``, those told by role and shape alone.
         prefix: what stood before the names.
         unused: names in the file.
         rivals: other prefixes under which as much is found.
@@ -43,6 +44,7 @@ class Match:
     found: dict[str, Tensor]
     prefix: str = ""
     pairs: dict[str, str] = field(default_factory=dict)
+    guessed: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     rivals: list[str] = field(default_factory=list)
 
@@ -146,6 +148,7 @@ def _pair_by_shape(own: Mapping[str, Tensor], group: Mapping[str, Tensor], match
         if len(here) == len(theirs) == 1 and own[name].numel() > 1:
             match.names[name] = match.pairs[name] = theirs[0]
             match.found[name] = group[theirs[0]].float()
+            match.guessed.append(name)
 
 
 def _role(name: str, tensor: Tensor) -> tuple[str, tuple[int, ...]]:

@@ -97,8 +97,9 @@ def start_from(network: FaceNetwork, model: str, epoch: int, said: Said | None =
 
 def _start(network: FaceNetwork, source: Source, said: Said) -> Start:
     match = match_tensors(network, source)
-    start = Start(source.name, match.naming, pairs=match.pairs, unused=match.unused, notes=list(source.notes))
+    start = Start(source.name, match.naming, unused=match.unused, notes=list(source.notes))
     _sort(network, match, start)
+    start.pairs = {name: theirs for name, theirs in match.pairs.items() if name in start.matched}
     if not start.matched:
         raise UserError(_nothing_fits(source))
     found = {name: match.found[name] for name in start.matched}
@@ -117,6 +118,9 @@ def _start(network: FaceNetwork, source: Source, said: Said) -> Start:
     network.load_state_dict({**network.state_dict(), **found})
     _warn(network, match, start)
     _prove(network, source, start)
+    if start.cosine is None and match.guessed:
+        guesses = ", ".join(f"{name} <- {match.names[name]}" for name in match.guessed)
+        start.warnings.append(f"told by role and shape alone, and not compared: {guesses}")
     return start
 
 
@@ -314,7 +318,7 @@ def _nothing_fits(source: Source) -> str:
     hint = ""
     if is_onnx(source.name):
         hint = "; only float32 files that this project exported keep their weights' names: start from their origin"
-    return f"{source.name}: no tensor fits the network to be trained (there: {there}){hint}"
+    return f"{source.name}: no tensor fits the network (there: {there}){hint}"
 
 
 def _squeezed(tensor: Tensor) -> list[int]:

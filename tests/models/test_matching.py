@@ -128,6 +128,7 @@ def test_without_a_graph_what_is_left_is_told_by_role_and_shape(tmp_path, old, n
     assert torch.equal(embed(source), embed(target))
     assert list(start.pairs.values()) == [new]
     assert "its graph was not used" in start.text()
+    assert "\nWARNING: told by role and shape alone, and not compared: " in start.text()
     assert start.cosine is None
 
 
