@@ -22,6 +22,7 @@ MOVING = (  # every value that comes out is one that went in (or lies between su
 )
 LOOKING = ("Shape", "Size")  # operators that read no values
 LAYERS = ("Conv", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "Einsum", "ConvTranspose")
+GROWING = ("ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad")  # constants that may be large when computed
 OWN_STATISTICS = ("InstanceNormalization", "LayerNormalization", "GroupNormalization", "MeanVarianceNormalization")
 INTEGER_LIMITS = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}
 
@@ -32,6 +33,7 @@ class Trace:
 
     Attributes:
         axis: of the channels; None where they do not lie along an axis any more.
+        rank: how many axes the value has.
         order: which channel of the input each channel is.
         scale, shift: (C,) a channel.
         limits: of x, that the graph keeps to.
@@ -47,6 +49,7 @@ class Trace:
     arithmetic: bool = False
     batch_norm: bool = False
     own_statistics: bool = False
+    rank: int = 4
 
     def line(self, scale: np.ndarray | float, shift: np.ndarray | float, **changes: Any) -> Trace:
         """``scale * value + shift``."""
@@ -82,10 +85,11 @@ class Way:
         found = self.number(node, place)
         return attribute(node, name, default) if found is None else found
 
-    def axis(self, node: Any, name: str, default: int, value: str) -> int:
-        """An axis of ``value`` counted from the front."""
-        axis = int(attribute(node, name, default))
-        return axis + len(self.shapes[value]) if axis < 0 else axis
+
+def axis_of(node: Any, trace: Trace, default: int) -> int:
+    """The axis that ``node`` works along, counted from the front."""
+    axis = int(attribute(node, "axis", default))
+    return axis + trace.rank if axis < 0 else axis
 
 
 Rule = Callable[[Any, Trace, Way], "list[Trace] | None"]  # what each output is; None: the way ends here
@@ -144,11 +148,15 @@ def _fold(node: Any, way: Way) -> None:
     """Compute what ``node`` makes of small constants, so that means behind a reshape or a division are known."""
     from onnx.reference import ReferenceEvaluator
 
+    if node.op_type == "Shape" and node.input[0] in way.shapes:
+        shape = way.shapes[node.input[0]][attribute(node, "start", 0) : attribute(node, "end", None)]
+        way.constants[node.output[0]] = np.array(shape, np.int64)
+        return
     if node.domain or not all(value in way.constants for value in node.input if value):
         return
     if any(kept.HasField("g") for kept in node.attribute) or node.op_type.startswith(("Random", "Bernoulli")):
         return
-    if any(math.prod(way.shapes.get(value, (LARGE + 1,))) > LARGE for value in node.output):
+    if node.op_type in GROWING or any(math.prod(way.shapes.get(value, ())) > LARGE for value in node.output):
         return
     try:
         found = ReferenceEvaluator(node).run(None, {value: way.constants[value] for value in node.input if value})
@@ -157,13 +165,13 @@ def _fold(node: Any, way: Way) -> None:
     way.constants.update(zip(node.output, map(np.asarray, found), strict=True))
 
 
-def _per_channel(constant: np.ndarray, trace: Trace, rank: int) -> np.ndarray | None:
+def _per_channel(constant: np.ndarray, trace: Trace) -> np.ndarray | None:
     """``constant`` as (C,) or one number; None where it differs from place to place."""
     constant = np.asarray(constant, np.float64)
     if constant.size == 1 or np.ptp(constant) == 0:
         return np.full(len(trace.order), constant.reshape(-1)[0])
-    shape = (1,) * (rank - constant.ndim) + constant.shape
-    if trace.axis is None or len(shape) != rank or shape[trace.axis] != len(trace.order):
+    shape = (1,) * (trace.rank - constant.ndim) + constant.shape
+    if trace.axis is None or len(shape) != trace.rank or shape[trace.axis] != len(trace.order):
         return None
     return constant.reshape(-1) if constant.size == len(trace.order) else None
 
@@ -173,7 +181,7 @@ def _arithmetic(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
     constant = way.number(node, 1 - image)
     if len(node.input) != 2 or constant is None:
         return None
-    value = _per_channel(constant, trace, len(way.shapes[node.input[image]]))
+    value = _per_channel(constant, trace)
     if value is None or (node.op_type == "Div" and (image or not value.all())):
         return None
     lines: dict[str, tuple[Any, Any]] = {
@@ -210,13 +218,11 @@ def _dequantise(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
     scale, zero = way.number(node, 1), way.number(node, 2)
     if scale is None:
         return None
-    rank = len(way.shapes[node.input[0]])
 
     def along(constant: np.ndarray) -> np.ndarray | None:
-        axis = way.axis(node, "axis", 1, node.input[0])
         if constant.size > 1:
-            constant = constant.reshape([-1 if place == axis else 1 for place in range(rank)])
-        return _per_channel(constant, trace, rank)
+            constant = constant.reshape([-1 if place == axis_of(node, trace, 1) else 1 for place in range(trace.rank)])
+        return _per_channel(constant, trace)
 
     step, origin = along(scale), along(np.zeros(1) if zero is None else zero)
     if step is None or origin is None:
@@ -234,24 +240,24 @@ def _clip(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
 
 
 def _gather(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
-    axis, chosen = way.axis(node, "axis", 0, node.input[0]), way.number(node, 1)
+    axis, chosen = axis_of(node, trace, 0), way.number(node, 1)
     if chosen is None or trace.axis is None or chosen.ndim > 1:
         return None
     if axis != trace.axis:
-        return [replace(trace, axis=trace.axis - (chosen.ndim == 0 and axis < trace.axis))]
+        gone = chosen.ndim == 0
+        return [replace(trace, axis=trace.axis - (gone and axis < trace.axis), rank=trace.rank - gone)]
     found = trace.channels(chosen)
-    return [replace(found, axis=None)] if chosen.ndim == 0 else [found]
+    return [replace(found, axis=None, rank=trace.rank - 1)] if chosen.ndim == 0 else [found]
 
 
 def _slice(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
     starts, ends = way.setting(node, "starts", 1), way.setting(node, "ends", 2)
-    rank = len(way.shapes[node.input[0]])
     axes = way.setting(node, "axes", 3, list(range(len(starts))))
     steps = way.number(node, 4)
     for start, end, axis, step in zip(
         starts, ends, axes, np.ones(len(starts)) if steps is None else steps, strict=True
     ):
-        if int(axis) % rank == trace.axis:
+        if int(axis) % trace.rank == trace.axis:
             count = len(trace.order)
             last = None if int(step) < 0 and int(end) < -count else int(end)
             trace = trace.channels(np.arange(count)[int(start) : last : int(step)])
@@ -259,7 +265,7 @@ def _slice(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
 
 
 def _split(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
-    if way.axis(node, "axis", 0, node.input[0]) != trace.axis:
+    if axis_of(node, trace, 0) != trace.axis:
         return [trace] * len(node.output)
     sizes = way.setting(node, "split", 1)
     count = len(trace.order)
@@ -272,22 +278,17 @@ def _split(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
 
 def _concat(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
     parts = [way.traces[value] for value in node.input]  # KeyError: something else comes in
-    if way.axis(node, "axis", 0, node.output[0]) != parts[0].axis and parts[0].axis is not None:
+    axis = axis_of(node, trace, 0)
+    if parts[0].axis not in (axis, None):
         return [trace] if all(part.order == trace.order for part in parts) else None
-    return [
-        replace(
-            max(parts, key=lambda part: part.arithmetic),
-            axis=way.axis(node, "axis", 0, node.output[0]),
-            order=tuple(channel for part in parts for channel in part.order),
-            scale=np.concatenate([part.scale for part in parts]),
-            shift=np.concatenate([part.shift for part in parts]),
-        )
-    ]
+    order = tuple(channel for part in parts for channel in part.order)
+    scale, shift = (np.concatenate(numbers) for numbers in zip(*((p.scale, p.shift) for p in parts), strict=True))
+    first = max(parts, key=lambda part: part.arithmetic)
+    return [replace(first, axis=axis, order=order, scale=scale, shift=shift)]
 
 
 def _transpose(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
-    rank = len(way.shapes[node.input[0]])
-    order = attribute(node, "perm", list(range(rank))[::-1])
+    order = attribute(node, "perm", list(range(trace.rank))[::-1])
     return [trace if trace.axis is None else replace(trace, axis=list(order).index(trace.axis))]
 
 
@@ -297,7 +298,7 @@ def _reshape(node: Any, trace: Trace, way: Way) -> list[Trace] | None:
     count = len(trace.order)
     behind = math.prod(before[trace.axis + 1 :]) if trace.axis is not None else math.prod(before)
     places = [axis for axis in range(len(after)) if after[axis] == count and math.prod(after[axis + 1 :]) == behind]
-    return [replace(trace, axis=places[-1] if places else None)]
+    return [replace(trace, axis=places[-1] if places else None, rank=len(after))]
 
 
 def _layer(node: Any, trace: Trace, way: Way) -> list[Trace] | None:

@@ -1,10 +1,14 @@
 """What a foreign graph takes, by how its pre-processing was baked in: each way of doing so, and what cannot be told."""
 
+import io
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+from torch.nn import functional
 
 from lwface.base.errors import UserError
 from lwface.commands.export import parse_pixels
@@ -272,3 +276,40 @@ def test_the_note_is_one_line_that_says_how_to_check():
     assert "recognition/check_model.py" in note
     assert "recognition/export.py --pixels" in note
     assert "\n" not in note
+
+
+class Prepared(nn.Module):
+    """A network of PyTorch with its pre-processing inside, as people write it."""
+
+    def __init__(self, prepare):
+        super().__init__()
+        self.prepare, self.first = prepare, nn.Conv2d(3, 4, 16, 16)
+
+    def forward(self, images):
+        return self.first(self.prepare(images)).flatten(1)
+
+
+EXPORTED = {
+    "indexed": (lambda x: (x[:, [2, 1, 0]] - 127.5) / 128, bgr(BYTES)),
+    "flipped": (lambda x: x.flip(1) / 255 - 0.5, bgr(BYTES)),
+    "in chunks": (lambda x: torch.cat(x.chunk(3, 1)[::-1], 1) / 255, bgr(BYTES)),
+    "each channel by itself": (lambda x: torch.cat([(x[:, i : i + 1] - 0.5) / 0.5 for i in (2, 1, 0)], 1), bgr(UNIT)),
+    "padded": (lambda x: (functional.pad(x, (8, 8, 8, 8)) - 127.5) / 128, BYTES),
+    "resized": (lambda x: functional.interpolate(x, size=(96, 96), mode="bilinear") / 127.5 - 1, BYTES),
+    "kept to limits": (lambda x: x.clamp(0, 1), UNIT),
+    "channels last": (
+        lambda x: ((x.permute(0, 2, 3, 1)[..., [2, 1, 0]] - 127.5) / 128).permute(0, 3, 1, 2),
+        bgr(BYTES),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("how", EXPORTED)
+def test_told_from_what_pytorch_exports(how):
+    prepare, expected = EXPORTED[how]
+    file = io.BytesIO()
+    network, pictures = Prepared(prepare), (torch.zeros(2, 3, 112, 112),)
+    options = {"input_names": ["data"], "output_names": ["embedding"], "dynamic_axes": {"data": {0: "b"}}}
+    torch.onnx.export(network, pictures, file, dynamo=False, opset_version=13, **options)
+    assert OnnxNetwork(file.getvalue()).pixels == expected
