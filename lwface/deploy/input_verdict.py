@@ -39,7 +39,8 @@ def judge(
     """What ``scores`` (the best first) say of what ``network`` is fed.
 
     A statement (a network of this project or MXNet, an ONNX model's metadata) stands unless another input is told to be
-    better. A guess does not: where another seems better, it is not shown to be right.
+    better. A guess does not: where another seems better, or the other order of channels as good (of which a graph tells
+    least), it is not shown to be right.
 
     Args:
         issame: (P,).
@@ -57,11 +58,15 @@ def judge(
         remedy = remedy_for(network, best, model)
         return Verdict(False, [*lines, f"this toolbox feeds {fed}, which is worse: {remedy}"])
     guessed = isinstance(network, OnnxNetwork) and bool(network.told.assumed)
-    if not guessed or _alike(network, fed, best):
+    exchanged = next(score for score in scores if score.range == _range(fed) and score.name != fed)
+    if not guessed or (_alike(network, fed, best) and exchanged.name not in likely):
         return Verdict(True, [*lines, f"this toolbox feeds {fed}: nothing to do"])
     more = f"--pairs 0 uses {pairs_left} pairs more" if pairs_left else "a larger pack may tell"
+    other = exchanged if _alike(network, fed, best) else best
+    own = next(score for score in scores if score.name == fed)
     guess = f"this toolbox feeds {fed}, a guess that these pairs do not confirm: {more}"
-    return Verdict(False, [*lines, f"{guess}; if {best.name} is right, {remedy_for(network, best, model)}"])
+    steps = [f"if you know that {one.name} is right, {remedy_for(network, one, model)}" for one in (own, other)]
+    return Verdict(False, [*lines, "; ".join([guess, *steps])])
 
 
 def remedy_for(network: nn.Module, best: InputScore, model: str) -> str:
@@ -85,7 +90,11 @@ def remedy_for(network: nn.Module, best: InputScore, model: str) -> str:
 
 def _alike(network: nn.Module, fed: str, best: InputScore) -> bool:
     """Whether ``fed`` is ``best`` but for what no network notices."""
-    colour, _, name = fed.partition(" ")
-    (means, scales), (best_means, best_scales) = (ranges_for(network)[one] for one in (name, best.range))
+    (means, scales), (best_means, best_scales) = (ranges_for(network)[one] for one in (_range(fed), best.range))
     same = all(math.isclose(one, other, rel_tol=ALIKE) for one, other in zip(scales, best_scales, strict=True))
-    return colour == best.colour and means == best_means and same
+    return fed.startswith(best.colour) and means == best_means and same
+
+
+def _range(name: str) -> str:
+    """The range in the name of an input."""
+    return name.partition(" ")[2]

@@ -85,6 +85,13 @@ GUESSED, STATED = means(), means(pixels=Pixels(127.5, 1 / 127.5))
         (GUESSED, {"RGB (x - 127.5) / 128": 96, "RGB (x - 127.5) / 127.5": 95}, True, "nothing to do"),
         (GUESSED, {"BGR 0..255": 95, "RGB (x - 127.5) / 127.5": 60}, False, "is worse: .*--pixels 0/1,BGR "),
         (GUESSED, {"BGR x / 255": 96, "RGB (x - 127.5) / 127.5": 95}, False, "do not confirm: --pairs 0 uses 9 pairs"),
+        (
+            GUESSED,
+            {"RGB (x - 127.5) / 127.5": 95, "BGR (x - 127.5) / 127.5": 94},
+            False,
+            "do not confirm: .*that BGR .* right, .*--pixels 127.5/127.5,BGR ",
+        ),
+        (STATED, {"RGB (x - 127.5) / 127.5": 95, "BGR (x - 127.5) / 127.5": 94}, True, "nothing to do"),
         (STATED, {"BGR x / 255": 96, "RGB (x - 127.5) / 127.5": 95}, True, "nothing to do"),
         (STATED, {"BGR x / 255": 96, "RGB (x - 127.5) / 127.5": 60}, False, "is worse: .*--pixels 0/255,BGR "),
         (STATED, {"RGB ImageNet's": 96, "RGB (x - 127.5) / 127.5": 60}, False, "is worse: .*inside its graph"),
@@ -99,7 +106,8 @@ GUESSED, STATED = means(), means(pixels=Pixels(127.5, 1 / 127.5))
     ],
 )
 def test_verdicts(network, scores, right, said):
-    ranked = [score(name, pairs) for name, pairs in scores.items()]
+    every = {f"{colour} {name}": 50 for colour in ("RGB", "BGR") for name in RANGES} | scores
+    ranked = sorted((score(name, pairs) for name, pairs in every.items()), key=lambda found: -found.accuracy)
     verdict = judge(network, ranked, ISSAME, "m,1", pairs_left=9)
     assert verdict.right == right
     assert re.search(said, "\n".join(verdict.lines))
