@@ -114,6 +114,7 @@ class Peer:
         self._features, self._errors = folder / f"{row.peer or 'web'}.npy", folder / "errors.txt"
         names = [folder / row.file, folder / "images.npy", self._features]
         environment = {**os.environ, "NODE_PATH": str(PEERS / "web" / "node_modules"), "HOME": str(folder)}
+        environment["RUST_BACKTRACE"] = "0"  # tract's reason would be lost in it
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
                 [*row.command, *names],
@@ -131,7 +132,7 @@ class Peer:
         line = self._process.stdout.readline().strip()
         if not line:
             said = [text for text in self._errors.read_text(errors="replace").splitlines() if "rror" in text]
-            raise UserError((said or ["it ended"])[-1].strip()[:200])
+            raise UserError((said or ["it ended"])[-1].strip()[:120])
         return line
 
     def features(self, count: int) -> np.ndarray:
