@@ -17,6 +17,7 @@ from pathlib import Path
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.commands.flags import add_layer_flag, add_model_flag, add_pack_flag, command_parser
+from lwface.deploy.programs import PROGRAMS, check_program, pixels_of, steps
 from lwface.deploy.wish import Wish, check_output
 from lwface.gate.budgets import TRACKS
 from lwface.models.names import model_file
@@ -40,6 +41,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--score-images", type=Path, metavar="FOLDER", help="labelled aligned faces, listed in its filelist.txt")
     add("--labels", type=Path, metavar="FILE", help="who is on each of them: one integer a line")
     add_pack_flag(parser)
+    add(
+        "--for",
+        dest="program",
+        choices=PROGRAMS,
+        metavar="NAME",
+        help="program that is to run it: refuse what that cannot use, say what it is fed and what makes its own file: "
+        f"{', '.join(PROGRAMS)}",
+    )
     arguments = parser.parse_args(argv)
     flags = ("precision", "normalise", "opset", "calibration", "calibration_images", "pack", "score_images", "labels")
     arguments.wish = Wish(
@@ -47,6 +56,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         pixels=parse_pixels(arguments.pixels) if arguments.pixels else None,
         track=TRACKS[arguments.track] if arguments.track else None,
     )
+    if arguments.program:
+        check_program(arguments.program, arguments.wish)
     check_output(arguments.output)
     model_file(arguments.model)
     existing(arguments.calibration, arguments.score_images, arguments.labels, arguments.pack)
@@ -70,4 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.models.store import load_model
 
     network, config = load_model(arguments.model, layer=arguments.layer)
-    print("\n".join(export(network, config, arguments.output, arguments.wish)))
+    pixels, lines = pixels_of(network, arguments.wish), []
+    if arguments.program:  # before anything is made
+        lines = steps(arguments.program, pixels, str(arguments.output))
+    print("\n".join([*export(network, config, arguments.output, arguments.wish), *lines]))
