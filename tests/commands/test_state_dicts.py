@@ -6,6 +6,7 @@ import torch
 from lwface.base.errors import UserError
 from lwface.commands import check_model, convert_model
 from lwface.commands import train as train_command
+from lwface.deploy import input_check
 from lwface.formats.image import encode_jpeg
 from lwface.formats.verification_pack import write_pack
 from lwface.models.store import load_model
@@ -57,10 +58,21 @@ def test_training_takes_what_is_said(tmp_path):
     assert wish.overrides["pretrained_epsilon"] == 2e-5
 
 
-def test_the_check_of_the_input_feeds_what_is_said(magface, capsys):
-    write_pack("p.bin", [encode_jpeg(image) for image in pictures(40)], [True, False] * 10)
+def test_the_check_of_the_input_feeds_what_is_said(magface, capsys, monkeypatch):
+    write_pack("p.bin", [encode_jpeg(image) for image in pictures(20)], [True, False] * 5)
+    command = ["magface.pth", "--pack=p.bin", "--device=cpu", "--batch-size=20"]
+    scored, score = [], input_check.score_inputs
+
+    def once(*arguments):  # every input, one time: what is said of the file does not depend on it
+        scored.append(arguments[0])
+        return known if scored[1:] else known.extend(score(*arguments)) or known
+
+    known = []
+    monkeypatch.setattr(input_check, "score_inputs", once)
     for flags in ([], ["--pixels=0/255,BGR", "--epsilon=2e-5"], ["--pixels=0/255,BGR"]):
-        assert check_model.main(["magface.pth", "--pack=p.bin", "--device=cpu", *flags]) in (0, 1)
+        assert check_model.main([*command, *flags]) in (0, 1)
         assert ("assumed" in capsys.readouterr().err) == (len(flags) < 2)
+    apart_from_theirs = [apart(embed(network), embed(magface)) < 2e-5 for network in scored]
+    assert apart_from_theirs == [False, True, False]
     with pytest.raises(UserError, match="expected MEAN/DIVISOR"):
         check_model.main(["magface.pth", "--pack=p.bin", "--pixels=1"])
