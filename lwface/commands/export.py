@@ -11,17 +11,16 @@ the budget of the track, or a number type that it forbids.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from lwface.base.commands import existing, load
-from lwface.base.errors import UserError
 from lwface.commands.flags import add_layer_flag, add_model_flag, add_pack_flag, command_parser
 from lwface.deploy.programs import PROGRAMS, check_program, pixels_of, steps
 from lwface.deploy.wish import Wish, check_output
 from lwface.gate.budgets import TRACKS
 from lwface.models.names import model_file
-from lwface.onnx.choices import NUMBER_TYPES, OPSET, OPSETS, Pixels
+from lwface.models.pixels import parse_pixels
+from lwface.onnx.choices import NUMBER_TYPES, OPSET, OPSETS
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -62,15 +61,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     model_file(arguments.model)
     existing(arguments.calibration, arguments.score_images, arguments.labels, arguments.pack)
     return arguments
-
-
-def parse_pixels(text: str) -> Pixels:
-    """``MEAN/DIVISOR`` or ``MEAN/DIVISOR,BGR``."""
-    number = r"\d+(?:\.\d+)?"
-    found = re.fullmatch(rf"({number})/({number})(?:,(RGB|BGR))?", text)
-    if not found or not float(found[2]):
-        raise UserError(f"--pixels {text}: expected MEAN/DIVISOR such as 127.5/128 or 127.5/127.5,BGR")
-    return Pixels(float(found[1]), 1 / float(found[2]), found[3] or "RGB")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -42,7 +42,7 @@ def parse_pixels(text: str) -> Pixels:
     number = r"\d+(?:\.\d+)?"
     found = re.fullmatch(rf"({number})/({number})(?:,(RGB|BGR))?", text)
     if not found or not float(found[2]):
-        raise UserError(f"pixels {text}: expected MEAN/DIVISOR[,BGR] such as 127.5/127.5, or 0/255,BGR of MagFace")
+        raise UserError(f"--pixels {text}: expected MEAN/DIVISOR[,BGR] such as 127.5/127.5, or 0/255,BGR of MagFace")
     return Pixels(float(found[1]), 1 / float(found[2]), found[3] or "RGB")
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.synthetic.head import COLUMNS, MOUTH_ROW, ROWS, hermite, smoothstep, template
+from lwface.synthetic.head import COLUMNS, MOUTH_ROW, hermite, smoothstep, template
 from lwface.synthetic.person import Appearance
 
 Floats = NDArray[Any]  # float32 unless said otherwise
@@ -292,8 +292,3 @@ def glasses(head: Floats, eyes: Floats, shape: str, scale: float) -> tuple[list[
     u = np.linspace(0, 1, 9)[:, None]
     arch = inner[0] + (inner[1] - inner[0]) * u + np.array((0, 4.0, 5.0)) * np.sin(np.pi * u) + (0, 5, 0)
     return rims, [arch.astype(np.float32), *lines]
-
-
-def head_cells() -> int:
-    """Triangles of the head's mesh."""
-    return 2 * (ROWS - 1) * (COLUMNS - 1)

@@ -8,10 +8,10 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from lwface.commands.export import parse_pixels
 from lwface.deploy.choices import RANGES
 from lwface.deploy.input_check import InputScore, by_chance, fed_input, ranges_for, score_inputs
 from lwface.deploy.input_verdict import judge, remedy_for
+from lwface.models.pixels import parse_pixels
 from lwface.onnx.choices import Pixels
 from lwface.onnx.model import OnnxNetwork
 from lwface.onnx.pixels import Told

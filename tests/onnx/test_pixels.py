@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from lwface.base.errors import UserError
-from lwface.commands.export import parse_pixels
+from lwface.models.pixels import parse_pixels
 from lwface.onnx.choices import Pixels
 from lwface.onnx.model import OnnxNetwork, relabel
 from lwface.onnx.pixels import note_of_guess, pixels_flag, pixels_words
