@@ -23,7 +23,7 @@ from scipy.linalg import hadamard
 
 from lwface.base.commands import run_command
 from lwface.base.progress import progress
-from lwface.scoring.exact import impostors
+from lwface.scoring.exact import impostors, sampling
 from lwface.scoring.exact.comparisons import Comparisons, PairList
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
@@ -202,8 +202,9 @@ def run_case(case: Case) -> bool:
     fars = parse_fars(FARS)
     with ExitStack() as stack:
         if case.screened:  # as if the set were large
-            for name, value in (("KEPT_IF_ALL", 0), ("KEPT_SHARE", 1), ("SAMPLE", 3)):
+            for name, value in (("KEPT_IF_ALL", 0), ("KEPT_SHARE", 1), ("ENOUGH", 12)):
                 stack.enter_context(mock.patch.object(impostors, name, value))
+            stack.enter_context(mock.patch.object(sampling, "SAMPLE", 30))
         found = figures(operating_points(case.comparisons, fars, capacity=case.capacity))
         expected = oracle(case.scores, case.same, fars)
         assert found == expected, (found, expected)

@@ -31,14 +31,14 @@ from lwface.scoring.intervals import Interval
 
 
 class PairBatch:
-    """Some pairs with their screened scores.
+    """Some pairs with their scores.
 
     Attributes:
         pairs: n of them.
-        screened: (n,) float32.
+        screened: (n,) float32; None: the exact ones are wanted of all.
     """
 
-    def __init__(self, comparisons: Comparisons, pairs: Pairs, screened: NDArray[np.float32]) -> None:
+    def __init__(self, comparisons: Comparisons, pairs: Pairs, screened: NDArray[np.float32] | None = None) -> None:
         self.comparisons = comparisons
         self.pairs = pairs
         self.screened = screened
@@ -66,7 +66,7 @@ class Acceptance:
 
     def add(self, batch: PairBatch) -> None:
         """Count the pairs of ``batch``; only those near a threshold are scored exactly."""
-        if "scores" in vars(batch):
+        if batch.screened is None:
             reached = np.searchsorted(self._thresholds, batch.scores, "right")
         else:
             screened = batch.screened.astype(np.float64)
@@ -229,11 +229,11 @@ def sweep_genuine(
     """Show every genuine pair to each of ``consumers``, in batches; with ``exact`` all of them are scored exactly."""
 
     def look(tile: PairTile) -> list[PairBatch]:
-        batches = [PairBatch.of(comparisons, block) for block in comparisons.blocks(tile, genuine=True)]
-        if exact:
-            for batch in batches:
-                _ = batch.scores  # here, in one of several threads
-        return batches
+        if not exact:
+            return [PairBatch.of(comparisons, block) for block in comparisons.blocks(tile, genuine=True)]
+        batch = PairBatch(comparisons, comparisons.genuine(tile))
+        _ = batch.scores  # here, in one of several threads
+        return [batch]
 
     def take(batches: list[PairBatch]) -> None:
         for batch in batches:

@@ -50,8 +50,8 @@ POINTS_PER_DECADE = 10  # of the curve
 HARDEST = 12  # pairs of each kind shown
 SUSPECT_IMPOSTOR, SUSPECT_GENUINE = 0.9, 0.0  # beyond these scores a label is more likely wrong than the model
 LISTED = 2000  # suspects of each kind
-TAIL = 2**18  # impostor pairs kept at least: what bootstrap and curve want
-SAMPLE, SAMPLE_SEED = 2**20, 2
+TAIL = 2**18  # impostor pairs kept at least, so that the bootstrap can tell what lies between them and the sample
+CURVE_TAIL = 2**16  # the same for the curve alone
 FEWEST_DRAWN = 100  # pairs of the sample above a point of the curve: with fewer the point could be anywhere
 HISTOGRAM_BINS = 1024
 LARGEST_SCORE = 1 + 2.0**-20
@@ -124,7 +124,7 @@ def score_pairs(
     """
     check_pairs(comparisons)
     workers = workers or Workers()
-    impostors = _look_at_impostors(comparisons, fars, workers, capacity)
+    impostors = _look_at_impostors(comparisons, fars, workers, capacity, spread=replicates > 0)
     found, ladder = impostors.found, impostors.ladder
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
     acceptance = Acceptance(comparisons, [*thresholds.values(), *ladder.threshold.tolist()])
@@ -180,7 +180,7 @@ class _Impostors(NamedTuple):
     Attributes:
         found: the scores that decide, and the highest pairs.
         complete: whether those are all there are.
-        sample: of all pairs, highest first; empty where they are all kept.
+        sample: of all pairs, in no order; empty where they are all kept.
         ladder: the thresholds of the curve.
     """
 
@@ -195,21 +195,24 @@ class _Impostors(NamedTuple):
 
 
 def _look_at_impostors(
-    comparisons: Comparisons, fars: Sequence[Fraction], workers: Workers, capacity: int
+    comparisons: Comparisons, fars: Sequence[Fraction], workers: Workers, capacity: int, *, spread: bool
 ) -> _Impostors:
     wanted = sorted(set(ranks_of(comparisons, fars).values()))
-    depth = _tail_rank(comparisons, wanted, capacity)
+    depth = _tail_rank(comparisons, wanted, capacity, spread=spread)
     found = find_impostors(comparisons, wanted, workers, tail_rank=depth, capacity=capacity)
     complete = len(found.tail.scores) == comparisons.impostor_pairs
-    sample = ScoredPairs(_no_pairs(), np.empty(0)) if complete else _sample(comparisons)
+    sample = ScoredPairs(Pairs.joined([]), np.empty(0)) if complete else comparisons.sample
     return _Impostors(found, complete, sample, _ladder(comparisons, found.tail, sample))
 
 
-def _tail_rank(comparisons: Comparisons, ranks: Sequence[int], capacity: int) -> int:
-    """How many impostor pairs curve and bootstrap want: all if they may be kept, else twice as far as the ranks."""
+def _tail_rank(comparisons: Comparisons, ranks: Sequence[int], capacity: int, *, spread: bool) -> int:
+    """How many impostor pairs are wanted: all if they may be kept, else what the curve and (``spread``) the bootstrap
+    need, for which the tail goes twice as far as the ranks."""
     most = most_kept(comparisons, capacity)
     if most == comparisons.impostor_pairs:
         return most
+    if not spread:
+        return CURVE_TAIL
     return max(TAIL, 2 * max((rank for rank in ranks if rank <= most), default=0) + 1000)
 
 
@@ -230,13 +233,13 @@ class _Ladder(NamedTuple):
 
 def _ladder(comparisons: Comparisons, tail: ScoredPairs, sample: ScoredPairs) -> _Ladder:
     """Evenly placed on a logarithmic axis, from one false accept to all pairs."""
-    total = comparisons.impostor_pairs
+    total, drawn = comparisons.impostor_pairs, np.sort(sample.scores)[::-1]
     steps = np.arange(math.ceil(POINTS_PER_DECADE * math.log10(total)) + 1) / POINTS_PER_DECADE
     allowed = np.unique(np.floor(10**steps).clip(1, total).astype(np.int64))
     points: dict[float, tuple[Fraction, float, bool]] = {}  # by threshold
     for scores, pairs, counts, exact in (
         (tail.scores, total, allowed[allowed < len(tail.scores)], True),
-        (sample.scores, len(sample.scores), _of_sample(allowed, len(tail.scores), total, len(sample.scores)), False),
+        (drawn, len(drawn), _of_sample(allowed, len(tail.scores), total, len(drawn)), False),
     ):
         above = np.searchsorted(-scores, -scores[counts], "left")  # of the score that must be refused
         for score, count in zip(scores[counts].tolist(), above.tolist(), strict=True):
@@ -252,13 +255,6 @@ def _of_sample(allowed: NDArray[np.int64], kept: int, total: int, drawn: int) ->
     beyond = allowed[(allowed >= kept) & (allowed < total)]
     counts = np.unique(np.floor(beyond / total * drawn).astype(np.int64))
     return counts[(counts >= FEWEST_DRAWN) & (counts < drawn)]
-
-
-def _sample(comparisons: Comparisons) -> ScoredPairs:
-    pairs = comparisons.sample(SAMPLE, SAMPLE_SEED)
-    scores = comparisons.exact(pairs)
-    order = np.argsort(-scores, kind="stable")
-    return ScoredPairs(pairs.take(order), scores[order])
 
 
 def _band(bands: Sequence[Interval | None]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
@@ -304,7 +300,7 @@ class Lowest:
     def __init__(self, comparisons: Comparisons) -> None:
         self.below = 0
         self._comparisons = comparisons
-        self._rows = _no_pairs()
+        self._rows = Pairs.joined([])
         self._scores = np.empty(0)
 
     def add(self, batch: PairBatch) -> None:
@@ -331,7 +327,7 @@ class Lowest:
         self._keep([Pairs(s["left"], s["right"]) for s in states], [s["scores"] for s in states])
 
     def _keep(self, rows: Sequence[Pairs], scores: Sequence[NDArray[np.float64]]) -> None:
-        joined = Pairs(*(np.concatenate(side) for side in zip(*rows, strict=True)))
+        joined = Pairs.joined(rows)
         values = np.concatenate(scores)
         order = np.lexsort((joined.right, joined.left, values))[:LISTED]
         self._rows, self._scores = joined.take(order), values[order]
@@ -432,7 +428,3 @@ class _Spread:
     def _coded(self, found: ScoredPairs) -> CodedPairs:
         persons = self._comparisons.persons(found.pairs)
         return CodedPairs(self.bootstrap.codes(np.stack(persons, axis=1)), found.scores)
-
-
-def _no_pairs() -> Pairs:
-    return Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))

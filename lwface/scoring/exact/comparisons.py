@@ -8,6 +8,7 @@ difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -25,10 +26,10 @@ from lwface.scoring.exact.feature_set import (
     screening_error,
 )
 from lwface.scoring.exact.pair_counts import listed_totals
+from lwface.scoring.exact.sampling import draw_listed
 from lwface.scoring.exact.sharding import PairTile
 from lwface.scoring.intervals import Bootstrap
 
-SOME_PAIRS = 2**16
 BASE_BYTES = 3 * 2**28  # kept pairs, what merges them, blocks, and the interpreter with its libraries
 
 
@@ -46,6 +47,10 @@ class Comparisons(Protocol):
 
     def blocks(self, tile: PairTile, *, genuine: bool) -> Iterator[ScoreBlock]:
         """The genuine (or impostor) pairs of a tile."""
+        ...
+
+    def genuine(self, tile: PairTile) -> Pairs:
+        """The genuine pairs of a tile, without their scores."""
         ...
 
     def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
@@ -84,12 +89,12 @@ class Comparisons(Protocol):
         """(B,) weight of all impostor pairs in each replicate."""
         ...
 
-    def scores_of_some(self, seed: int) -> NDArray[np.float32]:
-        """Screened scores of many impostor pairs, quickly: those among some rows drawn evenly."""
-        ...
+    @property
+    def sample(self) -> ScoredPairs:
+        """About ``SAMPLE`` impostor pairs, each as likely as any other; fewer when they are rare.
 
-    def sample(self, count: int, seed: int) -> Pairs:
-        """``count`` impostor pairs drawn with replacement, each as likely as any other; fewer when they are rare."""
+        The scores may differ from the exact ones by 2**-30, too little for a sample to tell.
+        """
         ...
 
 
@@ -154,6 +159,10 @@ class PairList:
             values = self.exact(pairs).astype(np.float32)
         yield ScoreBlock(values[:, np.newaxis], tile.first, 0)
 
+    def genuine(self, tile: PairTile) -> Pairs:
+        """See :class:`Comparisons`."""
+        return self._pairs(tile)
+
     def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """See :class:`Comparisons`."""
         pairs = self._pairs(tile)
@@ -202,16 +211,12 @@ class PairList:
         codes = bootstrap.codes(self.features.persons[np.stack([left, right], axis=1)])
         return listed_totals(bootstrap, codes)
 
-    def scores_of_some(self, seed: int) -> NDArray[np.float32]:
+    @cached_property
+    def sample(self) -> ScoredPairs:
         """See :class:`Comparisons`."""
-        return self.exact(self.sample(SOME_PAIRS, seed)).astype(np.float32)
-
-    def sample(self, count: int, seed: int) -> Pairs:
-        """See :class:`Comparisons`."""
-        if not self.impostor_pairs:
-            return Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-        chosen = np.random.default_rng(seed).integers(self.genuine_pairs, len(self.first), count)
-        return Pairs(chosen, np.zeros_like(chosen))
+        chosen = self.genuine_pairs + draw_listed(self.impostor_pairs)
+        pairs = Pairs(chosen, np.zeros_like(chosen))
+        return ScoredPairs(pairs, self.exact(pairs))
 
     def _pairs(self, tile: PairTile) -> Pairs:
         indices = np.arange(tile.first, tile.first_end)

@@ -26,7 +26,7 @@ together are below 100 v (1 + gamma(D)) + D 2**-120 < 2**-20 * (2 u + gamma(D)).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,10 +39,11 @@ from lwface.base.errors import UserError
 from lwface.formats.person_labels import DISTRACTOR, LABEL_LIMIT
 from lwface.scoring.exact.screening import FLOAT32_ROUNDING, coded_width, encode, extra_numbers
 
+Part = TypeVar("Part")
 Found = TypeVar("Found")
 
 ROWS_AT_ONCE = 1024  # of a thread, while they are in float64
-ROUNDED_BYTES = 2**29  # float32 unit rows are kept in memory up to this size
+KEPT_BYTES = 2**29  # unit rows are kept in memory up to this size, those in float32 and those in float64 each
 NO_PAIR = np.float32(-np.inf)  # marks a cell of a block that is no pair of the kind asked for
 PAIRS_AT_ONCE = 2**10  # whose float32 rows stay in the cache
 EXACT_BYTES = 2**20  # float64 work space while exact scores are computed: it stays in the cache
@@ -134,7 +135,8 @@ class FeatureSet:
         self.persons = persons[self.rows]
         self.known = int(np.searchsorted(self.persons, LABEL_LIMIT))
         self.groups = None if groups is None else groups[self.rows]
-        self._norms = _checked_norms(features, name)  # (N,) by row
+        self._units = np.empty(features.shape) if self._fits(8) else None  # (N, D) by position
+        self._norms = self._checked_norms(name)  # (N,) by row
 
     def __len__(self) -> int:
         return len(self.features)
@@ -145,14 +147,11 @@ class FeatureSet:
         return int(self.features.shape[1])
 
     def units(self, positions: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """Unit rows (n, D) at ``positions``, as the score defines them."""
-        rows = self.rows[positions]
-        units = self.features[rows].astype(np.float64)
-        units /= self._norms[rows, np.newaxis]
-        return units
+        """Unit rows (n, D) at ``positions``, as the score defines them; not to be written to."""
+        return self._computed(positions) if self._units is None else self._units[positions]
 
     def float32_units(self, positions: slice) -> NDArray[np.float32]:
-        """Unit rows (n, D) at ``positions``, rounded to float32."""
+        """Unit rows (n, D) at ``positions``, rounded to float32; not to be written to."""
         return self.units(positions).astype(np.float32) if self.rounded is None else self.rounded[positions]
 
     def people(self) -> NDArray[np.int64]:
@@ -165,20 +164,24 @@ class FeatureSet:
         """Bytes that it takes once codes and rounded rows are made; the features themselves stay on disk."""
         coded = coded_width(self.width)
         codes = 0 if coded is None else coded + extra_numbers(coded)
-        rounded = 4 * self.width if 4 * len(self) * self.width <= ROUNDED_BYTES else 0
-        return len(self) * (codes + rounded + 8 * 6)  # norms, labels, persons, rows, groups and one of them sorted
+        kept = sum(size * self.width for size in (4, 8) if self._fits(size))
+        return len(self) * (codes + kept + 8 * 6)  # norms, labels, persons, rows, groups and one of them sorted
+
+    def _fits(self, size: int) -> bool:
+        """Whether unit rows are kept in numbers of so many bytes."""
+        return size * len(self) * self.width <= KEPT_BYTES
 
     @cached_property
     def rounded(self) -> NDArray[np.float32] | None:
         """Unit rows (N, D) by position in float32, None when they would fill the memory."""
-        if 4 * len(self) * self.width > ROUNDED_BYTES:
+        if not self._fits(4):
             return None
         rows = np.empty((len(self), self.width), dtype=np.float32)
 
         def fill(part: slice) -> None:
             rows[part] = self.units(part)
 
-        list(_in_threads(fill, _parts(len(self))))
+        list(in_threads(fill, _parts(len(self))))
         return rows
 
     @cached_property
@@ -190,30 +193,41 @@ class FeatureSet:
         codes = np.empty((len(self), coded + extra_numbers(coded)), dtype=np.int8)
 
         def fill(part: slice) -> bool:
-            codes[part], errors = encode(self.units(part))
+            codes[part], errors = encode(self.float32_units(part))
             return bool(np.isfinite(errors).all())
 
-        return codes if all(_in_threads(fill, _parts(len(self)))) else None
+        return codes if all(in_threads(fill, _parts(len(self)))) else None
+
+    def _computed(self, positions: slice | NDArray[np.int64]) -> NDArray[np.float64]:
+        rows = self.rows[positions]
+        units = self.features[rows].astype(np.float64)
+        units /= self._norms[rows, np.newaxis]
+        return units
+
+    def _checked_norms(self, name: str | os.PathLike[str]) -> NDArray[np.float64]:
+        """The norms (N,) by row; where unit rows are kept, they are made in the same pass, else the file is read in its
+        own order."""
+        norms, units = np.empty(len(self)), self._units
+
+        def fill(part: slice) -> None:
+            rows = part if units is None else self.rows[part]
+            block = self.features[rows].astype(np.float64)
+            with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # what is not finite is told below
+                norms[rows] = row_norms(block)
+                if units is not None:
+                    np.divide(block, norms[rows, np.newaxis], out=units[part])
+
+        list(in_threads(fill, _parts(len(self))))
+        for wrong, what in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zeros")):
+            if wrong.any():
+                count = int(wrong.sum())
+                raise UserError(
+                    f"{name}: row {int(np.argmax(wrong))} is {what} ({count} such rows); write the features again"
+                )
+        return norms
 
 
-def _checked_norms(features: NDArray[np.float32], name: str | os.PathLike[str]) -> NDArray[np.float64]:
-    norms = np.empty(len(features))
-
-    def fill(part: slice) -> None:
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
-            norms[part] = row_norms(features[part].astype(np.float64))
-
-    list(_in_threads(fill, _parts(len(features))))
-    for wrong, what in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zeros")):
-        if wrong.any():
-            count = int(wrong.sum())
-            raise UserError(
-                f"{name}: row {int(np.argmax(wrong))} is {what} ({count} such rows); write the features again"
-            )
-    return norms
-
-
-def _in_threads(work: Callable[[slice], Found], parts: Sequence[slice]) -> Iterator[Found]:
+def in_threads(work: Callable[[Part], Found], parts: Sequence[Part]) -> Iterator[Found]:
     """What ``work`` gives for each of ``parts``, in their order, on all cores of this process."""
     if len(parts) == 1:
         yield work(parts[0])
@@ -235,6 +249,13 @@ class Pairs(NamedTuple):
     def take(self, indices: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Pairs:
         """Some of them."""
         return Pairs(self.left[indices], self.right[indices])
+
+    @classmethod
+    def joined(cls, parts: Iterable[Pairs]) -> Pairs:
+        """All of ``parts``, one after another."""
+        none = np.empty(0, dtype=np.int64)
+        left, right = zip((none, none), *parts, strict=True)
+        return cls(np.concatenate(left), np.concatenate(right))
 
 
 class ScoredPairs(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.formats.person_labels import LABEL_LIMIT
 from lwface.scoring.exact.comparisons import BASE_BYTES
 from lwface.scoring.exact.feature_set import (
     NO_PAIR,
@@ -24,6 +24,7 @@ from lwface.scoring.exact.feature_set import (
     screening_error,
 )
 from lwface.scoring.exact.pair_counts import ImpostorMass, pair_counts
+from lwface.scoring.exact.sampling import sampled
 from lwface.scoring.exact.screening import (
     ProcessorScreen,
     Screen,
@@ -41,8 +42,6 @@ LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
 GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
 GENUINE_PAIRS = 2**18  # of a tile: they are all held at a time
 PAIRS_AT_ONCE = 2**16  # while candidates are scored
-SOME_ROWS, LARGE_SHARE, MOST_SOME_ROWS = 2**10, 20, 2**12  # of a quick look: so many, of a large set one in 20
-SAMPLING_ROUNDS = 64
 
 
 class Grid:
@@ -115,48 +114,10 @@ class Grid:
             return self._bands(side)
         return [tile for region in self._regions for tile in _squares(region, side)]
 
-    def scores_of_some(self, seed: int) -> NDArray[np.float32]:
+    @cached_property
+    def sample(self) -> ScoredPairs:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
-        generator = np.random.default_rng(seed)
-        sides = [
-            np.sort(generator.permutation(len(rows))[: min(max(SOME_ROWS, len(rows) // LARGE_SHARE), MOST_SOME_ROWS)])
-            for rows in (self.left, self.right)
-        ]
-        if self.right is self.left:
-            sides[1] = sides[0]
-        left, right = (
-            rows.units(side).astype(np.float32) for rows, side in zip((self.left, self.right), sides, strict=True)
-        )
-        values = left @ right.T
-        persons, others = self.left.persons[sides[0]], self.right.persons[sides[1]]
-        impostor = persons[:, np.newaxis] != others
-        if not self._distractor_pairs:
-            impostor &= (persons[:, np.newaxis] < LABEL_LIMIT) | (others < LABEL_LIMIT)
-        if self.left.groups is not None and self.right.groups is not None:
-            groups = self.left.groups[sides[0], np.newaxis]
-            impostor &= (groups < 0) | (groups != self.right.groups[sides[1]])
-        return values[np.triu(impostor, 1) if self.right is self.left else impostor]
-
-    def sample(self, count: int, seed: int) -> Pairs:
-        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
-        generator = np.random.default_rng(seed)
-        table = np.array(self._regions, dtype=np.int64).reshape(-1, 5)  # a region a row
-        firsts, ends, seconds, second_ends, above = table.T
-        starts = np.cumsum(np.append(0, (ends - firsts) * (second_ends - seconds)))
-        found = [Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))]
-        missing = count if self.impostor_pairs else 0
-        for _ in range(SAMPLING_ROUNDS):
-            if missing <= 0:
-                break
-            cells = generator.integers(0, starts[-1], count)
-            region = np.searchsorted(starts, cells, "right") - 1
-            rows, columns = np.divmod(cells - starts[region], (second_ends - seconds)[region])
-            pairs = Pairs(rows + firsts[region], columns + seconds[region])
-            pairs = pairs.take((above[region] == 0) | (pairs.right > pairs.left))
-            found.append(pairs.take(self._is_impostor(pairs)))
-            missing -= len(found[-1].left)
-        joined = Pairs(*(np.concatenate(side) for side in zip(*found, strict=True)))
-        return joined.take(slice(count))
+        return sampled(self.left, self.right, self._regions, self._is_impostor)
 
     def rows(self, pairs: Pairs) -> Pairs:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
@@ -215,6 +176,17 @@ class Grid:
     def exact(self, pairs: Pairs) -> NDArray[np.float64]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
         return exact_scores(self.left, self.right, pairs)
+
+    def genuine(self, tile: PairTile) -> Pairs:
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        positions = np.arange(tile.first, tile.first_end)
+        persons = self.left.persons[positions]
+        starts = positions + 1 if tile.above else np.searchsorted(self.right.persons, persons, "left")
+        counts = np.searchsorted(self.right.persons, persons, "right") - starts
+        left = np.repeat(positions, counts)
+        right = np.arange(len(left)) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+        pairs = Pairs(left, right)
+        return pairs.take(self._is_compared(pairs, np.full(len(left), True)))
 
     def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
@@ -324,13 +296,24 @@ class Grid:
 
     def _is_impostor(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Whether two different persons who are to be compared are on each pair of cells of a region."""
-        keep = self.left.persons[pairs.left] != self.right.persons[pairs.right]
+        different: NDArray[np.bool_] = self.left.persons[pairs.left] != self.right.persons[pairs.right]
+        return self._is_compared(pairs, different)
+
+    def _is_compared(self, pairs: Pairs, keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those of ``keep`` (n,) whose rows share no group and whose pair is not ignored."""
         if self.left.groups is not None and self.right.groups is not None:
             groups = self.left.groups[pairs.left]
             keep &= (groups < 0) | (groups != self.right.groups[pairs.right])
         if len(self._ignored):
-            keep &= ~_contains(self._ignored, pairs.left * len(self.right) + pairs.right)
+            keep &= ~_contains(self._ignored, self._cells(pairs))
         return keep
+
+    def _cells(self, pairs: Pairs) -> NDArray[np.int64]:
+        """Their numbers, as those of the ignored pairs: of one set, the lower position first."""
+        left, right = pairs
+        if self.right is self.left:
+            left, right = np.minimum(left, right), np.maximum(left, right)
+        return left * len(self.right) + right
 
     def _bands(self, side: int) -> list[PairTile]:
         """Parts of at most ``side`` rows that hold some ``GENUINE_PAIRS`` at most, or one row."""

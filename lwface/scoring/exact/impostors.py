@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +22,7 @@ from lwface.scoring.exact.sharding import PairTile, States, Workers
 CAPACITY = 2**21  # pairs held at a time: some 100 MB
 KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
 KEPT_SHARE = 256  # of more, at most one in this many: beyond, screening hardly pays
-SAMPLE = 2**16
-SAMPLE_SEED = 1
+ENOUGH = 2**18  # of fewer impostor pairs no sample is worth drawing
 DEVIATIONS = 6  # of a count in the sample: what lies beyond is as good as never met
 
 
@@ -88,9 +86,9 @@ class Tail:
 
     def join(self, other: Tail) -> None:
         """Take what another one kept."""
-        found = other.result()
+        other._compact()
         self.lost = max(self.lost, other.lost)
-        self.add(found)
+        self.add(other._joined())
 
     def result(self) -> ScoredPairs:
         """The pairs kept, highest first; pairs that tie are in ascending order of position."""
@@ -191,32 +189,22 @@ class _Sample:
     """Scores of some impostor pairs: where the ``rank``-th highest of all is likely to be."""
 
     def __init__(self, comparisons: Comparisons) -> None:
-        self._comparisons = comparisons
         self._pairs = comparisons.impostor_pairs
-        self._enough = self._pairs > 4 * SAMPLE
+        self._scores = comparisons.sample.scores if self._pairs > ENOUGH else np.empty(0)
 
     def floor(self, rank: int, attempt: int) -> float:
         """A score that about ``rank`` pairs reach, with some to spare, more at each further attempt."""
-        expected = rank * len(self._quick) / self._pairs
-        spare = 12 + DEVIATIONS * math.sqrt(expected) + expected / 8  # pairs of some rows vary with the rows
-        return _highest(self._quick, math.ceil((expected + spare) * 8**attempt))
+        expected = rank * len(self._scores) / self._pairs
+        spare = 12 + DEVIATIONS * math.sqrt(expected)
+        return _highest(self._scores, math.ceil((expected + spare) * 8**attempt))
 
     def interval(self, rank: int) -> tuple[float, float]:
         """Where the ``rank``-th highest score is almost certain to lie."""
-        expected = rank * len(self._even) / self._pairs
+        expected = rank * len(self._scores) / self._pairs
         margin = DEVIATIONS * math.sqrt(expected * (1 - rank / self._pairs)) + 12
         upper = math.floor(expected - margin)
-        lower = _highest(self._even, math.ceil(expected + margin))
-        return max(LOWEST, lower), HIGHEST if upper < 1 else _highest(self._even, upper)
-
-    @cached_property
-    def _quick(self) -> NDArray[np.floating[Any]]:
-        return self._comparisons.scores_of_some(SAMPLE_SEED) if self._enough else np.empty(0)
-
-    @cached_property
-    def _even(self) -> NDArray[np.floating[Any]]:
-        pairs = self._comparisons.sample(SAMPLE, SAMPLE_SEED)
-        return self._comparisons.exact(pairs) if self._enough else np.empty(0)
+        lower = _highest(self._scores, math.ceil(expected + margin))
+        return max(LOWEST, lower), HIGHEST if upper < 1 else _highest(self._scores, upper)
 
 
 def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:

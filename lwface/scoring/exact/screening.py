@@ -66,8 +66,8 @@ def extra_numbers(coded: int) -> int:
     return max(16, coded // 32)
 
 
-def encode(units: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Codes (N, P + E) of unit rows (N, D), and the bound ``e`` (N,) of each.
+def encode(units: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Codes (N, P + E) of unit rows (N, D) rounded to float32, and the bound ``e`` (N,) of each.
 
     A bound that is too large for the extra numbers makes it infinite: the code is of no use then.
     """

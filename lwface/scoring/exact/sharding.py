@@ -80,7 +80,7 @@ class Consumer(Protocol):
 
 
 @cache
-def _libraries() -> ThreadpoolController:
+def libraries() -> ThreadpoolController:
     """What computes in threads of its own, looked up once: NumPy's BLAS is loaded with it."""
     return ThreadpoolController()
 
@@ -212,7 +212,7 @@ class Workers:
         own = done.copy() if self.rank == 0 else np.zeros_like(done)
         pairs = sum(tiles[index].area for index in mine)
         bar = progress(total=pairs, label=label, unit="pair", scaled=True) if self._shows else contextlib.nullcontext()
-        with bar as shown, _libraries().limit(limits=1, user_api="blas"):
+        with bar as shown, libraries().limit(limits=1, user_api="blas"):
             for index, found in self._looking(mine, lambda index: look(tiles[index])):
                 take(found)
                 own[index] = True
