@@ -55,6 +55,7 @@ FEWEST_PEOPLE = 10  # with fewer, how they vary is not known well enough for an 
 LEVELS = 4096  # most levels of a tally
 TALLY_CELLS = 2**26  # most counts of a tally, four bytes each
 CELLS_AT_ONCE = 2048
+FEW_COUNTS = 1 / 32  # of the cells: a matrix product of so few wastes more than it gains
 
 
 class Interval(NamedTuple):
@@ -313,7 +314,7 @@ class GenuineTally:
         for start in range(0, len(cells), CELLS_AT_ONCE):
             part = cells[start : start + CELLS_AT_ONCE]
             weights = bootstrap.weights(codes[part], slice(0, bootstrap.replicates))
-            weight += weights.T.astype(np.float64) @ self.counts[part].astype(np.float64)
+            _add_weighted(weight, weights, self.counts[part])
         reached = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]  # [:, g]: the first g levels
         with np.errstate(invalid="ignore"):  # without any weight: NaN
             shares = reached[:, 1:] / reached[:, :1]
@@ -331,6 +332,21 @@ class GenuineTally:
         parts = np.divide(thresholds - self.levels[lower], gaps, out=np.ones_like(gaps), where=gaps > 0)
         tars[known] = (1 - parts) * shares[replicates, lower] + parts * shares[replicates, upper]
         return tars
+
+
+def _add_weighted(total: NDArray[np.float64], weights: NDArray[np.uint8], counts: NDArray[np.uint32]) -> None:
+    """Add ``weights.T @ counts`` of (C, B) and (C, G) to ``total`` (B, G); most people have but a few counts."""
+    levels, cells = np.nonzero(counts.T)
+    if len(cells) > FEW_COUNTS * counts.size:
+        total += weights.T.astype(np.float64) @ counts.astype(np.float64)
+        return
+    if not len(cells):
+        return
+    present, starts = np.unique(levels, return_index=True)
+    numbers = counts[cells, levels].astype(np.float64)[:, np.newaxis]
+    for start in range(0, len(total), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        total[part, present] += np.add.reduceat(weights[cells, part] * numbers, starts, axis=0).T
 
 
 def _levels(thresholds: NDArray[np.float64], limit: int) -> NDArray[np.float64]:

@@ -423,7 +423,8 @@ class _Spread:
 
     def intervals(self) -> list[Interval | None]:
         """One a FAR."""
-        return [interval(tars, self.people) for tars in self.tars]
+        people = self.people
+        return [interval(tars, people) for tars in self.tars]
 
     def _coded(self, found: ScoredPairs) -> CodedPairs:
         persons = self._comparisons.persons(found.pairs)
