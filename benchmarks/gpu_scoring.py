@@ -135,7 +135,7 @@ def score_all(rows: int, width: int, device: torch.device) -> tuple[float, Opera
     for start in range(0, rows, PART):
         features[start : start + PART] = generator.standard_normal(features[start : start + PART].shape, np.float32)
     start_time = time.perf_counter()
-    grid = Grid(FeatureSet(features, labels, "random features"), None, device=device)
+    grid = Grid(FeatureSet(features, labels, "random features"), None, device=str(device))
     (point,) = operating_points(grid, [RANKED_BY])
     return time.perf_counter() - start_time, point
 

@@ -7,12 +7,15 @@ looks for its files first, and :func:`load`\ s what it computes with after that:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import gc
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -20,6 +23,7 @@ from lwface.base.errors import EXIT_ERROR, UserError
 
 EXIT_OK = 0
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+SWITCH_INTERVAL_S = 2e-4
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -43,12 +47,45 @@ def leave_when_interrupted() -> None:
 def load(*modules: str) -> None:
     """Import what a command computes with, such as ``torch``; from here on Ctrl-C is a KeyboardInterrupt again.
 
-    Called once by every command, when its arguments are parsed and its files are there.
+    Called once by every command, when its arguments are parsed and its files are there. What is imported stays until
+    the process ends: the garbage collector does not look through it, which would take a tenth of PyTorch's import now
+    and as long as a third of it when the process ends.
     """
-    for name in modules:
-        importlib.import_module(name)
+    gc.disable()
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def loading(*modules: str) -> Iterator[None]:
+    """:func:`load` in the background, while the block reads what the command starts with; done when the block ends.
+
+    Importing PyTorch takes a second of one core. Until it is done, Ctrl-C ends the process at once: what the block does
+    must be worth nothing to anyone.
+    """
+    thread = threading.Thread(target=_import_quietly, args=(modules,), name="load")
+    gc.disable()
+    thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # else the block waits 5 ms for its turn after every call into NumPy
+    try:
+        yield
+    finally:
+        thread.join()
+        sys.setswitchinterval(interval)
+        load(*modules)
+
+
+def _import_quietly(modules: Sequence[str]) -> None:
+    with contextlib.suppress(Exception):  # it is raised when it is imported again
+        for name in modules:
+            importlib.import_module(name)
 
 
 def existing(*paths: str | os.PathLike[str] | None) -> None:

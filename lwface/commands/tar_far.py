@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lwface.base.commands import existing, load
+from lwface.base.commands import existing, loading
 from lwface.commands.flags import (
     add_bootstrap_flags,
     add_device_flag,
@@ -43,16 +43,19 @@ KEPT = ".partial"  # beside the JSON: what is done so far
 def main(argv: list[str] | None = None) -> None:
     """Read, compare, print the table; write JSON and report where asked."""
     args = parse_arguments(argv)
-    load("torch")
+    with loading("torch"):
+        requests = _requests(args)
+        ready = [requests[0].comparisons()]
+        ready[0].prepare()
+        images = _images(args, len(requests[0].rows.features))
     from lwface.scoring.exact.sharding import first_process, kept_work, processes
 
     with processes():
-        requests = _requests(args)
-        images = _images(args, len(requests[0].rows.features))
         kept = Path(f"{args.json}{KEPT}") if args.json else None
         with kept_work(kept, resume=args.resume):
             found = [
-                _score(request, kept and kept / str(index), args.save_every) for index, request in enumerate(requests)
+                _score(request, ready.pop() if ready else request.comparisons(), kept and kept / str(index), args)
+                for index, request in enumerate(requests)
             ]
             if first_process():
                 _show(args, found, images)
@@ -62,7 +65,6 @@ def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
     """One of each feature file, all of the same pairs."""
     from dataclasses import fields, replace
 
-    from lwface.scoring.exact.sharding import own_device
     from lwface.scoring.request import RequestFiles, read_request, titles
 
     files = RequestFiles(**{field.name: getattr(args, field.name) for field in fields(RequestFiles)})
@@ -74,28 +76,32 @@ def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
         replicates=args.bootstrap,
         seed=args.seed,
         block_size=args.block_size,
-        device=str(own_device(args.device)),
+        device=args.device,
     )
     return [request, *(request.of_file(path, title) for path, title in zip(args.compare, others, strict=True))]
 
 
-def _score(request: ScoringRequest, kept: Path | None, save_every: float) -> ReplicatedResult:
+def _score(
+    request: ScoringRequest, comparisons: Comparisons, kept: Path | None, args: argparse.Namespace
+) -> ReplicatedResult:
     """One of the feature files; what is done is kept in the folder ``kept``."""
     from lwface.scoring.exact.sharding import Workers
     from lwface.scoring.tar_far import score_request
 
-    comparisons = request.comparisons()
-    workers = Workers(kept, identity=request.identity, save_every=save_every)
+    workers = Workers(kept, identity=request.identity, save_every=args.save_every)
     _announce(request, comparisons, workers)
     return score_request(request, comparisons, workers)
 
 
 def _announce(request: ScoringRequest, comparisons: Comparisons, workers: Workers) -> None:
     """How much is to be done and what it takes, before it begins."""
+    from lwface.scoring.exact.sharding import own_device
+
+    device = own_device(request.device)
     if workers.rank == 0:
         each = "" if workers.world == 1 else f" in each of {workers.world} processes"
         print(
-            f"{comparisons.impostor_pairs} impostor and {comparisons.genuine_pairs} genuine pairs on {request.device}, "
+            f"{comparisons.impostor_pairs} impostor and {comparisons.genuine_pairs} genuine pairs on {device}, "
             f"{workers.threads} threads and at most {comparisons.memory() / 2**20:.0f} MiB{each}",
             file=sys.stderr,
         )

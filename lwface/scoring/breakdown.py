@@ -17,16 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.base.errors import UserError
-from lwface.formats.person_labels import Codes, in_bands
+from lwface.formats.person_labels import Codes
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import ScoredPairs
-from lwface.scoring.exact.sharding import States
+from lwface.scoring.exact.tiles import States
 from lwface.scoring.intervals import Bootstrap, GenuineTally, Interval, interval, percentiles
 from lwface.scoring.operating_points import OperatingPoint, PairBatch
 from lwface.scoring.tar_far_result import Breakdown, Group, GroupPoint
-
-MOST_VALUES = 200
 
 
 class ValuedRows(NamedTuple):
@@ -36,32 +33,12 @@ class ValuedRows(NamedTuple):
     values: NDArray[np.int64]  # (N,) of the column; negative: none
 
 
-def chosen_values(column: Codes, name: str, width: float | None) -> Codes:
-    """The column in bands of ``width``, or its values in order: numbers by size, else by text.
-
-    Raises:
-        UserError: there are more than ``MOST_VALUES``, or a value to put in a band is not a number.
-    """
-    banded = column if width is None else in_bands(column, width, name)
-    if len(banded.values) > MOST_VALUES:
-        raise UserError(
-            f"column {name!r} has {len(banded.values)} values, a breakdown shows {MOST_VALUES} at most; "
-            f"give {name}:WIDTH for bands of numbers, or a column with fewer"
-        )
-    if width is not None:
-        return banded
-    order = sorted(range(len(column.values)), key=lambda code: _sorting_key(column.values[code]))
-    places = np.empty(len(order) + 1, dtype=np.int64)
-    places[order], places[-1] = np.arange(len(order)), -1
-    return Codes(places[column.codes], [column.values[code] for code in order])
-
-
 class BreakdownTally:
     """Counts the pairs of which both rows have the same value.
 
     Args:
         name: of the column, for the result.
-        values: V, of :func:`chosen_values`.
+        values: V, of :func:`lwface.scoring.column_values.chosen_values`.
         left: the rows of the only set, or of the probe.
         points: F, of the whole.
         bootstrap: the people of both sets.
@@ -220,11 +197,3 @@ class ColumnTally:
         lowest = float(tail.scores[-1]) if len(tail.scores) else np.inf
         counts = self._comparisons.impostor_pairs_within(self._side.values, len(self._tally.values))
         return self._tally.result(counts, floor=-np.inf if complete else lowest)
-
-
-def _sorting_key(value: str) -> tuple[bool, float, str]:
-    try:
-        number = float(value)
-    except ValueError:
-        return True, 0, value
-    return (False, number, value) if number == number else (True, 0, value)

@@ -26,7 +26,8 @@ from lwface.base.errors import UserError
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import NO_PAIR, Pairs, ScoreBlock
 from lwface.scoring.exact.impostors import CAPACITY, Ranked, find_impostors
-from lwface.scoring.exact.sharding import Consumer, PairTile, States, Workers
+from lwface.scoring.exact.sharding import Workers
+from lwface.scoring.exact.tiles import Consumer, PairTile, States
 from lwface.scoring.intervals import Interval
 
 

@@ -27,11 +27,10 @@ from lwface.formats.person_labels import (
     read_people,
     united,
 )
-from lwface.scoring.breakdown import chosen_values
+from lwface.scoring.column_values import chosen_values
 from lwface.scoring.exact.comparisons import Comparisons, PairList
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
-from lwface.scoring.exact.sharding import own_device
 from lwface.scoring.parameters import BLOCK_SIZE, REPLICATES
 
 BYTES_AT_ONCE = 2**24  # of features that are hashed
@@ -141,7 +140,7 @@ def every_pair(request: ScoringRequest) -> Comparisons:
         block_size=request.block_size,
         distractor_pairs=request.distractor_pairs,
         ignored=request.ignored,
-        device=own_device(request.device),
+        device=request.device,
     )
 
 

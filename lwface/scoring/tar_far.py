@@ -22,7 +22,8 @@ from lwface.scoring.breakdown import ColumnTally
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.impostors import CAPACITY, Impostors, find_impostors, most_kept
-from lwface.scoring.exact.sharding import States, Workers
+from lwface.scoring.exact.sharding import Workers
+from lwface.scoring.exact.tiles import States
 from lwface.scoring.intervals import (
     Bootstrap,
     CodedPairs,

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lwface.commands import COMMANDS
+from lwface.formats.feature_file import FeatureWriter
 
 MODULES = Path(__file__).resolve().parents[2] / "lwface" / "commands"
 # A path that is not there, for every command that reads one; what is named in the error is in the second place.
@@ -101,18 +103,31 @@ def test_a_missing_file_is_one_line_that_names_it(tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_loads_once(name):
     source = (MODULES / f"{name.replace('-', '_')}.py").read_text()
-    assert len(re.findall(r"(?<![\w.])load\(", source)) == 1
+    assert len(re.findall(r"(?<![\w.])load(?:ing)?\(", source)) == 1
 
 
-@pytest.mark.parametrize("door", [["-m", "lwface", "gate"], [str(MODULES.parents[1] / "common" / "flops_counter.py")]])
-def test_ctrl_c_while_pytorch_is_imported_is_one_line(door, tmp_path):
+ROOT = MODULES.parents[1]
+SCORES = ["--features", "f.bin", "--labels", "l.txt"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "lwface", "gate", "--network", "y2"],
+        [str(ROOT / "common" / "flops_counter.py"), "--network", "y2"],
+        [str(ROOT / "eval" / "tar_far.py"), *SCORES],  # which reads its files meanwhile
+    ],
+)
+def test_ctrl_c_while_pytorch_is_imported_is_one_line(command, tmp_path):
     """A package called torch says when it is being imported, and then waits for what never comes."""
+    write_features(tmp_path / "f.bin")
+    (tmp_path / "l.txt").write_text("0\n0\n1\n1\n")
     reached, says = os.pipe()
     waits, never = os.pipe()
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text(f"import os\nos.write({says}, b'!')\nos.read({waits}, 1)\n")
     process = subprocess.Popen(
-        [sys.executable, *door, "--network", "y2"],
+        [sys.executable, *command],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         pass_fds=(says, waits),
@@ -128,3 +143,24 @@ def test_ctrl_c_while_pytorch_is_imported_is_one_line(door, tmp_path):
     assert process.returncode == 130
     os.close(reached)
     os.close(never)
+
+
+def write_features(path):
+    with FeatureWriter(path, 4, 2) as writer:
+        writer.write(np.eye(2, dtype=np.float32)[[0, 0, 1, 1]])
+
+
+def test_a_pytorch_that_cannot_be_imported_is_told_after_the_files(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
+    write_features(tmp_path / "f.bin")
+    (tmp_path / "l.txt").write_text("0\n0\n1\n1\n")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "eval" / "tar_far.py"), *SCORES],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "no torch here" in done.stderr

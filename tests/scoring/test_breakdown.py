@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
 from lwface.formats.person_labels import LABEL_LIMIT, Codes
-from lwface.scoring.breakdown import MOST_VALUES, BreakdownTally, ValuedRows, chosen_values
+from lwface.scoring.breakdown import BreakdownTally, ValuedRows
+from lwface.scoring.column_values import MOST_VALUES, chosen_values
 from lwface.scoring.exact.pair_counts import ImpostorMass
 from lwface.scoring.intervals import Bootstrap, CodedPairs, replicate_thresholds
 from lwface.scoring.operating_points import OperatingPoint

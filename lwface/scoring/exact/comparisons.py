@@ -27,7 +27,7 @@ from lwface.scoring.exact.feature_set import (
 )
 from lwface.scoring.exact.pair_counts import listed_totals
 from lwface.scoring.exact.sampling import draw_listed
-from lwface.scoring.exact.sharding import PairTile
+from lwface.scoring.exact.tiles import PairTile
 from lwface.scoring.intervals import Bootstrap
 
 BASE_BYTES = 3 * 2**28  # kept pairs, what merges them, blocks, and the interpreter with its libraries
@@ -79,6 +79,10 @@ class Comparisons(Protocol):
 
     def impostor_pairs_within(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """(count,) impostor pairs of rows of one set that both have each of ``values`` (N,), negative for none."""
+        ...
+
+    def prepare(self) -> None:
+        """Read the features and make what screens of them, where that is not done yet; without PyTorch."""
         ...
 
     def memory(self) -> int:
@@ -200,6 +204,10 @@ class PairList:
         """See :class:`Comparisons`."""
         left, right = (values[self.features.rows[side[self.genuine_pairs :]]] for side in (self.first, self.second))
         return np.bincount(left[(left == right) & (left >= 0)], minlength=count)
+
+    def prepare(self) -> None:
+        """See :class:`Comparisons`."""
+        _ = self.features.rounded
 
     def memory(self) -> int:
         """See :class:`Comparisons`."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
@@ -24,15 +23,9 @@ from lwface.scoring.exact.feature_set import (
     screening_error,
 )
 from lwface.scoring.exact.pair_counts import ImpostorMass, pair_counts
-from lwface.scoring.exact.sampling import sampled
-from lwface.scoring.exact.screening import (
-    ProcessorScreen,
-    Screen,
-    coded_width,
-    integer_products_are_exact,
-    least_product,
-)
-from lwface.scoring.exact.sharding import PairTile
+from lwface.scoring.exact.sampling import SAMPLE, sampled
+from lwface.scoring.exact.screening import Screen, coded_width, least_product
+from lwface.scoring.exact.tiles import PairTile
 from lwface.scoring.intervals import Bootstrap
 from lwface.scoring.parameters import BLOCK_SIZE
 
@@ -52,7 +45,7 @@ class Grid:
         block_size: columns of a block. It changes memory and speed, never a result.
         distractor_pairs: whether pairs of two distractors count as impostor pairs.
         ignored: (Q, 2) rows (left, right); these pairs are left out. Without ``right`` in any order.
-        device: what screens.
+        device: the name of what screens, see :func:`lwface.scoring.exact.sharding.own_device`.
 
     Raises:
         UserError: the sets differ in width, or the block size is not positive.
@@ -66,7 +59,7 @@ class Grid:
         block_size: int = BLOCK_SIZE,
         distractor_pairs: bool = True,
         ignored: NDArray[np.int64] | None = None,
-        device: torch.device | None = None,
+        device: str = "cpu",
     ) -> None:
         if right is not None and left.width != right.width:
             raise UserError(f"probe features have width {left.width}, gallery features {right.width}")
@@ -78,7 +71,7 @@ class Grid:
         self.width = left.width
         self.error = screening_error(left.width)
         self._distractor_pairs = distractor_pairs
-        self.device = device or torch.device("cpu")
+        self.device = device
         known, rows, columns = left.known, len(left), len(self.right)
         # Rectangles that hold every pair once.
         if right is None and distractor_pairs:
@@ -101,8 +94,8 @@ class Grid:
         away, away_impostors = len(self._ignored_pairs().left), len(self._ignored_impostors().left)
         self.genuine_pairs, self.impostor_pairs = genuine - away + away_impostors, impostor - away_impostors
         self._screen: Screen | None = None
-        self._prepared = False
-        self._preparing = threading.Lock()
+        self._screen_made = False
+        self._screening = threading.Lock()
 
     # -- what is compared -----------------------------------------------------------------------------------------
 
@@ -190,7 +183,7 @@ class Grid:
 
     def above(self, tile: PairTile, floor: Callable[[], float]) -> Iterator[ScoredPairs]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
-        self.prepare()
+        self._make_screen()
         parts = [tile]
         while parts:
             part = parts.pop()
@@ -210,23 +203,32 @@ class Grid:
                         yield ScoredPairs(pairs.take(keep), scores[keep])
 
     def prepare(self) -> None:
-        """Make the codes that screen, unless they exist; :meth:`above` does so by itself."""
-        with self._preparing:
-            if not self._prepared:
-                self._prepare()
-                self._prepared = True
+        """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
+        for features in (self.left, self.right):
+            _ = features.rounded, features.codes
+        if self.impostor_pairs > SAMPLE:
+            _ = self.sample
 
-    def _prepare(self) -> None:
-        _ = self.left.rounded, self.right.rounded
-        if self.left.codes is None or self.right.codes is None:
-            return
-        if self.device.type == "cuda":
-            from lwface.scoring.exact.gpu_screening import GpuScreen  # needs Triton or CUDA
+    def _make_screen(self) -> None:
+        """Bring the codes to what multiplies them, once."""
+        with self._screening:
+            if self._screen_made:
+                return
+            from lwface.scoring.exact.processor_screening import ProcessorScreen, integer_products_are_exact
+            from lwface.scoring.exact.sharding import own_device
 
-            right = None if self.right is self.left else self.right.codes
-            self._screen = GpuScreen(self.left.codes, right, device=self.device)
-        elif integer_products_are_exact():
-            self._screen = ProcessorScreen(self.left.codes, self.right.codes)
+            self.prepare()
+            device = own_device(self.device)
+            if self.left.codes is None or self.right.codes is None:
+                pass
+            elif device.type == "cuda":
+                from lwface.scoring.exact.gpu_screening import GpuScreen  # needs Triton or CUDA
+
+                right = None if self.right is self.left else self.right.codes
+                self._screen = GpuScreen(self.left.codes, right, device=device)
+            elif integer_products_are_exact():
+                self._screen = ProcessorScreen(self.left.codes, self.right.codes)
+            self._screen_made = True
 
     def blocks(self, tile: PairTile, *, genuine: bool) -> Iterator[ScoreBlock]:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.rank_search import HIGHEST, LOWEST, RankSearch
-from lwface.scoring.exact.sharding import PairTile, States, Workers
+from lwface.scoring.exact.sharding import Workers
+from lwface.scoring.exact.tiles import PairTile, States
 
 CAPACITY = 2**21  # pairs held at a time: some 100 MB
 KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
 KEPT_SHARE = 256  # of more, at most one in this many: beyond, screening hardly pays
 ENOUGH = 2**18  # of fewer impostor pairs no sample is worth drawing
-DEVIATIONS = 6  # of a count in the sample: what lies beyond is as good as never met
+DEVIATIONS = 5  # of a count in the sample: what lies beyond is as good as never met, and then searched for again
 
 
 class Ranked(NamedTuple):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoreBlock, float32_above, float32_below
-from lwface.scoring.exact.sharding import States
+from lwface.scoring.exact.tiles import States
 
 SUB_BIN_BITS = 16
 SUB_BINS = 2**SUB_BIN_BITS

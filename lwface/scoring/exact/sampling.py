@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.scoring.exact.feature_set import FeatureSet, Pairs, ScoredPairs, in_threads
-from lwface.scoring.exact.sharding import PairTile, libraries
+from lwface.scoring.exact.tiles import PairTile, libraries
 
 SAMPLE = 2**20  # pairs drawn
 SAMPLE_SEED = 1

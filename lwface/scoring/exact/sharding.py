@@ -20,69 +20,29 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from lwface.base.device import select_device
 from lwface.base.errors import UserError
 from lwface.base.files import replacing, sync_folder
 from lwface.base.progress import progress
+from lwface.scoring.exact.tiles import Consumer, PairTile, State, libraries
 
-State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
-States = Sequence[Mapping[str, NDArray[Any]]]
 Found = TypeVar("Found")
 
 LOCK = "lock"
 REMEDY = "start without --resume"
 PATIENCE = timedelta(days=7)  # a process may have much more to do than another; torchrun notices a dead one
-
-
-class PairTile(NamedTuple):
-    """A rectangle of positions; with ``above``, only what lies above the diagonal of the whole square."""
-
-    first: int
-    first_end: int
-    second: int
-    second_end: int
-    above: bool = False
-
-    @property
-    def area(self) -> int:
-        """Cells, those on and below the diagonal left out with ``above``."""
-        columns = self.second_end - self.second
-        if not self.above:
-            return (self.first_end - self.first) * columns
-        cut = min(max(self.first, self.second), self.first_end)  # rows before this one lie above it entirely
-        longest, beyond = (max(self.second_end - 1 - row, 0) for row in (cut, self.first_end))  # cells of a row
-        return (cut - self.first) * columns + (longest * (longest + 1) - beyond * (beyond + 1)) // 2
-
-
-class Consumer(Protocol):
-    """Adds up what it sees."""
-
-    def state(self) -> State:
-        """All of it, as arrays; the same names and types in every process."""
-        ...
-
-    def merge(self, states: States) -> None:
-        """Become the sum of ``states``."""
-        ...
-
-
-@cache
-def libraries() -> ThreadpoolController:
-    """What computes in threads of its own, looked up once: NumPy's BLAS is loaded with it."""
-    return ThreadpoolController()
 
 
 @contextlib.contextmanager

@@ -22,9 +22,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from lwface.scoring.exact import gpu_screening, grid, screening_kernel
+from lwface.scoring.exact import gpu_screening, processor_screening, screening_kernel
 from lwface.scoring.exact.gpu_screening import IN_FLIGHT, GpuScreen, Tile, device_bytes
-from lwface.scoring.exact.screening import WIDEST, ProcessorScreen
+from lwface.scoring.exact.processor_screening import ProcessorScreen
+from lwface.scoring.exact.screening import WIDEST
 from lwface.scoring.exact.screening_kernel import LAUNCHES, Kernel, Launch, fastest_kernel
 from tests.scoring_oracle import draw_case, run_case
 
@@ -361,7 +362,7 @@ def test_an_evaluation_through_it_equals_the_oracle(monkeypatch, seed):
         used.append(GpuScreen(left, None if right is left else right, device=CPU))
         return used[-1]
 
-    monkeypatch.setattr(grid, "ProcessorScreen", screen)
+    monkeypatch.setattr(processor_screening, "ProcessorScreen", screen)
     drawn = (draw_case(1000 * seed + number) for number in range(1000))
     cases = [case for case, _ in zip((c for c in drawn if c.screened and "list" not in c.name), range(4), strict=False)]
     assert all(run_case(case) for case in cases)

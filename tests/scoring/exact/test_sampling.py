@@ -10,7 +10,7 @@ from lwface.scoring.exact.comparisons import PairList
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
 from lwface.scoring.exact.sampling import draw_blocks
-from lwface.scoring.exact.sharding import PairTile
+from lwface.scoring.exact.tiles import PairTile
 from tests.scoring_oracle import make_rows
 
 SQUARE = PairTile(0, 37, 0, 37, True)

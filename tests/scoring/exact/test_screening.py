@@ -11,18 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
 
-from lwface.scoring.exact import screening
+from lwface.scoring.exact import processor_screening
 from lwface.scoring.exact.feature_set import row_norms, score
-from lwface.scoring.exact.screening import (
-    SCALE,
-    SIGN_SEED,
-    ProcessorScreen,
-    coded_width,
-    encode,
-    extra_numbers,
-    integer_products_are_exact,
-    least_product,
-)
+from lwface.scoring.exact.processor_screening import ProcessorScreen, integer_products_are_exact
+from lwface.scoring.exact.screening import SCALE, SIGN_SEED, coded_width, encode, extra_numbers, least_product
 
 ROWS = 24
 WIDTHS = [1, 2, 7, 64, 100, 128, 512, 4096]
@@ -132,7 +124,7 @@ def listed(cells):
 @pytest.mark.parametrize("block", [7, 64, 1024])
 @pytest.mark.parametrize("above", [False, True])
 def test_cells_equal_the_products(monkeypatch, block, above):
-    monkeypatch.setattr(screening, "BLOCK", block)
+    monkeypatch.setattr(processor_screening, "BLOCK", block)
     codes = codes_of(150, 144)
     screen = ProcessorScreen(codes, codes)
     for rows, columns in ((range(150), range(150)), (range(3, 90), range(60, 149)), (range(100, 150), range(20))):

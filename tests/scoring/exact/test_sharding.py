@@ -17,7 +17,8 @@ import torch
 import lwface.commands.tar_far as script
 from lwface.base.commands import run_command
 from lwface.base.errors import UserError
-from lwface.scoring.exact.sharding import PairTile, Workers, kept_work, own_device
+from lwface.scoring.exact.sharding import Workers, kept_work, own_device
+from lwface.scoring.exact.tiles import PairTile
 from tests.scoring_oracle import make_rows
 
 ROOT = Path(__file__).resolve().parents[3]
