@@ -212,6 +212,7 @@ def show_command(args: argparse.Namespace, features: NDArray[np.float32], labels
         write_files(folder, features, labels)
         kinds = {"no intervals": ("--bootstrap", "0"), "intervals": ()}
         checkouts = [ROOT, *([args.against] if args.against else [])]
+        works: list[Callable[[], object]]
         works = [as_typed(checkout, folder, args.far, *flags) for flags in kinds.values() for checkout in checkouts]
         works.append(lambda: subprocess.run([sys.executable, *START], check=True))
         works.append(int8_product(args.rows, args.width))

@@ -42,6 +42,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.base.threads import in_threads
 from lwface.formats.person_labels import LABEL_LIMIT
 from lwface.scoring.parameters import REPLICATES
 
@@ -186,13 +187,18 @@ def replicate_thresholds(
     above, below = _Ranked(bootstrap, tail, tail.scores >= floor), _Ranked(bootstrap, drawn, drawn.scores < floor)
     allowed = np.array([[far.numerator * total // far.denominator for total in totals.tolist()] for far in fars])
     reached = np.empty(allowed.shape)  # the highest score at which the weight is too much
-    for replicate, (of_tail, of_below) in enumerate(zip(above.weights(), below.weights(), strict=True)):
-        weight = allowed[:, replicate]
-        reached[:, replicate] = above.score_at(of_tail, weight)
-        more = weight >= of_tail[-1]
-        if more.any() and of_below[-1]:
-            scale = of_below[-1] / (totals[replicate] - of_tail[-1])
-            reached[more, replicate] = below.score_at(of_below, np.floor((weight[more] - of_tail[-1]) * scale))
+
+    def fill(block: slice) -> None:
+        replicates = range(block.start, block.stop)
+        for replicate, of_tail, of_below in zip(replicates, above.weights(block), below.weights(block), strict=True):
+            weight = allowed[:, replicate]
+            reached[:, replicate] = above.score_at(of_tail, weight)
+            more = weight >= of_tail[-1]
+            if more.any() and of_below[-1]:
+                scale = of_below[-1] / (totals[replicate] - of_tail[-1])
+                reached[more, replicate] = below.score_at(of_below, np.floor((weight[more] - of_tail[-1]) * scale))
+
+    list(in_threads(fill, bootstrap.blocks()))
     thresholds = np.nextafter(reached, np.inf)
     unknown = np.isneginf(reached) & (totals > 0)
     if below.pairs or floor == -np.inf:
@@ -234,14 +240,13 @@ class _Ranked:
         self._people, inverse = np.unique(ordered.codes[places[kept]], return_inverse=True)
         self._left, self._right = np.ascontiguousarray(inverse.reshape(-1, 2).T)
 
-    def weights(self) -> Iterator[NDArray[np.int64]]:
+    def weights(self, block: slice) -> Iterator[NDArray[np.int64]]:
         """For each replicate the weight (1 + K,) of the first 0, 1, 2, ... pairs, valid until the next one's."""
         sums = np.zeros(len(self._left) + 1, dtype=np.int64)
-        for block in self._bootstrap.blocks():
-            for weights in np.ascontiguousarray(self._bootstrap.weights(self._people, block).T):
-                products = weights[self._left] * weights[self._right]
-                np.cumsum(products * self._stand_for, out=sums[1:])
-                yield sums
+        for weights in np.ascontiguousarray(self._bootstrap.weights(self._people, block).T):
+            products = weights[self._left] * weights[self._right]
+            np.cumsum(products * self._stand_for, out=sums[1:])
+            yield sums
 
     def score_at(self, sums: NDArray[np.int64], weights: NDArray[np.number]) -> NDArray[np.float64]:
         """The score of the pair with which the weight exceeds each of ``weights``, minus infinity where none does."""

@@ -26,21 +26,18 @@ together are below 100 v (1 + gamma(D)) + D 2**-120 < 2**-20 * (2 u + gamma(D)).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
+from lwface.base.threads import in_threads
 from lwface.formats.person_labels import DISTRACTOR, LABEL_LIMIT
 from lwface.scoring.exact.screening import FLOAT32_ROUNDING, coded_width, encode, extra_numbers
-
-Part = TypeVar("Part")
-Found = TypeVar("Found")
 
 ROWS_AT_ONCE = 1024  # of a thread, while they are in float64
 KEPT_BYTES = 2**29  # unit rows are kept in memory up to this size, those in float32 and those in float64 each
@@ -225,15 +222,6 @@ class FeatureSet:
                     f"{name}: row {int(np.argmax(wrong))} is {what} ({count} such rows); write the features again"
                 )
         return norms
-
-
-def in_threads(work: Callable[[Part], Found], parts: Sequence[Part]) -> Iterator[Found]:
-    """What ``work`` gives for each of ``parts``, in their order, on all cores of this process."""
-    if len(parts) == 1:
-        yield work(parts[0])
-        return
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "rows") as pool:
-        yield from pool.map(work, parts)
 
 
 def _parts(rows: int) -> list[slice]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.scoring.exact.feature_set import FeatureSet, Pairs, ScoredPairs, in_threads
+from lwface.base.threads import in_threads
+from lwface.scoring.exact.feature_set import FeatureSet, Pairs, ScoredPairs
 from lwface.scoring.exact.tiles import PairTile, libraries
 
 SAMPLE = 2**20  # pairs drawn
