@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from lwface.base.commands import EXIT_OK, leave_when_interrupted, run_command
-from lwface.base.errors import unknown_name
+from lwface.base.errors import EXIT_ERROR, UserError, unknown_name
 
 PROGRAM, DISTRIBUTION = "lwface", "lightweight-face-recognition"
 
@@ -41,6 +41,7 @@ COMMANDS = {
     "demo": "the whole road on procedural faces",
 }
 ALIASES = {"flops-counter": "gate"}
+SHARDED = {"tar-far"}  # share their work among the processes of torchrun
 
 # PyTorch's threads (GNU OpenMP's) spin some 300 000 turns before they sleep. Beside busy processes they then hold the
 # cores that the threads they wait for need, and a training step can lose most of its speed. Some thousand turns keep
@@ -53,7 +54,21 @@ def run(name: str) -> NoReturn:
     leave_when_interrupted()
     if "OMP_WAIT_POLICY" not in os.environ:  # the user's own settings win
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_TURNS)
-    run_command(lambda: importlib.import_module(f"lwface.commands.{name.replace('-', '_')}").main())
+    run_command(lambda: _command(name))
+
+
+def _command(name: str) -> int | None:
+    """The command ``name``, unless torchrun started it several times and it would do the same work in each."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and name not in SHARDED:
+        if os.environ.get("RANK") != "0":
+            return EXIT_ERROR
+        shared = ", ".join(sorted(SHARDED))
+        raise UserError(
+            f"{name} works in one process, torchrun started {processes}: type it with python (what is shared: {shared})"
+        )
+    status: int | None = importlib.import_module(f"lwface.commands.{name.replace('-', '_')}").main()
+    return status
 
 
 def main() -> NoReturn:

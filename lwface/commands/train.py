@@ -80,6 +80,8 @@ def parse_arguments(argv: Sequence[str]) -> Training:
     if parsed["track"] is not None:
         get_track(parsed["track"])
     given = {key: parsed[key] for key in FLAGS if parsed[key] != usual.get(key)}
+    if any(word.partition("=")[0] == "--lr" for word in argv):  # the usual rate, but wanted: finetuning has another
+        given["lr"] = parsed["lr"]
     for key, value in given.items():
         if problem := RUN_SETTINGS[key].problem(value):
             flag = f"--{key.replace('_', '-')} {value}"

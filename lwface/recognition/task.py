@@ -17,6 +17,7 @@ from lwface.mxnet.names import params_path
 from lwface.networks import FaceNetwork, mxnet_names
 from lwface.recognition.dataset import FaceDataset, mirror_choice, to_network_input
 from lwface.recognition.verifier import Verifier
+from lwface.settings.places import checkout
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
 from lwface.training.task import Batch, Outcome, Task, Validation, autocast
@@ -121,3 +122,18 @@ class FaceTask(Task):
         """A lower scale, where there is one."""
         scale = self.classifier.margin.scale
         return [f"lower loss_s (it is {scale:g})"] if scale > 1 else []
+
+    @property
+    def validation_images(self) -> int:
+        """Those of the packs, each as it is and mirrored."""
+        return 2 * self.verifier.images
+
+    def next_commands(self, model: str) -> list[str]:
+        """The gate, and the features."""
+        gate, features = ("lwface gate", "lwface gen-image-feature")
+        if checkout() is not None:
+            gate, features = ("python common/flops_counter.py", "python gen_image_feature.py")
+        return [
+            f"{gate} --model {model} --track deepglint-light",
+            f"{features} --model {model} --input DIR --output image.bin",
+        ]

@@ -57,6 +57,7 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
         print("loading", run.pretrained, run.pretrained_epoch, flush=True)
         said = Said.of(run.pretrained_pixels, run.pretrained_epsilon)
         print(start_from(network, run.pretrained, run.pretrained_epoch, said).text(), flush=True)
+        print(f"learning rate {run.lr:g}, as the network is trained already (--lr chooses another)", flush=True)
     # Weights are drawn on the CPU, so that they are the same for every device.
     network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     verifier = Verifier(Path(run.dataset_path), list(run.val_targets), (run.image_shape[0], run.image_shape[1]))

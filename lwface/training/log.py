@@ -4,6 +4,7 @@ The speed and accuracy lines are those of MXNet's Speedometer and module, to the
 
     INFO:root:Epoch[0] Batch [0-20]\tSpeed: 123.45 samples/sec\tacc=0.012500\tlossvalue=12.345678
 
+Where an epoch is shorter than ``frequent`` steps, the lines of several epochs are one, of the last of them.
 ``log.jsonl`` holds one object every ``frequent`` steps, and one for the last step, with ``step, epoch, loss, acc, lr,
 images_per_s``; loss and accuracy are means since the object before. A verification adds one object a pack with ``step,
 epoch, verification, accuracy, std, xnorm``. On resuming, what lies after the checkpoint is cut off, so that in the end
@@ -17,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from lwface.base.files import replacing
 from lwface.training.task import Score
 
 TIME_LEFT_INTERVAL_S = 10.0
+LOSS_RISE = 2
 
 
 class Meter:
@@ -65,12 +67,28 @@ class TrainingLog:
         frequent: steps between two lines and between two objects.
         show_loss: print ``lossvalue`` beside ``acc``.
         steps_per_epoch, last_step: for the batch number in the epoch and the time left.
+        verbose, validation_images: steps between two validations, and the images of one: for the time left.
+        hints: what to try where the loss rises far above its start.
     """
 
-    def __init__(self, folder: Path, *, frequent: int, show_loss: bool, steps_per_epoch: int, last_step: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        frequent: int,
+        show_loss: bool,
+        steps_per_epoch: int,
+        last_step: int,
+        verbose: int = 0,
+        validation_images: int = 0,
+        hints: Sequence[str] = (),
+    ) -> None:
         self.path = folder / "log.jsonl"
         self.frequent, self.show_loss = frequent, show_loss
         self.steps_per_epoch, self.last_step = steps_per_epoch, last_step
+        self.verbose, self.validation_images, self.hints = verbose, validation_images, hints
+        self.first_loss: float | None = None  # of the first object
+        self.remarked = False
         self.meters = {"speedometer": Meter(), "object": Meter(), "epoch": Meter()}
 
     def open(self, step: int) -> None:
@@ -84,6 +102,8 @@ class TrainingLog:
         self._tics = dict.fromkeys(self.meters, self._start)
         self._tic_steps = dict.fromkeys(self.meters, step)
         self._time_left_shown = self._start
+        self._validations: list[float] = []  # seconds of each
+        self._paused = 0.0  # seconds since the first step that were not spent on steps
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -98,33 +118,45 @@ class TrainingLog:
 
     def state(self) -> dict[str, dict[str, Any]]:
         """For the checkpoint."""
-        return {name: {**vars(meter), "sums": dict(meter.sums)} for name, meter in self.meters.items()}
+        meters = {name: {**vars(meter), "sums": dict(meter.sums)} for name, meter in self.meters.items()}
+        return {**meters, "remarks": {"first_loss": self.first_loss, "remarked": self.remarked}}
 
     def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Undo :meth:`state`."""
         for name, meter in self.meters.items():
             vars(meter).update(state[name])
+        vars(self).update(state.get("remarks", {}))
 
     def record(self, step: int, *, loss: float, sums: Mapping[str, float], images: int, rate: float) -> None:
         """Take in step number ``step`` (counted from 1) on ``images`` images."""
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         for meter in self.meters.values():
             meter.add(loss, sums, images)
-        if batch == 0:  # the Speedometer's clock starts when the first batch of an epoch is done
+        short = self.steps_per_epoch <= self.frequent  # no batch of an epoch has a line of its own
+        if step == self._first_step + 1:
+            self._after_first = time.monotonic()
+        if short:
+            pass
+        elif batch == 0:  # the Speedometer's clock starts when the first batch of an epoch is done
             self._tics["speedometer"], self._tic_steps["speedometer"] = time.monotonic(), step
         elif batch % self.frequent == 0:
-            self._print_speed(epoch, batch, step, images)
+            self._print_speed(epoch, batch - self.frequent, batch, step, images)
         if step % self.frequent == 0 or step == self.last_step:
             self._write_object(epoch, step, rate, images)
-        if batch == self.steps_per_epoch - 1:
+        due = not short or self.meters["epoch"].steps >= self.frequent or step == self.last_step
+        if batch == self.steps_per_epoch - 1 and due:
+            if short:
+                self._print_speed(epoch, 0, batch, step, images)
             self._print_epoch(epoch)
             self._reset("epoch", step)
             self._reset("speedometer", step)
-        self._print_time_left(step)
+        self._print_time_left(step, images)
 
-    def validation(self, step: int, scores: Iterable[Score]) -> None:
-        """Take in what the validation after ``step`` steps found."""
-        epoch = (step - 1) // self.steps_per_epoch
+    def validation(self, step: int, scores: Iterable[Score], *, seconds: float = 0.0) -> None:
+        """Take in what the validation after ``step`` steps found, and how long it took."""
+        epoch = max(step - 1, 0) // self.steps_per_epoch
+        self._validations.append(seconds)
+        self._paused += seconds if step > self._first_step else 0.0
         for score in scores:
             self._append({"step": step, "epoch": epoch, "verification": score.name, **score.figures})
             for name, value in score.figures.items():
@@ -139,6 +171,7 @@ class TrainingLog:
             "images_per_s": self._speed("object", step, images),
         }
         self._append({"step": step, "epoch": epoch, **values})
+        self._remark(step, meter.loss)
         for name, value in values.items():
             self._tensorboard.add_scalar(f"train/{name}", value, step)
         self._reset("object", step)
@@ -147,9 +180,18 @@ class TrainingLog:
         self._file.write(json.dumps(value, allow_nan=False) + "\n")
         self._file.flush()  # the file is followed while the run goes on
 
-    def _print_speed(self, epoch: int, batch: int, step: int, images: int) -> None:
+    def _remark(self, step: int, loss: float) -> None:
+        """Say it once where the loss is far above its start: it may never come to be no number at all."""
+        if self.first_loss is None:
+            self.first_loss = loss
+        elif loss > LOSS_RISE * self.first_loss > 0 and not self.remarked:
+            self.remarked = True
+            start = f"{LOSS_RISE} times that of the first steps, {self.first_loss:.2f}"
+            print(f"[{step}]Loss: {loss:.2f} is more than {start}: {', '.join(self.hints)}", flush=True)
+
+    def _print_speed(self, epoch: int, first: int, batch: int, step: int, images: int) -> None:
         speed = self._speed("speedometer", step, images)
-        line = f"Epoch[{epoch}] Batch [{batch - self.frequent}-{batch}]\tSpeed: {speed:.2f} samples/sec"
+        line = f"Epoch[{epoch}] Batch [{first}-{batch}]\tSpeed: {speed:.2f} samples/sec"
         _log_line("\t".join([line, *(f"{name}={value:f}" for name, value in self._values("speedometer"))]))
         self._reset("speedometer", step)
 
@@ -162,14 +204,27 @@ class TrainingLog:
         values = list(self.meters[meter].means.items())
         return [*values, ("lossvalue", self.meters[meter].loss)] if self.show_loss else values
 
-    def _print_time_left(self, step: int) -> None:
+    def _print_time_left(self, step: int, images: int) -> None:
         """Every few seconds, whatever ``frequent`` is: on a slow machine its lines are minutes apart."""
         now = time.monotonic()
         if now - self._time_left_shown >= TIME_LEFT_INTERVAL_S:
             self._time_left_shown = now
-            seconds = (now - self._start) / (step - self._first_step) * (self.last_step - step)
-            left = datetime.timedelta(seconds=round(seconds))
+            left = datetime.timedelta(seconds=round(self._seconds_left(step, images, now)))
             print(f"[{step}]Time-left: {left} for {self.last_step - step} steps", flush=True)
+
+    def _seconds_left(self, step: int, images: int, now: float) -> float:
+        """Steps and validations to come, each as long as those before; the first step, which warms up, does not count.
+
+        Before the first validation its length is that of as many images forward, a third of a step's work on them.
+        """
+        done = step - self._first_step - 1
+        each = (now - self._after_first - self._paused) / done if done else now - self._start
+        validation = self.validation_images * each / images / 3
+        if self._validations:
+            validation = sum(self._validations) / len(self._validations)
+        every = self.verbose or self.last_step
+        to_come = self.last_step // every - step // every + (self.last_step % every > 0)
+        return each * (self.last_step - step) + validation * to_come
 
     def _speed(self, meter: str, step: int, images: int) -> float:
         """Images a second since the meter's last line."""

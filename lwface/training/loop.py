@@ -5,8 +5,10 @@ It knows a :class:`lwface.training.task.Task` and the settings of a run, and not
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import time
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +37,7 @@ from lwface.training.stop import StopRequest, stop_request
 from lwface.training.task import Batch, Task
 
 RATE_LINE_STEPS = 1000  # steps between two lines with the learning rate, as in the original
+SHARE_LEFT_OUT = 0.1  # of an epoch's images: from here on it is said
 CHECKPOINT = "last.ckpt"  # in the run's folder
 
 
@@ -86,6 +89,8 @@ class Loop:
         self.run = run.replace(total_steps=schedule_length(run, self.steps_per_epoch))
         self.rate_changes = step_list(run.lr_steps) if run.lr_policy == "step" else []
         self.best = BestModel()
+        self.before: list[float] = []  # merits of the model that training starts from, where it is a trained one
+        self.saved: tuple[int, int] | None = None  # number of the last model saved, and its step
         self.bad_images: dict[int, str] = {}  # key and reason
         self.log = TrainingLog(
             folder,
@@ -93,6 +98,9 @@ class Loop:
             show_loss=run.ce_loss,
             steps_per_epoch=self.steps_per_epoch,
             last_step=self.last_step,
+            verbose=run.verbose,
+            validation_images=task.validation_images,
+            hints=["lower --lr", *task.hints()],
         )
 
     def start(self, *, resume: bool) -> int:
@@ -122,9 +130,12 @@ class Loop:
         print("Called with argument:", json.dumps(run.as_dict()), flush=True)
         write_json(self.folder / "config.json", run.as_dict())
         self.task.announce()
+        self._say_left_out()
         checkpoint_steps = run.checkpoint_steps or run.verbose
         self.log.open(self.step)
         with closing(self.log), closing(self.updates()) as updates:
+            if self.step == 0 and run.pretrained:
+                self._validate_before()
             for update in updates:
                 self.log.record(self.step, images=self.images_per_step, **update._asdict())
                 self._say_rate()
@@ -137,6 +148,7 @@ class Loop:
                 if stopped:
                     print(f"stopped after step {self.step}; the same command with --resume continues there", flush=True)
                     return request.exit_status
+        self._say_end()
         return 0
 
     def updates(self) -> Generator[Update, None, None]:
@@ -184,13 +196,15 @@ class Loop:
 
     def validate_and_save(self) -> None:
         """Judge what was learnt, and save the model when ``ckpt`` says so."""
+        start = time.monotonic()
         found = self.task.validate(self.step)
-        self.log.validation(self.step, found.scores)
+        self.log.validation(self.step, found.scores, seconds=time.monotonic() - start)
         number = self.best.number_to_save(self.run.ckpt, found.merits)
         if number is not None:
             self._check_weights()
             print("saving", number, flush=True)
             self.task.save(self.folder, number, self.run.as_dict())
+            self.saved = number, self.step
         print(f"[{self.step}]{self.task.merit}-Highest: {self.best.highest if found.merits else 0.0:1.5f}", flush=True)
 
     def save_checkpoint(self) -> None:
@@ -205,6 +219,8 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "random": random_states(),
             "best": self.best.state(),
+            "before": self.before,
+            "saved": self.saved,
             "log": self.log.state(),
             "bad_images": self.bad_images,
         }
@@ -228,11 +244,53 @@ class Loop:
             module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best.restore(state["best"])
+        self.before = state.get("before", [])  # older checkpoints have neither
+        self.saved = tuple(state["saved"]) if state.get("saved") else None
         self.log.restore(state["log"])
         self.bad_images = state["bad_images"]
         self.step = state["step"]
         restore_random_states(state["random"])
         print(f"resuming after step {self.step} of {self.last_step}", flush=True)
+
+    def _validate_before(self) -> None:
+        """Judge the trained model that is started from: what comes after is to be better."""
+        start = time.monotonic()
+        found = self.task.validate(0)
+        self.before = list(found.merits)
+        self.log.validation(0, found.scores, seconds=time.monotonic() - start)
+
+    def _say_left_out(self) -> None:
+        """Where an epoch leaves out many images, which batch would not."""
+        images = len(self.task.data)
+        left_out = images - self.steps_per_epoch * self.images_per_step
+        if left_out <= SHARE_LEFT_OUT * images:
+            return
+        steps = -(-images // self.images_per_step)  # of a batch a little smaller
+        better = images // steps // self.run.accumulate
+        print(
+            f"an epoch is {self.steps_per_epoch} steps of {self.images_per_step}, so {left_out} of {images} images are "
+            f"left out of each, others every time; --per-batch-size {better} leaves out "
+            f"{images - steps * better * self.run.accumulate}",
+            flush=True,
+        )
+
+    def _say_end(self) -> None:
+        """Where the model is, how good it became, and what may be done with it."""
+        if self.saved is None:
+            print(f"the run is done, no model was saved (--ckpt {self.run.ckpt})", flush=True)
+            return
+        number, step = self.saved
+        model = f"{_shown(self.folder / 'model')},{number}"
+        highest = f", highest {self.task.merit} {self.best.highest:1.5f}" if math.isfinite(self.best.highest) else ""
+        print(f"the run is done: {model}, of step {step}{highest}", flush=True)
+        if self.before and self.before[-1] >= self.best.highest:
+            print(
+                f"the model that it started from is no worse, {self.task.merit} {self.before[-1]:1.5f}: lower --lr, "
+                "or train longer",
+                flush=True,
+            )
+        for command in self.task.next_commands(model):
+            print(f"next: {command}", flush=True)
 
     def _note_bad_images(self, batch: Batch) -> None:
         for key, reason in batch.bad.items():
@@ -263,3 +321,10 @@ class Loop:
         path = self.folder / CHECKPOINT
         kept = f"{path} is as it was" if path.exists() else "no checkpoint was written yet"
         return NotFinite(f"{what} at step {step} with learning rate {rate:g}: {', '.join(remedies)}; {kept}")
+
+
+def _shown(path: Path) -> str:
+    """``path`` as a user would type it: from the current folder where it lies below."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -117,6 +117,15 @@ class Task(ABC):
         """What to try where the loss is no longer finite, beside a lower learning rate."""
         return []
 
+    @property
+    def validation_images(self) -> int:
+        """How many images a validation runs through the network, to tell how long it will take."""
+        return 0
+
+    def next_commands(self, model: str) -> list[str]:
+        """What a user may type next with the finished ``model``."""
+        return []
+
     def facts(self) -> dict[str, Any]:
         """What must be the same for a run to be continued, beside its settings; kept in the checkpoint."""
         return {"images": len(self.data)}

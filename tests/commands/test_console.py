@@ -1,5 +1,6 @@
 """The ``lwface`` command: what it lists, and what it says to a name that it does not know."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -42,3 +43,17 @@ def test_as_a_module_from_any_folder(typed, name, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: lwface {name} [-h] ")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_torchrun_of_a_command_that_does_not_share_its_work(rank):
+    done = subprocess.run(
+        [sys.executable, "-m", "lwface", "gate", "--network", "y2"],
+        env={**os.environ, "WORLD_SIZE": "2", "RANK": rank},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "error: gate works in one process, torchrun started 2: type it with python (what is shared: tar-far)\n"
+    assert done.stderr == (said if rank == "0" else "")

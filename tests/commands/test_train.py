@@ -93,3 +93,11 @@ def test_bad_usage_is_status_2():
         parse_arguments([*NAMES, "--lr", "fast"])
     with pytest.raises(SystemExit, match="2"):
         parse_arguments([*NAMES, "--no-such-flag"])
+
+
+def test_finetuning_takes_a_tenth_of_the_rate_unless_it_is_given():
+    pretrained = [*NAMES, "--pretrained", "p,1"]
+    assert run_of(parse_arguments(pretrained)).lr == pytest.approx(0.01)
+    assert run_of(parse_arguments([*pretrained, "--lr", "0.1"])).lr == 0.1  # the usual one, but asked for
+    assert run_of(parse_arguments([*pretrained, "--lr=0.3"])).lr == 0.3
+    assert run_of(parse_arguments(NAMES)).lr == 0.1

@@ -438,3 +438,44 @@ def test_a_refused_run_leaves_nothing_behind(options, tmp_path):
     with pytest.raises(UserError, match="fewer than"):
         train(options(per_batch_size=1000))
     assert not (tmp_path / "models").exists()
+
+
+def test_a_trained_model_is_verified_before_the_first_step(options, unbroken, tmp_path, capfd):
+    prefix = str(unbroken / RUN / "model")
+    capfd.readouterr()
+    assert train(options(pretrained=prefix, lr=1e-9)) == 0
+    out = capfd.readouterr().out
+    accuracies = re.findall(r"\[heldout\]\[(\d+)\]Accuracy-Flip: ([\d.]+)", out)
+    assert [step for step, _ in accuracies] == ["0", "4", "8", "11"]
+    assert accuracies[0][1] == accuracies[-1][1]  # nothing was learnt at that rate
+    assert f"the model that it started from is no worse, Accuracy {accuracies[0][1]}: lower --lr" in out
+    assert log_of(tmp_path / "models")[0]["step"] == 0
+    assert train(options(pretrained=prefix, lr=1e-9, resume=True, max_steps=12)) == 0
+    assert "[heldout][0]" not in capfd.readouterr().out
+
+
+def test_the_end_names_the_model_and_what_to_type(options, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert train(options()) == 0
+    out = capfd.readouterr().out
+    model = re.search(r"the run is done: (\S+), of step (\d+), highest Accuracy [\d.]+\n", out)
+    assert model
+    assert model[1] == f"models/{RUN}/model,1"
+    load_model(model[1])
+    assert f"next: python common/flops_counter.py --model {model[1]} --track deepglint-light\n" in out
+    assert train(options(root="none", ckpt=0)) == 0
+    assert "no model was saved (--ckpt 0)" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("batch", "said"), [(4, False), (12, True), (20, True), (17, False), (33, False)])
+def test_images_left_out_of_an_epoch_are_said(options, capfd, batch, said):
+    """34 images: 2 of them left out are not worth a word, 10 and 14 are."""
+    assert train(options(per_batch_size=batch, max_steps=4, warmup_steps=0)) == 0
+    out = capfd.readouterr().out
+    found = re.search(
+        r"so (\d+) of 34 images are left out of each, others every time; --per-batch-size (\d+) .* (\d+)\n", out
+    )
+    assert bool(found) == said
+    if found:
+        assert int(found[1]) == 34 % batch
+        assert int(found[3]) == 34 % int(found[2]) <= 1

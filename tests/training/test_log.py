@@ -113,3 +113,60 @@ def test_time_left_comes_by_the_clock(tmp_path, clock, capfd):
         "[106]Time-left: 0:59:36 for 894 steps",
         "[109]Time-left: 0:59:24 for 891 steps",
     ]
+
+
+def test_time_left_knows_of_validations(tmp_path, clock, capfd):
+    """Steps of 1 s with images of which the network sees 12 forward in the time of one step; a slow first step."""
+    log = make(tmp_path, frequent=1000, steps_per_epoch=2000, last_step=100, verbose=20, validation_images=1200)
+    log.open(0)
+    feed(log, clock, [1], seconds=9.0)  # what is compiled and cached in it takes no time later
+    feed(log, clock, range(2, 13), seconds=1.0)
+    validation = 1200 / (3 * 2)  # images are 2 a step
+    assert seconds_left(capfd) == pytest.approx(88 + 5 * validation, abs=1)
+    feed(log, clock, range(13, 21), seconds=1.0)
+    clock[0] += 50  # what it took
+    log.validation(20, [], seconds=50.0)
+    feed(log, clock, [21], seconds=1.0)
+    assert seconds_left(capfd) == pytest.approx(79 + 4 * 50, abs=1)
+    log.close()
+
+
+def seconds_left(capfd):
+    """The last line's."""
+    hours, minutes, seconds = capfd.readouterr().out.splitlines()[-1].split("Time-left: ")[1].split()[0].split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + int(seconds)
+
+
+@pytest.mark.parametrize(("epoch", "lines"), [(1, [19, 39, 49]), (3, [6, 13]), (19, [1])])
+def test_short_epochs_share_their_lines(tmp_path, clock, capfd, epoch, lines):
+    log = make(tmp_path, steps_per_epoch=epoch, last_step=50)
+    log.open(0)
+    feed(log, clock, range(1, 51))
+    log.close()
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if "Time cost" in line] == [
+        line for number in lines for line in said if line.startswith(f"INFO:root:Epoch[{number}] Time cost")
+    ]
+    speeds = [line for line in said if "Speed: 4.00 samples/sec" in line]
+    assert [line.split("\t")[0] for line in speeds] == [
+        f"INFO:root:Epoch[{number}] Batch [0-{epoch - 1}]" for number in lines
+    ]
+
+
+@pytest.mark.parametrize("cut", [None, 12])
+def test_a_loss_far_above_its_start_is_said_once(tmp_path, clock, capfd, cut):
+    losses = [8.0, 7.0, 15.0, 17.0, 30.0, 90.0]  # one an object; twice the first is 16
+    log = make(tmp_path, frequent=4, last_step=24, hints=["lower --lr"])
+    log.open(0)
+    for step in range(1, 25):
+        if step == cut:
+            state = json.loads(json.dumps(log.state()))
+            log.close()
+            log = make(tmp_path, frequent=4, last_step=24, hints=["lower --lr"])
+            log.restore(state)
+            log.open(step - 1)
+        log.record(step, loss=losses[(step - 1) // 4], sums={}, images=2, rate=0.1)
+    log.close()
+    assert [line for line in capfd.readouterr().out.splitlines() if "Loss" in line] == [
+        "[16]Loss: 17.00 is more than 2 times that of the first steps, 8.00: lower --lr"
+    ]
