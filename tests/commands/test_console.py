@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from lwface.commands import ALIASES, COMMANDS, main
+from lwface.commands import ALIASES, COMMANDS, busy_machine, main
 
 
 def said(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
@@ -57,3 +57,11 @@ def test_torchrun_of_a_command_that_does_not_share_its_work(rank):
     assert (done.returncode, done.stdout) == (2, "")
     said = "error: gate works in one process, torchrun started 2: type it with python (what is shared: tar-far)\n"
     assert done.stderr == (said if rank == "0" else "")
+
+
+@pytest.mark.parametrize(("running", "busy"), [(1, False), (2, False), (3, True), (9, True), (None, False)])
+def test_a_machine_is_busy_when_others_run_on_half_of_its_cores(monkeypatch, tmp_path, running, busy):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    (tmp_path / "stat").write_text("cpu 1 2 3\n" + (f"procs_running {running}\n" if running else "") + "softirq 9\n")
+    assert busy_machine(str(tmp_path / "stat")) == busy
+    assert not busy_machine(str(tmp_path / "none"))
