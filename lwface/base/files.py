@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -56,6 +57,34 @@ def replacing(path: PathLike, mode: str = "wb", **kwargs: Any) -> Iterator[IO[An
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def replacing_folder(path: PathLike) -> Iterator[Path]:
+    """A new folder beside ``path`` to write into; it gets that name when the block ends without an error.
+
+    A folder of that name is removed with all it holds: whoever calls has looked at it. On an error it stays as it was.
+    """
+    target = Path(path).resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part, old = (target.with_name(f".{target.name}.{os.getpid()}.{state}") for state in ("part", "old"))
+    try:
+        with naming(target):
+            part.mkdir()
+            yield part
+            for file in filter(Path.is_file, part.rglob("*")):
+                with open(file, "rb") as written:
+                    os.fsync(written.fileno())
+        if target.exists():
+            os.rename(target, old)
+        os.rename(part, target)
+        sync_folder(target.parent)
+    except BaseException:
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: PathLike, text: str) -> None:
