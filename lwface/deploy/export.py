@@ -41,6 +41,17 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
         UserError: the model cannot be exported, or is not the network; nothing is written.
     """
     check_output(output)
+    model, lines = checked_model(network, config, output.name, wish)
+    with replacing(output) as file:
+        file.write(model)
+    return [*lines, f"{output}: written"]
+
+
+def checked_model(network: nn.Module, config: Mapping[str, Any], name: str, wish: Wish) -> tuple[bytes, list[str]]:
+    """The bytes of the ONNX model, checked, and what was found; ``name`` is what errors call it.
+
+    Args and errors are those of :func:`export`.
+    """
     faces = _checking_faces(wish)  # first: a wrong path is told at once
     plain = _make(network, config, wish)
     if isinstance(network, OnnxNetwork):
@@ -48,7 +59,7 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
             network = network.taking(wish.pixels)  # what the file is to give; a guess before it is of no account
         require_own_features(network, device=torch.device("cpu"))
     _check_standard(plain)
-    model = OnnxNetwork(plain, name=output.name)
+    model = OnnxNetwork(plain, name=name)
     report, expected = model.flops_report(), count_flops(network)
     if report.flops != expected.flops:
         raise UserError(f"the ONNX model counts {report.flops} FLOPs, the network {expected.flops}: nothing is written")
@@ -59,7 +70,7 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
     if wish.precision != "float32":
         written, notes = _convert(plain, model, wish)
         _check_standard(written)
-        converted = OnnxNetwork(written, name=output.name)
+        converted = OnnxNetwork(written, name=name)
         # Ranges of 8 bits are those of faces: what such a model makes of noise tells nothing.
         told = [pair for pair in faces if wish.precision == "fp16" or pair is not faces[0]]
         lines += notes
@@ -68,10 +79,7 @@ def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wi
         lines += [tar_cost(models, wish.score_images, wish.labels)] if wish.score_images and wish.labels else []
         lines += [pack_cost(models, wish.pack)] if wish.pack else []
         report = converted.flops_report()
-    lines += _summary(written, report, wish)
-    with replacing(output) as file:
-        file.write(written)
-    return [*lines, f"{output}: written"]
+    return written, [*lines, *_summary(written, report, wish)]
 
 
 def _make(network: nn.Module, config: Mapping[str, Any], wish: Wish) -> bytes:
