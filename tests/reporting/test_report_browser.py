@@ -1,20 +1,9 @@
-"""The report in a real browser, without a driver: headless Chromium loads a page that measures it from outside.
-
-The measuring page holds the unchanged reports in frames of a phone's and a desk's width and writes what it finds into
-its own document, which the browser prints. Where no browser is installed, the tests are skipped on a person's machine
-and fail where the environment has ``CI``.
-"""
+"""The report in a real browser, which measures it from outside."""
 
 from __future__ import annotations
 
-import html
-import json
-import os
 import re
-import shutil
-import subprocess
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,38 +12,15 @@ from lwface.formats.image import encode_jpeg
 from lwface.reporting.page import write_report
 from lwface.reporting.row_images import RowImages
 from lwface.scoring.intervals import Difference, Interval
+from tests.browser import DARK, WIDTHS, dump, installed_browser, measured
 
-MEASURE = Path(__file__).with_name("measure_page.js")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # nothing leaves the machine, whatever a page asks for
-    "--window-size=1300,900",
-]
-DARK = "--blink-settings=preferredColorScheme=0"
-WIDTHS = {"phone": 390, "desk": 1280}
 LONG = "a/very/long/path/to/a/feature/file/" + "of_one_word_that_has_no_place_to_break" * 4 + ".bin"
 RIGHT_TO_LEFT = "نموذج\u202e <b>x</b>"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """The command of an installed browser."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        message = "no Chromium found; on Debian: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+    return installed_browser()
 
 
 @pytest.fixture(scope="module")
@@ -87,30 +53,6 @@ def pages(evaluations, bare_evaluation, tmp_path_factory):
         "three": write_report(folder / "three", evaluations, differences, faces),
         "bare": write_report(folder / "bare", [bare_evaluation]),
     }
-
-
-def dump(browser, folder, page, *flags):
-    """The document that a page became."""
-    command = [browser, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-def measured(browser, folder, pages, *flags):
-    """What ``measure_page.js`` finds in each page at each width, with all that can be opened open."""
-    frames = []
-    for name, page in pages.items():
-        content = html.escape(page.read_text(encoding="utf-8").replace("<details", "<details open"))
-        for place, width in WIDTHS.items():
-            frames.append(f'<iframe id="{name} {place}" width="{width}" height="900" srcdoc="{content}"></iframe>')
-    style = "<style>:root { color-scheme: light dark } iframe { border: 0 }</style>"
-    script = f"<script>{MEASURE.read_text(encoding='utf-8')}</script>"
-    outer = folder / "measure.html"
-    outer.write_text(f'<!doctype html><meta charset="utf-8">{style}{"".join(frames)}{script}', encoding="utf-8")
-    found = re.search(r'<pre id="found">(.*?)</pre>', dump(browser, folder, outer, *flags), re.DOTALL)
-    assert found, "the page was not measured"
-    return json.loads(html.unescape(found[1]))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
