@@ -6,6 +6,8 @@ The file takes any number of images (N, 3, 112, 112) as input "data" and gives e
 7 and 32 images it must give what PyTorch gives (cosine at least 0.99999), and for an image the same whatever the
 number. fp16 and int8 report what they cost in TAR or accuracy on labelled faces, beside float32. Exit status 1: over
 the budget of the track, or a number type that it forbids.
+
+--for web writes a folder with one HTML file that compares two photographs in the browser, offline.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import argparse
 from pathlib import Path
 
 from lwface.base.commands import existing, load
+from lwface.base.errors import UserError
 from lwface.commands.flags import add_layer_flag, add_model_flag, add_pack_flag, command_parser
-from lwface.deploy.programs import PROGRAMS, check_program, pixels_of, steps
+from lwface.deploy.programs import PROGRAMS, WEB, check_program, pixels_of, steps
+from lwface.deploy.web.wish import PageWish, page_wish
 from lwface.deploy.wish import Wish, check_output
 from lwface.gate.budgets import TRACKS
 from lwface.models.names import model_file
@@ -28,7 +32,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add_model_flag(parser)
-    add("--output", required=True, type=Path, metavar="F.onnx", help="file to write, once it is checked")
+    add(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="F.onnx",
+        help="file to write, once it is checked; --for web: folder",
+    )
     add("--normalise", choices=("inside", "outside"), help="where (x - 127.5) / 128 is done; inside if not given")
     add("--opset", type=int, help=f"ONNX operator set, {OPSETS[0]} to {OPSETS[-1]}; {OPSET} if not given")
     add("--precision", choices=NUMBER_TYPES, default="float32", help="number type of the weights")
@@ -48,6 +58,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="program that is to run it: refuse what that cannot use, say what it is fed and what makes its own file: "
         f"{', '.join(PROGRAMS)}",
     )
+    add(
+        "--report",
+        type=Path,
+        metavar="JSON",
+        help="for web: thresholds to show, of eval/tar_far.py --json on its features",
+    )
+    add(
+        "--onnxruntime-web", type=Path, metavar="DIR|TGZ", help="for web: that npm package; npm fetches it if not given"
+    )
     arguments = parser.parse_args(argv)
     flags = ("precision", "normalise", "opset", "calibration", "calibration_images", "pack", "score_images", "labels")
     arguments.wish = Wish(
@@ -57,7 +76,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     if arguments.program:
         check_program(arguments.program, arguments.wish)
-    check_output(arguments.output)
+    arguments.page = _page(arguments)
+    if not arguments.page:
+        check_output(arguments.output)
     model_file(arguments.model)
     existing(arguments.calibration, arguments.score_images, arguments.labels, arguments.pack)
     return arguments
@@ -74,4 +95,21 @@ def main(argv: list[str] | None = None) -> None:
     pixels, lines = pixels_of(network, arguments.wish), []
     if arguments.program:  # before anything is made
         lines = steps(arguments.program, pixels, str(arguments.output))
-    print("\n".join([*export(network, config, arguments.output, arguments.wish), *lines]))
+    what = (network, config, arguments.output, arguments.wish)
+    if arguments.page:
+        from lwface.deploy.web.export import export_page  # its style is that of the reports, which load Matplotlib
+
+        found = export_page(*what, arguments.page)
+    else:
+        found = export(*what)
+    print("\n".join([*found, *lines]))
+
+
+def _page(arguments: argparse.Namespace) -> PageWish | None:
+    """What the page is to hold; None where none is asked for."""
+    report, runtime = arguments.report, arguments.onnxruntime_web
+    if arguments.program == WEB:
+        return page_wish(arguments.output, arguments.model, report, runtime)
+    if report or runtime:
+        raise UserError(f"{'--report' if report else '--onnxruntime-web'} is for the page of --for {WEB}")
+    return None

@@ -14,6 +14,7 @@ from lwface.onnx.choices import Pixels
 
 RAW = Pixels()
 OUTSIDE = Pixels(127.5, 0.0078125)  # what our file takes where --normalise outside leaves that to its user
+WEB = "web"  # a folder with a page: lwface/deploy/web
 CONVERTED = "its converter makes its own file and was tried with float32 only; it can halve the weights itself"
 
 
@@ -36,6 +37,7 @@ _NEW_ENGINE = {"int8": "OpenCV 5's default engine does not run it; --for opencv-
 PROGRAMS = {
     "onnxruntime": Program(),
     "onnxruntime-web": Program(),
+    WEB: Program(("open FILE/index.html: from disk with a double click, or from any static server",)),
     "insightface": Program(
         ("insightface.model_zoo.get_model('FILE').get_feat(bgr)",),
         raw="insightface gives pixels 0..255 to a file whose first nodes say so, and (x - 127.5) / 127.5 to others",
