@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests install-check parity insightface peers bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity insightface web peers bench networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -35,6 +35,9 @@ parity: .venv/.runs .venv-mxnet/.runs  ## compare with MXNet 1.9.1, in .venv-mxn
 insightface: .venv/.runs .venv-insightface/.runs  ## give our ONNX files to insightface 2.1, in .venv-insightface
 	$(BIN)/python -u tests/insightface_check.py
 
+web: .venv/.runs .venv-web/.runs  ## open the page of export.py --for web in headless Chromium, driven from .venv-web
+	$(BIN)/python -u tests/web_check.py
+
 format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -42,13 +45,13 @@ format: .venv/.develops  ## let ruff fix and format
 bench: .venv/.develops  ## measure against named peers, on the same work in the same run (not what needs a GPU or a model)
 	for script in $(filter-out %/gpu_scoring.py %/aggregation.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
 
-peers: .venv-insightface/.runs $(addprefix build/peers/,ncnn/.runs mnn/.runs litert/.runs tract/.runs web/.runs)  ## set up the programs that benchmarks/deployment.py runs, 3 GB
+peers: .venv-insightface/.runs .venv-web/.runs $(addprefix build/peers/,ncnn/.runs mnn/.runs litert/.runs tract/.runs web/.runs)  ## set up the programs that benchmarks/deployment.py runs, 3 GB
 
 networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md
 
 clean:  ## remove what the targets made, but no data and no model
-	rm -rf .venv .venv-mxnet .venv-insightface .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
+	rm -rf .venv .venv-mxnet .venv-insightface .venv-web .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
 
 # A stamp file tells make that the installation ended well and is newer than the pins.
 .venv/.runs: requirements.txt requirements-extras.txt pyproject.toml
@@ -72,6 +75,11 @@ clean:  ## remove what the targets made, but no data and no model
 .venv-insightface/.runs: requirements-insightface.txt
 	$(PYTHON) -m venv .venv-insightface
 	.venv-insightface/bin/python -m pip --disable-pip-version-check install -r $<
+	touch $@
+
+.venv-web/.runs: requirements-web.txt
+	$(PYTHON) -m venv .venv-web
+	.venv-web/bin/python -m pip --disable-pip-version-check install -r $<
 	touch $@
 
 # Each list holds all that is needed: what is left out of one (PyTorch, for pnnx) is not.
