@@ -40,7 +40,8 @@ from lwface.synthetic.render import sample_image
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "build" / "peers"
 PEER = ROOT / "benchmarks" / "peers" / "deployed.py"
-WEB_PEER = PEER.with_name("deployed_web.js")
+OWN_PEERS = {"node": PEER.with_name("deployed_web.js"), "browser": PEER.with_name("deployed_browser.py")}
+WEB_PACKAGES = PEERS / "web" / "node_modules"  # of both
 SAMPLE_SECONDS = 0.5
 CONVERSION_SECONDS = 300
 LINE = "{:22} {:9} {:>9} {:>9} {:>8} {:>8}"
@@ -52,7 +53,7 @@ class Row:
 
     Attributes:
         name: as it is printed.
-        peer: function of benchmarks/peers/deployed.py; empty: the one for Node.
+        peer: function of benchmarks/peers/deployed.py, or a key of :data:`OWN_PEERS`.
         environment: folder of a virtual environment, from the project's root; empty: this one.
         convert: what makes the program's file, run beside model.onnx; {bin} is the environment's folder of programs.
         file: what the program reads.
@@ -74,11 +75,17 @@ class Row:
     @property
     def command(self) -> list[str | Path]:
         """The peer, ready for the names of its files; empty where its environment is not there."""
-        if not self.peer:
-            node = shutil.which("node")
-            return [node, WEB_PEER] if node and (PEERS / "web" / "node_modules").exists() else []
-        python = self.folder / "python"
-        return [python, PEER, self.peer] if python.exists() else []
+        program = shutil.which("node") if self.peer == "node" else self.folder / "python"
+        if not program or not Path(program).exists() or (self.peer in OWN_PEERS and not WEB_PACKAGES.exists()):
+            return []
+        return [program, OWN_PEERS[self.peer]] if self.peer in OWN_PEERS else [program, PEER, self.peer]
+
+    @property
+    def missing(self) -> str:
+        """What it takes beside this environment."""
+        return {"node": "build/peers/web, or no Node", "browser": "build/peers/web, or no .venv-web"}.get(
+            self.peer, self.environment
+        )
 
 
 _PLAIN = ("float32",)
@@ -103,7 +110,8 @@ ROWS = (
     Row("litert, float32", "litert", "build/peers/litert", _ONNX2TF, "tf/model_float32.tflite", _PLAIN),
     Row("litert, float16", "litert", "build/peers/litert", _ONNX2TF, "tf/model_float16.tflite", _PLAIN),
     Row("tract", "tract", "build/peers/tract"),
-    Row("onnxruntime-web", ""),
+    Row("onnxruntime-web, Node", "node"),
+    Row("onnxruntime-web, web", "browser", ".venv-web"),
 )
 
 
@@ -111,9 +119,9 @@ class Peer:
     """A program in a process of its own."""
 
     def __init__(self, row: Row, folder: Path) -> None:
-        self._features, self._errors = folder / f"{row.peer or 'web'}.npy", folder / "errors.txt"
+        self._features, self._errors = folder / f"{row.peer}.npy", folder / "errors.txt"
         names = [folder / row.file, folder / "images.npy", self._features]
-        environment = {**os.environ, "NODE_PATH": str(PEERS / "web" / "node_modules"), "HOME": str(folder)}
+        environment = {**os.environ, "NODE_PATH": str(WEB_PACKAGES), "HOME": str(folder)}
         environment["RUST_BACKTRACE"] = "0"  # tract's reason would be lost in it
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
@@ -270,7 +278,7 @@ def write(folder: Path, model: bytes, images: np.ndarray) -> Path:
 def line(row: Row, precision: str, folder: Path, expected: np.ndarray, reference: Peer, repeats: int) -> str:
     """A line of the table, or why there are no numbers in it."""
     if not row.command:
-        return f"{row.name:22} {precision:9} not run: no {row.environment or 'build/peers/web, or no Node'}; make peers"
+        return f"{row.name:22} {precision:9} not run: no {row.missing}; make peers"
     try:
         found = measure(row, folder, expected, reference, repeats)
     except (UserError, subprocess.TimeoutExpired) as error:

@@ -44,3 +44,12 @@ def test_what_does_not_run_is_said(faces, network, tmp_path):
     assert "does not run: " in benchmark.line(benchmark.ROWS[0], "float32", folder, np.ones((3, 64)), None, 1)
     absent = benchmark.Row("thing", "thing", "build/peers/absent")
     assert "not run: no build/peers/absent" in benchmark.line(absent, "float32", folder, np.ones((3, 64)), None, 1)
+
+
+@pytest.mark.parametrize(("peer", "needs"), [("node", "or no Node"), ("browser", "or no .venv-web")])
+def test_a_program_with_a_peer_of_its_own_needs_the_package(peer, needs, faces, tmp_path, monkeypatch):
+    (row,) = [row for row in benchmark.ROWS if row.peer == peer]
+    monkeypatch.setattr(benchmark, "WEB_PACKAGES", tmp_path / "absent")
+    said = benchmark.line(row, "float32", tmp_path, np.ones((3, 64)), None, 1)
+    assert "not run: no build/peers/web, " in said
+    assert needs in said
