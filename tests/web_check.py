@@ -229,7 +229,7 @@ def judge_pair(pair: Pair, by: str, network: nn.Module, found: dict[str, Any]) -
     good &= same <= min(pair.cosine, COSINE_FP16 if pair.page == "fp16" else COSINE) and quiet(found)
     good &= found["width"] == WIDTHS[(pair.more or {}).get("seat", "desk")]
     if pair.page == "float32":
-        passed = ["one person" if cosine >= value else "not" for value in THRESHOLDS]
+        passed = ["alike" if cosine >= value else "not" for value in THRESHOLDS]
         good &= found["thresholds"][: len(passed)] == passed and ("Alike" in found["verdict"]) == (
             "one person" in passed
         )
@@ -271,7 +271,7 @@ def other_cases(album: Album) -> list[tuple[dict[str, Any], Callable[[dict[str, 
 
 def saying(key: str, text: str) -> Callable[[dict[str, Any]], bool]:
     """Whether it says ``text``, and has no cosine."""
-    return lambda found: text in "".join(found[key]) and not any("person" in cell for cell in found["thresholds"])
+    return lambda found: text in "".join(found[key]) and not any("alike" in cell for cell in found["thresholds"])
 
 
 def moved_rightly(found: dict[str, Any]) -> bool:
@@ -284,14 +284,17 @@ def moved_rightly(found: dict[str, Any]) -> bool:
     spread = placed - placed.mean(axis=0)
     change = np.zeros((4, 5, 2))
     change[0, 0], change[1, 1], change[2, 2] = (step, 10 * step), (-step, 0), (9 * step, -7 * step)
+    spans = np.array(found["spans"])
     steps = (moved - placed, second - moved, dragged - second, zoomed - dragged)
     return (
         np.allclose(spread / np.linalg.norm(spread), template / np.linalg.norm(template), atol=1e-6)
         and all(np.allclose(one, other, atol=STEP) for one, other in zip(steps, change, strict=True))
         and np.array_equal(found["removed"], zoomed[:4])
         and np.array_equal(tapped[:4], zoomed[:4])
-        and np.allclose(tapped[4], (199.5, 249.5), atol=STEP)  # the middle of 400 x 500, zoomed or not
+        and np.allclose(tapped[4], (199.5, 249.5), atol=STEP)  # the middle of 400 x 500
         and bool(found["loupe"])
+        and np.allclose(spans[1:3] / spans[:2], (1.5, 2 if found["width"] == WIDTHS["phone"] else np.e), atol=STEP)
+        and np.isclose(spans[3], spans[0], atol=STEP)  # no smaller than the view
     )
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -76,8 +77,33 @@ class Seat:
             scale = min(box["width"] / size[0], box["height"] / size[1])
             left, top = (box["width"] - scale * size[0]) / 2, (box["height"] - scale * size[1]) / 2
             at = box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale
-            touch = self.page.evaluate("navigator.maxTouchPoints") > 0
-            (self.page.touchscreen.tap if touch else self.page.mouse.click)(*at)
+            (self.page.touchscreen.tap if self.touch else self.page.mouse.click)(*at)
+
+    @property
+    def touch(self) -> bool:
+        """Whether there are fingers, not a mouse."""
+        return self.page.evaluate("navigator.maxTouchPoints") > 0
+
+    def wheel(self, x: float, y: float) -> None:
+        """Zoom in by e: Ctrl and the wheel."""
+        self.page.mouse.move(x, y)
+        self.page.keyboard.down("Control")
+        self.page.mouse.wheel(0, -200)
+        self.page.keyboard.up("Control")
+
+    def pinch(self, x: float, y: float) -> None:
+        """Zoom in by 2: two fingers move apart."""
+        session = self.page.context.new_cdp_session(self.page)
+        for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 80)):
+            fingers = [{"x": x + side * apart, "y": y, "id": number} for number, side in enumerate((-1, 1))]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def span(self, number: int) -> float:
+        """CSS pixels between the first two points."""
+        place = "(all) => all.slice(0, 2).map(({ style }) => [style.left, style.top].map(parseFloat))"
+        one, other = self.place(number).locator(".point").evaluate_all(place)
+        return float(np.hypot(one[0] - other[0], one[1] - other[1]))
 
     def points(self, number: int) -> list[list[float]]:
         """Where the page has the points, in pixels of the photograph."""
@@ -146,13 +172,20 @@ def work_by_keys(seat: Seat, case: dict[str, Any], folder: Path) -> dict[str, An
     steps["loupe"] = place.locator(".loupe").is_visible()
     seat.page.mouse.up()
     steps["dragged"] = seat.points(0)
+    steps["spans"] = [seat.span(0)]
     place.locator(".closer").click()
-    steps["zoomed"] = seat.points(0)
-    place.locator(".back").click()
-    steps["removed"] = seat.points(0)
+    steps["spans"].append(seat.span(0))
     place.locator(".view").scroll_into_view_if_needed()
     view = place.locator(".view").bounding_box()
-    seat.page.mouse.click(view["x"] + view["width"] / 2, view["y"] + view["height"] / 2)
+    middle = view["x"] + view["width"] / 2, view["y"] + view["height"] / 2
+    (seat.pinch if seat.touch else seat.wheel)(*middle)
+    steps["spans"].append(seat.span(0))
+    steps["zoomed"] = seat.points(0)
+    place.locator(".farther").click(click_count=9)
+    steps["spans"].append(seat.span(0))
+    place.locator(".back").click()
+    steps["removed"] = seat.points(0)
+    seat.tap(0, [[(length - 1) / 2 for length in photograph["size"]]], photograph["size"])
     steps["tapped"] = seat.points(0)
     steps["scale"] = min(view["width"] / photograph["size"][0], view["height"] / photograph["size"][1])
     return {**steps, **seat.seen()}

@@ -33,6 +33,7 @@ from lwface.scoring.intervals import Interval
 PARTS = Path(__file__).with_name("page")
 SCRIPTS = ("geometry.js", "view.js", "photograph.js", "main.js")
 LEVEL = 9  # of gzip
+LARGEST_TEXT = 500_000_000  # characters of one part: the longest string of Chromium has 2**29 - 24
 # What a model may take, by the number of ONNX's type: the types of onnxruntime-web's tensors and JavaScript's arrays.
 TENSORS = {
     1: ("float32", "Float32Array"),
@@ -73,7 +74,7 @@ def make_page(model: bytes, wish: PageWish, runtime: WebRuntime) -> str:
         facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
         glue=_packed(runtime.glue),
         wasm=_packed(runtime.wasm),
-        model=_packed(model),
+        model=_packed_model(model, wish.name),
         runtime=library,
         script=script,
     )
@@ -129,6 +130,14 @@ def _digest(text: str) -> str:
 def _packed(data: bytes) -> str:
     """base64 of gzip; the same bytes give the same text."""
     return base64.b64encode(gzip.compress(data, LEVEL, mtime=0)).decode()
+
+
+def _packed_model(model: bytes, name: str) -> str:
+    text = _packed(model)
+    if len(text) > LARGEST_TEXT:
+        most = f"a page holds at most some {LARGEST_TEXT * 3 // 4 // 10**6} MB"
+        raise UserError(f"{name}: has {len(model) // 10**6} MB, {most}; --precision fp16 halves it")
+    return text
 
 
 def _text(script: bytes) -> str:

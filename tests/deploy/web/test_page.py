@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 
 from lwface.base.errors import UserError
+from lwface.deploy.web import page as page_module
 from lwface.deploy.web.page import make_page
 from lwface.deploy.web.runtime import GLUE, SCRIPT, WASM, WebRuntime
 from lwface.deploy.web.wish import MeasuredThresholds, PageWish, Threshold
@@ -163,6 +164,12 @@ def test_kinds_of_numbers(kind, array):
 )
 def test_what_a_page_cannot_feed_is_refused(model, message):
     with pytest.raises(UserError, match=message):
+        make_page(model, PageWish("y2"), RUNTIME)
+
+
+def test_a_model_that_no_browser_could_read_is_refused(model, monkeypatch):
+    monkeypatch.setattr(page_module, "LARGEST_TEXT", 1000)
+    with pytest.raises(UserError, match="y2: has 0 MB, a page holds at most some 0 MB; --precision fp16 halves it"):
         make_page(model, PageWish("y2"), RUNTIME)
 
 

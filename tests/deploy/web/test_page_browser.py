@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
@@ -20,7 +19,7 @@ from lwface.formats.landmark_fit import fit
 from lwface.onnx.choices import Pixels
 from lwface.onnx.model import OnnxNetwork
 from tests.browser import DARK, WIDTHS, dump, installed_browser, measured
-from tests.deploy.web.conftest import FAKE
+from tests.deploy.web.conftest import FAKE, checksum
 from tests.deploy.web.test_page import MEASURED, RUNTIME
 
 SIZES = [(40, 30), (90, 160), (224, 200)]  # height, width
@@ -125,8 +124,8 @@ def test_a_page_from_disk_starts_its_network(browser, model, tmp_path):
     page.parent.mkdir()
     page.write_text(make_page(model, PageWish("y2"), RUNTIME), encoding="utf-8")
     document = dump(browser, tmp_path, page, WAIT)
-    assert f'data-model="{hashlib.sha256(model).hexdigest()}"' in document
-    assert f'data-wasm="{hashlib.sha256(FAKE[WASM]).hexdigest()}"' in document
+    assert f'data-model="{checksum(model)}"' in document
+    assert f'data-wasm="{checksum(FAKE[WASM])}"' in document
     assert 'data-glue="glue"' in document
     assert re.search(r'<p id="verdict"[^>]*>Waiting for the first and the second face\.</p>', document)
 

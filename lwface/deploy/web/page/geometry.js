@@ -5,19 +5,20 @@
 const centre = (points) => [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
 
 /**
- * The similarity that takes `points` nearest to `template`, least squares: [x, y] becomes [a x - b y + c, b x + a y + d].
- * null where the points do not determine one.
+ * The similarity that takes `points` nearest to `template`, least squares: [x, y] becomes
+ * [a x - b y + c, b x + a y + d]. null where the points do not determine one.
  */
 function similarity(points, template) {
   const [[px, py], [tx, ty]] = [centre(points), centre(template)];
-  let [power, real, imaginary] = [0, 0, 0];
+  let [power, wanted, real, imaginary] = [0, 0, 0, 0];
   points.forEach(([x, y], number) => {
     const [sx, sy, dx, dy] = [x - px, y - py, template[number][0] - tx, template[number][1] - ty];
     power += sx * sx + sy * sy;
+    wanted += dx * dx + dy * dy;
     real += sx * dx + sy * dy;
     imaginary += sx * dy - sy * dx;
   });
-  if (!(power > 0) || Math.hypot(real, imaginary) < 1e-6 * power) return null;
+  if (!(power > 0) || Math.hypot(real, imaginary) <= 1e-6 * Math.sqrt(power * wanted)) return null;
   const [a, b] = [real / power, imaginary / power];
   return { a, b, c: tx - (a * px - b * py), d: ty - (b * px + a * py) };
 }

@@ -12,7 +12,7 @@ async function bytesOf(id) {
     const text = atob(document.getElementById(id).textContent);
     const packed = new Uint8Array(text.length);
     for (let at = 0; at < text.length; at++) packed[at] = text.charCodeAt(at);
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const stream = new Response(packed).body.pipeThrough(new DecompressionStream("gzip"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch {
     throw new Error("this file is damaged: copy it again");
@@ -21,8 +21,9 @@ async function bytesOf(id) {
 
 /** onnxruntime-web with the network. A page from disk may fetch nothing, so everything is handed over as bytes. */
 async function start() {
-  if (typeof WebAssembly !== "object") throw new Error(`this browser has no WebAssembly; it takes ${BROWSERS}, with it switched on`);
-  if (typeof DecompressionStream !== "function") throw new Error(`this browser is too old; it takes ${BROWSERS}`);
+  const takes = `it takes ${BROWSERS}`;
+  if (typeof WebAssembly !== "object") throw new Error(`this browser has no WebAssembly; ${takes}, with it switched on`);
+  if (typeof DecompressionStream !== "function") throw new Error(`this browser is too old; ${takes}`);
   const glue = new Blob([await bytesOf("runtime-glue")], { type: "text/javascript" });
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = 1; // more need headers that only some servers send
@@ -63,7 +64,7 @@ function show(value) {
     const known = facts.thresholds[at].threshold !== null;
     row.classList.toggle("passed", known && passed[at]);
     const cell = row.querySelector(".here");
-    if (cell) cell.textContent = value === null || !known ? "–" : passed[at] ? "one person" : "not";
+    if (cell) cell.textContent = value === null || !known ? "–" : passed[at] ? "alike" : "not";
   });
   if (value === null) return;
   const known = facts.thresholds.filter(({ threshold }) => threshold !== null);
@@ -77,6 +78,16 @@ function main() {
   const features = new Map(); // crop -> promise of its feature
   let [session, latest, queue] = [null, 0, Promise.resolve()];
 
+  /** The feature of a crop, made one after the other; of one that was moved on meanwhile, nothing. */
+  function feature(face) {
+    if (!features.has(face)) {
+      const wanted = () => photographs.some((photograph) => photograph.face === face);
+      queue = queue.catch(() => {}).then(() => wanted() && featureOf(session, face));
+      features.set(face, queue);
+    }
+    return features.get(face);
+  }
+
   async function compare() {
     const turn = ++latest;
     const faces = photographs.map(({ face }) => face);
@@ -86,11 +97,8 @@ function main() {
     if (missing.length) return say(`Waiting for the ${missing.join(" and the ")} face.`);
     say("Comparing …");
     for (const face of features.keys()) if (!faces.includes(face)) features.delete(face);
-    for (const face of faces) {
-      if (!features.has(face)) features.set(face, (queue = queue.catch(() => {}).then(() => featureOf(session, face))));
-    }
     try {
-      const [one, other] = await Promise.all(faces.map((face) => features.get(face)));
+      const [one, other] = await Promise.all(faces.map(feature));
       if (turn === latest) show(cosine(one, other));
     } catch (error) {
       if (turn === latest) say(`The faces cannot be compared: ${error.message}`, "problem");
@@ -104,7 +112,11 @@ function main() {
   places.forEach((place, at) => {
     place.addEventListener("dragover", () => place.classList.add("over"));
     for (const kind of ["dragleave", "drop"]) place.addEventListener(kind, () => place.classList.remove("over"));
-    place.addEventListener("drop", (event) => event.dataTransfer.files[0] && photographs[at].open(event.dataTransfer.files[0]));
+    place.addEventListener("drop", (event) => {
+      const [file] = event.dataTransfer.files;
+      if (file) photographs[at].open(file);
+      else photographs[at].refuse("What was dropped is no file: save the picture first, then drop the file.");
+    });
   });
   document.addEventListener("paste", (event) => {
     const file = imageIn(event.clipboardData);

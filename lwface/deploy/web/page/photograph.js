@@ -37,6 +37,7 @@ class Photograph {
   /** Show the photograph in `file`, a File or Blob. */
   async open(file) {
     const turn = (this.turn = {}); // of two that are opened at once the later counts
+    this.view.hide();
     this.bitmap?.close();
     this.bitmap = null;
     this.#show({ problem: "", view: false, note: "" });
@@ -49,8 +50,8 @@ class Photograph {
       bitmap = await createImageBitmap(file, asStored);
     } catch (error) {
       const reason = error.message.replace(/\.$/, "");
-      const problem = `${file.name ?? "This"}: not a picture that this browser can read (${reason}). Choose a JPEG, PNG or WebP.`;
-      if (turn === this.turn) this.#show({ problem });
+      const problem = `${file.name ?? "This"}: not a picture that this browser can read (${reason}).`;
+      if (turn === this.turn) this.refuse(`${problem} Choose a JPEG, PNG or WebP.`);
       return;
     }
     if (turn !== this.turn) return bitmap.close();
@@ -63,6 +64,11 @@ class Photograph {
       this.#show({ view: true }); // before it is measured
       this.view.show(bitmap);
     }
+  }
+
+  /** Say why nothing is shown. */
+  refuse(problem) {
+    this.#show({ problem });
   }
 
   /** RGBA of a part of the photograph, each pixel as it is stored. */
@@ -79,7 +85,8 @@ class Photograph {
     this.find(".back").disabled = !points.length;
     this.#mark(points.length);
     if (points.length < template.length) {
-      this.#show({ step: `Tap ${POINT_NAMES[points.length]} (${points.length + 1} of ${template.length}).`, problem: "" });
+      const step = `Tap ${POINT_NAMES[points.length]} (${points.length + 1} of ${template.length}).`;
+      this.#show({ step, problem: "" });
       this.#put(null);
       return;
     }
@@ -87,12 +94,15 @@ class Photograph {
     const move = similarity(points, template);
     const off = move ? residual(points, template, move) : Infinity;
     if (!(off <= largestResidual)) {
-      this.#show({ problem: "These five points do not lie like those of a face. Are they in the order asked for, the picture’s left first?", note: "" });
+      const order = "Are they in the order asked for, the picture’s left first?";
+      this.#show({ problem: `These five points do not lie like those of a face. ${order}`, note: "" });
       this.#put(null);
       return;
     }
-    const box = sourceBox(move, side, this.bitmap.width, this.bitmap.height);
-    this.#show({ problem: "", note: `${this.bitmap.width} × ${this.bitmap.height}, aligned by five points, which fit to ${off.toFixed(1)} pixels` });
+    const { width, height } = this.bitmap;
+    const box = sourceBox(move, side, width, height);
+    const note = `${width} × ${height}, aligned by five points, which fit to ${off.toFixed(1)} pixels`;
+    this.#show({ problem: "", note });
     this.#put(warp(this.#pixels(box), box, move, side), settled);
   }
 

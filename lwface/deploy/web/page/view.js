@@ -19,11 +19,16 @@ class PointView {
     this.layer = root.querySelector(".points");
     this.fingers = new Map();
     this.points = [];
-    this.canvas.addEventListener("pointerdown", (event) => this.#press(event));
-    this.canvas.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, (event) => this.#release(event));
-    this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    new ResizeObserver(() => this.bitmap && this.#fit()).observe(root);
+    root.addEventListener("pointerdown", (event) => this.#press(event));
+    root.addEventListener("pointermove", (event) => this.#move(event));
+    for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, (event) => this.#release(event));
+    root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    new ResizeObserver(() => this.#fit()).observe(root);
+  }
+
+  /** Show nothing: what was shown is about to be closed. */
+  hide() {
+    this.bitmap = null;
   }
 
   /** Show `bitmap`, without points. */
@@ -69,8 +74,9 @@ class PointView {
   // A photograph's pixel reaches half a pixel to each side of its centre.
   #inPhotograph([x, y]) {
     const size = [this.bitmap.width, this.bitmap.height];
-    return [x, y].map((value, axis) =>
-      Math.min(Math.max(-0.5, (value - this.corner[axis]) / this.scale - 0.5), size[axis] - 0.5));
+    return [x, y]
+      .map((value, axis) => (value - this.corner[axis]) / this.scale - 0.5)
+      .map((value, axis) => Math.min(Math.max(-0.5, value), size[axis] - 0.5));
   }
 
   #inView(point) {
@@ -78,8 +84,9 @@ class PointView {
   }
 
   #fit() {
-    const { width, height } = this.bitmap;
     this.width = this.root.getBoundingClientRect().width;
+    if (!this.bitmap || !this.width) return;
+    const { width, height } = this.bitmap;
     this.height = Math.min(Math.round((this.width * height) / width), Math.max(240, Math.round(0.7 * innerHeight)));
     this.fitted = Math.min(this.width / width, this.height / height);
     this.root.style.height = `${this.height}px`;
@@ -91,8 +98,10 @@ class PointView {
   #draw() {
     const size = [this.width, this.height];
     const drawn = [this.bitmap.width * this.scale, this.bitmap.height * this.scale];
-    this.corner = this.corner.map((value, axis) =>
-      drawn[axis] <= size[axis] ? (size[axis] - drawn[axis]) / 2 : Math.min(0, Math.max(size[axis] - drawn[axis], value)));
+    this.corner = this.corner.map((value, axis) => {
+      const room = size[axis] - drawn[axis];
+      return room >= 0 ? room / 2 : Math.min(0, Math.max(room, value));
+    });
     const context = this.canvas.getContext("2d");
     context.setTransform(this.canvas.width / size[0], 0, 0, this.canvas.height / size[1], 0, 0);
     context.clearRect(0, 0, ...size);
@@ -114,24 +123,6 @@ class PointView {
     button.type = "button";
     button.className = "point";
     button.textContent = number + 1;
-    button.addEventListener("pointerdown", (event) => {
-      button.setPointerCapture(event.pointerId);
-      const at = this.#at(event);
-      this.held = { at, grip: this.#inView(this.points[number]).map((value, axis) => value - at[axis]), moved: false };
-    });
-    button.addEventListener("pointermove", (event) => {
-      if (!this.held) return;
-      const at = this.#at(event);
-      this.held.moved ||= distance(at, this.held.at) > CLICK;
-      if (this.held.moved) this.#set(number, at.map((value, axis) => value + this.held.grip[axis]), false);
-    });
-    button.addEventListener("pointerup", () => {
-      const { moved, at } = this.held;
-      this.#letGo();
-      if (moved) this.changed(true);
-      else this.#add(at); // a point that lies so near to another that a finger meets both
-    });
-    button.addEventListener("pointercancel", () => this.#letGo());
     button.addEventListener("blur", () => (this.loupe.hidden = true));
     button.addEventListener("keydown", (event) => {
       const step = KEY_STEPS[event.key];
@@ -141,11 +132,6 @@ class PointView {
       this.#set(number, this.#inView(this.points[number]).map((value, axis) => value + size * step[axis]), true);
     });
     return button;
-  }
-
-  #letGo() {
-    this.held = null;
-    this.loupe.hidden = true;
   }
 
   #add(place) {
@@ -191,37 +177,56 @@ class PointView {
   }
 
   #press(event) {
-    this.canvas.setPointerCapture(event.pointerId);
-    this.fingers.set(event.pointerId, this.#at(event));
-    this.tap = this.fingers.size === 1 ? this.#at(event) : null;
+    if (event.button) return; // not the main one of a mouse
+    const at = this.#at(event);
+    this.root.setPointerCapture(event.pointerId);
+    this.fingers.set(event.pointerId, at);
+    this.tap = this.fingers.size === 1 ? at : null;
+    if (this.held) this.#set(this.held.number, this.held.from, true); // a second finger: the two zoom
+    this.held = null;
+    const number = [...this.layer.children].indexOf(event.target);
+    if (this.tap && number >= 0) this.held = { number, from: this.#inView(this.points[number]) };
   }
 
   #move(event) {
     const before = this.fingers.get(event.pointerId);
     if (!before) return;
     const now = this.#at(event);
-    const other = [...this.fingers].find(([finger]) => finger !== event.pointerId)?.[1];
     if (this.tap && distance(now, this.tap) <= CLICK) return;
     this.tap = null;
     this.fingers.set(event.pointerId, now);
-    if (other) {
-      const middle = now.map((value, axis) => (value + other[axis]) / 2);
+    const change = now.map((value, axis) => value - before[axis]);
+    const other = [...this.fingers].find(([finger]) => finger !== event.pointerId)?.[1];
+    if (this.held) {
+      const { from, number } = this.held;
+      this.held.at = (this.held.at ?? from).map((value, axis) => value + change[axis]);
+      this.#set(number, this.held.at, false);
+    } else if (other) {
+      const middle = before.map((value, axis) => (value + other[axis]) / 2);
       this.zoomBy(distance(now, other) / Math.max(1, distance(before, other)), middle);
+      this.#shift(change.map((value) => value / 2));
     } else {
-      this.corner = this.corner.map((value, axis) => value + now[axis] - before[axis]);
-      this.#draw();
+      this.#shift(change);
     }
   }
 
   #release(event) {
     this.fingers.delete(event.pointerId);
+    // A tap on a point sets another that lies near it: a finger meets both.
     if (event.type === "pointerup" && this.tap) this.#add(this.tap);
-    this.tap = null;
+    else if (this.held) this.changed(true);
+    this.tap = this.held = null;
+    this.loupe.hidden = true;
+  }
+
+  #shift(change) {
+    this.corner = this.corner.map((value, axis) => value + change[axis]);
+    this.#draw();
   }
 
   #wheel(event) {
-    if (!event.ctrlKey && this.zoom === 1 && event.deltaY > 0) return; // the page scrolls on
+    if (!event.ctrlKey) return; // the page scrolls on; two fingers on a touch pad come as Ctrl and the wheel
     event.preventDefault();
-    this.zoomBy(Math.exp(-event.deltaY / 400), this.#at(event));
+    this.zoomBy(Math.exp(-event.deltaY / 200), this.#at(event));
   }
 }
