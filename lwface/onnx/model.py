@@ -33,6 +33,7 @@ from lwface.onnx.file import read_onnx
 from lwface.onnx.flops import flops_of_onnx
 from lwface.onnx.graph import fixed_batch, image_input, one_line, parse
 from lwface.onnx.pixels import ASSUMED, SIGNED, Told, pixels_flag, told_pixels
+from lwface.onnx.raw_pixels import say_raw_pixels, unsay_raw_pixels
 from lwface.onnx.unsteady import unsteady_parts
 
 NUMPY_TYPES = {
@@ -219,6 +220,8 @@ def load_onnx(path: PathLike, output: str | None = None, pixels: Pixels | None =
 def relabel(network: OnnxNetwork, pixels: Pixels | None = None) -> bytes:
     """The model of ``network`` with ``pixels`` as what it says it takes, and no output but the embedding.
 
+    It says so in its metadata, and to insightface by the names of its first nodes, unless it was only guessed.
+
     Args:
         pixels: None: what ``network`` takes. What was only guessed is written as a guess, for a later conversion may
             hide from the graph what it was told from.
@@ -237,6 +240,10 @@ def relabel(network: OnnxNetwork, pixels: Pixels | None = None) -> bytes:
     del model.metadata_props[:]
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
+    if not assumed and pixels == Pixels():
+        say_raw_pixels(model.graph, image_input(model, network.name).name)
+    elif not assumed:
+        unsay_raw_pixels(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
 
 

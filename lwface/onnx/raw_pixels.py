@@ -9,6 +9,7 @@ normalises by itself sees all faces grey.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count, pairwise
 from typing import Any
 
 FIRST = 8  # nodes that insightface looks at
@@ -37,14 +38,21 @@ def say_raw_pixels(graph: Any, image: str) -> None:
         _put_stand_ins(graph, image)
 
 
+def unsay_raw_pixels(graph: Any) -> None:
+    """Rename what would tell insightface that ``graph`` takes pixels 0..255, which it does not."""
+    for node in graph.node[:FIRST] if says_raw_pixels(graph.node) else ():
+        if any(node.name.startswith(prefix) for prefix in PREFIXES[0] + PREFIXES[1]):
+            node.name = f"/{node.name}"
+
+
 def _put_stand_ins(graph: Any, image: str) -> None:
     import onnx
 
+    taken = {name for node in graph.node for name in node.output}
+    results = [next(name + "_" * n for n in count() if name + "_" * n not in taken) for name in STAND_INS]
     for node in graph.node:
         for position, name in enumerate(node.input):
             if name == image:
-                node.input[position] = STAND_INS[1]
-    source = image
-    for position, name in enumerate(STAND_INS):
-        graph.node.insert(position, onnx.helper.make_node("Identity", [source], [name], name))
-        source = name
+                node.input[position] = results[1]
+    for position, (source, result) in enumerate(pairwise([image, *results])):
+        graph.node.insert(position, onnx.helper.make_node("Identity", [source], [result], STAND_INS[position]))

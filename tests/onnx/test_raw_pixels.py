@@ -9,8 +9,9 @@ from torch import nn
 
 from lwface.networks.base import FaceNetwork
 from lwface.networks.layers import BatchNorm
+from lwface.onnx.choices import Pixels
 from lwface.onnx.export import export_onnx
-from lwface.onnx.model import OnnxNetwork
+from lwface.onnx.model import OnnxNetwork, relabel
 from lwface.onnx.precision import to_float16, to_int8
 from lwface.onnx.raw_pixels import say_raw_pixels
 
@@ -88,3 +89,49 @@ def test_no_shapes_are_stated_inside():
     model = export_onnx(face_network("sub"))
     for found in (model, to_float16(model), to_int8(model, pixels(32).numpy())[0]):
         assert not onnx.load_from_string(found).graph.value_info
+
+
+def renamed(model, names):
+    """The same model, as another exporter may have named its nodes; without metadata."""
+    parsed = onnx.load_from_string(model)
+    for number, node in enumerate(parsed.graph.node):
+        node.name = names(number, node)
+    del parsed.metadata_props[:]
+    return parsed.SerializeToString()
+
+
+NAMES = {
+    "PyTorch's": lambda number, node: f"/body/{node.op_type}_{number}",
+    "numbers": lambda number, _: str(number),
+    "operators": lambda number, node: f"{node.op_type}_{number}",
+    "none": lambda _, __: "",
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("kind", ["sub", "batch norm", "none"])
+def test_a_file_of_others_that_is_said_to_take_raw_pixels_is_fed_so(kind, names):
+    network = face_network(kind)
+    foreign = renamed(export_onnx(network), NAMES[names])
+    again = relabel(OnnxNetwork(foreign), Pixels())
+    onnx.checker.check_model(again, full_check=True)
+    assert cosines(through_insightface(again, pixels()), network(pixels()).detach().numpy()).min() > 0.9999
+    assert OnnxNetwork(again).pixels == Pixels()
+
+
+@pytest.mark.parametrize("misleading", [("Sub_0", "Mul_1"), ("_minus", "Mul"), ("SubPixel", "_mulscalar7")])
+def test_a_file_of_others_that_takes_normalised_pixels_is_not_named_otherwise(misleading):
+    network = face_network("none")
+    foreign = renamed(export_onnx(network), lambda number, node: misleading[number] if number < 2 else node.name)
+    expected = network((pixels() - 127.5) / 127.5).detach().numpy()
+    assert cosines(through_insightface(foreign, pixels()), expected).min() < 0.999  # what the names alone would do
+    again = relabel(OnnxNetwork(foreign), Pixels(127.5, 1 / 127.5))
+    assert cosines(through_insightface(again, pixels()), expected).min() > 0.9999
+
+
+def test_a_guess_renames_nothing():
+    foreign = renamed(export_onnx(face_network("sub")), NAMES["PyTorch's"])
+    network = OnnxNetwork(foreign)
+    assert network.told.assumed
+    names = [node.name for node in onnx.load_from_string(relabel(network)).graph.node]
+    assert names == [node.name for node in onnx.load_from_string(foreign).graph.node]
