@@ -73,7 +73,7 @@ class Photograph {
 
   /** RGBA of a part of the photograph, each pixel as it is stored. */
   #pixels({ left, top, width, height }) {
-    const canvas = new OffscreenCanvas(width, height);
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(this.bitmap, left, top, width, height, 0, 0, width, height);
     return context.getImageData(0, 0, width, height).data;
