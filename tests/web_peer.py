@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 180_000  # milliseconds; machines that test are busy ones
 SIZES = {"phone": (390, 844), "desk": (1280, 900)}
 SHOWN = """(canvas) => Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data)"""
 FETCH = (
