@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 from lwface.reporting.markup import clean, minus, name, plural, row, table
 from lwface.reporting.row_images import RowImages
-from lwface.scoring.tar_far_result import HardPair, TarFarResult
+from lwface.scoring.tar_far_result import DoubtfulRow, HardPair, Suspects, TarFarResult
 
 IGNORE_FILE = "ignore-pairs.txt"
 PAIRS_SHOWN = 50  # of each kind on the page; the file has all that are listed
 ROWS_SHOWN = 6
 HEADINGS = ("pair", "score", "rows")
+NOT_TOLD = (
+    "Not looked for: strangers and the same person score too much alike with this model for a score to be evidence of "
+    "a wrong label (or there are too few pairs to tell)."
+)
 
 
 class Suspect(NamedTuple):
@@ -56,32 +60,63 @@ def suspects_section(evaluation: TarFarResult, faces: RowImages | None, suffix: 
     found = evaluation.suspects
     if found is None:
         return ""
-    head = f'<h2 id="label-errors{suffix}">Probable label errors</h2>'
-    if not (found.impostor_count + found.genuine_count or found.more_impostors):
-        return (
-            f"{head}<p>None suggested: no impostor pair scores above 0.9, no genuine pair below 0. "
-            "Errors less plain than that may remain.</p>"
-        )
     pairs = listed(evaluation)
-    found_text = [
-        f"<b>{'at least ' if more else ''}{plural(count, 'pair')}</b> of {kind}"
-        for count, more, kind in (
-            (
-                found.impostor_count,
-                found.more_impostors,
-                "different people above 0.9: mostly one person under two labels.",
-            ),
-            (found.genuine_count, False, "one person below 0: mostly a row with somebody else’s label."),
-        )
-        if count or more
-    ]
+    told = found.impostor_limit is not None or found.rows is not None
+    parts = [f'<h2 id="label-errors{suffix}">Probable label errors</h2>', _impostors_told(found), _rows_told(found)]
+    if not told:
+        parts[1:] = [f"<p>{NOT_TOLD}</p>"]
+    if pairs:
+        parts += [
+            "<p>A network can be wrong too, so look at each.</p>",
+            _instructions(len(pairs), found.impostor_count + found.genuine_count + found.more_impostors),
+            _doubtful_rows(found.rows or [], faces),
+            _frequent_rows(pairs, faces),
+            _pair_table(found.impostors, "impostor", f"suspect-impostors{suffix}", faces),
+            _pair_table(found.genuine, "genuine", f"suspect-genuine{suffix}", faces),
+        ]
+    elif told:
+        parts.append('<p class="soft">Errors less plain than these may remain.</p>')
+    return "".join(parts)
+
+
+def _impostors_told(found: Suspects) -> str:
+    """What the scores of different people say."""
+    if found.impostor_limit is None:
+        return "<p>Whether two labels are one person cannot be told from this model’s scores of strangers.</p>"
+    limit = minus(f"{found.impostor_limit:.3f}")
+    if not found.impostor_count:
+        return f"<p>No two labels look like one person: no impostor pair scores {limit} or more.</p>"
+    many = f"{'at least ' if found.more_impostors else ''}{plural(found.impostor_count, 'pair')}"
     return (
-        f"{head}<p>{' '.join(found_text)} A network can be wrong too, so look at each.</p>"
-        f"{_instructions(len(pairs), found.impostor_count + found.genuine_count + found.more_impostors)}"
-        f"{_frequent_rows(pairs, faces)}"
-        f"{_pair_table(found.impostors, 'impostor', f'suspect-impostors{suffix}', faces)}"
-        f"{_pair_table(found.genuine, 'genuine', f'suspect-genuine{suffix}', faces)}"
+        f"<p><b>{many}</b> of different people at {limit} or above: mostly one person under two labels. By the tail of "
+        "this model’s impostor scores not one such pair is expected here, and half of the genuine pairs score less.</p>"
     )
+
+
+def _rows_told(found: Suspects) -> str:
+    """What the best genuine score of each row says."""
+    if found.rows is None:
+        return "<p>Whether a row has somebody else’s label cannot be told from this model’s scores of one person.</p>"
+    if not found.rows:
+        return "<p>Every row resembles another of its label more than strangers would.</p>"
+    return (
+        f"<p><b>{plural(len(found.rows), 'row')}</b> {'resembles' if len(found.rows) == 1 else 'resemble'} nobody of "
+        f"{'its' if len(found.rows) == 1 else 'their'} label: even the best genuine score is one that strangers reach. "
+        f"Mostly somebody else’s label, or no usable face. {plural(found.genuine_count, 'genuine pair')} listed.</p>"
+    )
+
+
+def _doubtful_rows(rows: Sequence[DoubtfulRow], faces: RowImages | None) -> str:
+    if not rows:
+        return ""
+    shown = [
+        f"{_row_name(row.row, faces)}: at best {minus(f'{row.best:.3f}')} in {plural(row.pairs, 'genuine pair')}"
+        for row in rows[:ROWS_SHOWN]
+    ]
+    items = "".join(f"<li>{text}</li>" for text in shown)
+    more = len(rows) - ROWS_SHOWN
+    rest = f"<li>and {plural(more, 'row')} more, in the list of genuine pairs</li>" if more > 0 else ""
+    return f"<p>Rows that resemble nobody of their label:</p><ul>{items}{rest}</ul>"
 
 
 def _instructions(count: int, total: int) -> str:

@@ -108,8 +108,8 @@ class Bootstrap:
         self.numbers = np.unique(persons)
         self.known = int(np.searchsorted(self.numbers, LABEL_LIMIT))  # codes from here on are distractors
         self.replicates = replicates
-        seeds = _mixed(np.full(1, seed % 2**64, dtype=np.uint64) + GOLDEN)
-        self._states = _mixed(self.numbers.astype(np.uint64) * GOLDEN ^ seeds)
+        seeds = mixed(np.full(1, seed % 2**64, dtype=np.uint64) + GOLDEN)
+        self._states = mixed(self.numbers.astype(np.uint64) * GOLDEN ^ seeds)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -131,11 +131,11 @@ class Bootstrap:
         """
         first, last = replicates.start // 4, -(-replicates.stop // 4)
         steps = np.arange(first + 1, last + 1, dtype=np.uint64) * GOLDEN
-        words = _mixed(self._states[codes][:, np.newaxis] + steps)
+        words = mixed(self._states[codes][:, np.newaxis] + steps)
         return POISSON[words.astype("<u8", copy=False).view("<u2")][:, : replicates.stop - replicates.start]
 
 
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's mixing function."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -35,7 +35,7 @@ from lwface.scoring.parameters import BLOCK_SIZE, REPLICATES
 
 BYTES_AT_ONCE = 2**24  # of features that are hashed
 PAIRS_PER_COLUMN = 128  # of a list, in place of a block's columns
-KEPT_FORMAT = 2  # of what a run keeps on disk: to be raised when the same arrays mean something else
+KEPT_FORMAT = 3  # of what a run keeps on disk: to be raised when the same arrays mean something else
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lwface.formats.person_labels import Codes
 from lwface.scoring.breakdown import ColumnTally
+from lwface.scoring.error_rates import GenuineScores, RateCurve, error_rates
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.impostors import CAPACITY, Impostors, find_impostors, most_kept
@@ -34,6 +35,7 @@ from lwface.scoring.intervals import (
     interval,
     replicate_thresholds,
 )
+from lwface.scoring.label_errors import LISTED, Extremes, RowBests, find_suspects
 from lwface.scoring.operating_points import (
     Acceptance,
     PairBatch,
@@ -45,12 +47,10 @@ from lwface.scoring.operating_points import (
 )
 from lwface.scoring.parameters import REPLICATES
 from lwface.scoring.request import ScoringRequest
-from lwface.scoring.tar_far_result import HardPair, Roc, ScoreHistogram, Suspects, TarFarResult
+from lwface.scoring.tar_far_result import HardPair, Roc, ScoreHistogram, TarFarResult
 
 POINTS_PER_DECADE = 10  # of the curve
 HARDEST = 12  # pairs of each kind shown
-SUSPECT_IMPOSTOR, SUSPECT_GENUINE = 0.9, 0.0  # beyond these scores a label is more likely wrong than the model
-LISTED = 2000  # suspects of each kind
 TAIL = 2**17  # impostor pairs kept at least, so that the bootstrap can tell what lies between them and the sample
 CURVE_TAIL = 2**16  # the same for the curve alone
 FEWEST_DRAWN = 100  # pairs of the sample above a point of the curve: with fewer the point could be anywhere
@@ -130,18 +130,27 @@ def score_pairs(
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
     acceptance = Acceptance(comparisons, [*thresholds.values(), *ladder.threshold.tolist()])
     lowest, histogram = Lowest(comparisons), ScoreCounts()
+    genuine, bests = GenuineScores(comparisons), RowBests(comparisons)
     spread = _Spread(comparisons, [*fars, *ladder.far], found.tail, impostors.sample, replicates, seed)
     decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
     parts = [
         ColumnTally(comparisons, column, codes, decided, spread.bootstrap, spread.thresholds)
         for column, codes in columns
     ]
-    sweep_genuine(comparisons, [acceptance, lowest, histogram, spread, *parts], workers, exact=True)
+    sweep_genuine(comparisons, [acceptance, lowest, histogram, genuine, bests, spread, *parts], workers, exact=True)
 
     accepted = acceptance.accepted
     points = points_from(comparisons, fars, found.ranks, dict(zip(thresholds, accepted, strict=False)))
     bands = spread.intervals()
     tar = np.array(accepted[len(thresholds) :], dtype=np.int64) / comparisons.genuine_pairs
+    curve = RateCurve(np.array(ladder.far, dtype=np.float64), tar, spread.tars[len(fars) :], spread.people)
+    pairs = comparisons.genuine_pairs, comparisons.impostor_pairs
+    extremes = Extremes(
+        _hard_pairs(comparisons, found.highest, LISTED),
+        found.highest.scores,
+        len(found.highest.scores) == comparisons.impostor_pairs,
+        lowest.pairs(LISTED),
+    )
     result = TarFarResult(
         name,
         len(comparisons.everyone()),
@@ -154,9 +163,10 @@ def score_pairs(
         genuine=histogram.result(sampled=False),
         impostors=impostors.histogram(),
         hardest_genuine=lowest.pairs(HARDEST),
-        hardest_impostors=_hard_pairs(comparisons, found.highest, HARDEST),
-        suspects=_suspects(comparisons, found.highest, lowest),
+        hardest_impostors=extremes.impostors[:HARDEST],
+        suspects=find_suspects(extremes, bests, genuine.scores, impostors.scores, comparisons.impostor_pairs),
         breakdowns=[part.result(found.tail, impostors.complete) for part in parts],
+        error_rates=error_rates(genuine, found.tail.scores, impostors.sample.scores, pairs, curve),
     )
     return ReplicatedResult(result, spread.tars[: len(fars)], spread.people)
 
@@ -190,9 +200,14 @@ class _Impostors(NamedTuple):
     sample: ScoredPairs
     ladder: _Ladder
 
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Of all, or of the sample; highest first."""
+        return self.found.tail.scores if self.complete else np.sort(self.sample.scores)[::-1]
+
     def histogram(self) -> ScoreHistogram:
         """Of all, or of the sample."""
-        return _histogram(self.found.tail if self.complete else self.sample, sampled=not self.complete)
+        return _histogram(self.scores, sampled=not self.complete)
 
 
 def _look_at_impostors(
@@ -283,30 +298,16 @@ def _listed(rows: Pairs, scores: NDArray[np.float64]) -> list[HardPair]:
     return [HardPair(*pair) for pair in zip(rows.left.tolist(), rows.right.tolist(), scores.tolist(), strict=True)]
 
 
-def _suspects(comparisons: Comparisons, highest: ScoredPairs, lowest: Lowest) -> Suspects:
-    high = int(np.searchsorted(-highest.scores, -SUSPECT_IMPOSTOR, "left"))
-    wrong = [pair for pair in lowest.pairs(LISTED) if pair.score < SUSPECT_GENUINE]
-    kept = _hard_pairs(comparisons, highest, LISTED)[:high]
-    all_kept = len(highest.scores) == comparisons.impostor_pairs
-    return Suspects(kept, high, wrong, lowest.below, more_impostors=high == len(highest.scores) and not all_kept)
-
-
 class Lowest:
-    """The genuine pairs with the lowest scores, and how many score below 0.
-
-    Attributes:
-        below: their number.
-    """
+    """The genuine pairs with the lowest scores."""
 
     def __init__(self, comparisons: Comparisons) -> None:
-        self.below = 0
         self._comparisons = comparisons
         self._rows = Pairs.joined([])
         self._scores = np.empty(0)
 
     def add(self, batch: PairBatch) -> None:
         """See some pairs."""
-        self.below += int(np.count_nonzero(batch.scores < SUSPECT_GENUINE))
         worst = self._scores[-1] if len(self._scores) == LISTED else np.inf
         places = np.flatnonzero(batch.scores <= worst)
         if len(places):
@@ -320,11 +321,10 @@ class Lowest:
     def state(self) -> dict[str, NDArray[Any]]:
         """See :class:`lwface.scoring.exact.sharding.Consumer`."""
         left, right = self._rows
-        return {"below": np.array([self.below]), "left": left, "right": right, "scores": self._scores}
+        return {"left": left, "right": right, "scores": self._scores}
 
     def merge(self, states: States) -> None:
         """See :class:`lwface.scoring.exact.sharding.Consumer`."""
-        self.below = sum(int(s["below"][0]) for s in states)
         self._keep([Pairs(s["left"], s["right"]) for s in states], [s["scores"] for s in states])
 
     def _keep(self, rows: Sequence[Pairs], scores: Sequence[NDArray[np.float64]]) -> None:
@@ -342,8 +342,8 @@ def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.bincount(places, minlength=HISTOGRAM_BINS)
 
 
-def _histogram(pairs: ScoredPairs, *, sampled: bool) -> ScoreHistogram:
-    return ScoreHistogram(np.linspace(-1, 1, HISTOGRAM_BINS + 1), _bins(pairs.scores), sampled)
+def _histogram(scores: NDArray[np.float64], *, sampled: bool) -> ScoreHistogram:
+    return ScoreHistogram(np.linspace(-1, 1, HISTOGRAM_BINS + 1), _bins(scores), sampled)
 
 
 class ScoreCounts:

@@ -49,14 +49,42 @@ class ScoreHistogram(NamedTuple):
     sampled: bool  # of a sample of the pairs, not of all
 
 
-class Suspects(NamedTuple):
-    """Pairs whose score says that the labels are wrong; at most some thousand of each kind are listed."""
+class ErrorRate(NamedTuple):
+    """One figure of a whole curve, and the operating point that goes with it."""
 
-    impostors: list[HardPair]  # above 0.9, highest first
+    rate: float
+    threshold: float
+    far: float  # at the threshold
+    frr: float
+    exact: bool  # counted from all pairs; else the impostors are a sample
+    interval: Interval | None = None  # of the rate
+
+
+class ErrorRates(NamedTuple):
+    """See :mod:`lwface.scoring.error_rates`."""
+
+    equal: ErrorRate
+    accuracy: ErrorRate
+
+
+class DoubtfulRow(NamedTuple):
+    """A row that resembles nobody of its label."""
+
+    row: int  # of the feature file; of the probe's, where there is a gallery
+    best: float  # its highest genuine score
+    pairs: int  # genuine pairs of it
+
+
+class Suspects(NamedTuple):
+    """Pairs whose labels are probably wrong, at most some thousand of a kind: :mod:`lwface.scoring.label_errors`."""
+
+    impostors: list[HardPair]  # highest first
     impostor_count: int
-    genuine: list[HardPair]  # below 0, lowest first
+    genuine: list[HardPair]  # of doubtful rows, lowest first
     genuine_count: int
     more_impostors: bool = False  # there were too many to count: ``impostor_count`` is of those kept
+    impostor_limit: float | None = None  # the score from which they are suspect; None: the model cannot tell
+    rows: list[DoubtfulRow] | None = None  # least similar first; None: the model cannot tell
 
 
 class GroupPoint(NamedTuple):
@@ -112,6 +140,7 @@ class TarFarResult:
     hardest_impostors: list[HardPair] = field(default_factory=list)
     suspects: Suspects | None = None
     breakdowns: list[Breakdown] = field(default_factory=list)
+    error_rates: ErrorRates | None = None
 
 
 def as_json(result: TarFarResult) -> dict[str, Any]:
@@ -125,6 +154,7 @@ def as_json(result: TarFarResult) -> dict[str, Any]:
         "results": [point.as_json() for point in result.points],
         **({"breakdowns": [_breakdown_json(found) for found in result.breakdowns]} if result.breakdowns else {}),
         **({"roc": _roc_json(result.roc)} if result.roc is not None else {}),
+        **(_error_rates_json(result.error_rates) if result.error_rates is not None else {}),
     }
 
 
@@ -165,8 +195,19 @@ def table(result: TarFarResult) -> str:
             f"{result.rows} rows of {result.dim}, {result.protocol}: "
             f"{result.genuine_pairs} genuine, {result.impostor_pairs} impostor",
             *_aligned(HEADINGS, rows, notes),
+            *_error_rate_lines(result.error_rates),
         ]
     )
+
+
+def _error_rate_lines(found: ErrorRates | None) -> list[str]:
+    """Equal error rate and best accuracy, a line each."""
+    figures = () if found is None else (("equal error rate", found.equal), ("best accuracy", found.accuracy))
+    return [
+        f"{name:16}  {figure.rate:.6f}  {_interval_text(figure.interval, '.4f')}  at threshold {figure.threshold:.6f}"
+        + ("" if figure.exact else " (impostors: a sample)")
+        for name, figure in figures
+    ]
 
 
 def difference_table(differences: Sequence[Difference]) -> str:
@@ -245,6 +286,20 @@ def _roc_json(roc: Roc) -> list[dict[str, Any]]:
         {"far": far, "tar": tar, "threshold": threshold, "exact": exact}
         for far, tar, threshold, exact in zip(*columns, strict=True)
     ]
+
+
+def _error_rates_json(found: ErrorRates) -> dict[str, Any]:
+    return {
+        name: {
+            "rate": figure.rate,
+            "interval": _ends(figure.interval),
+            "threshold": figure.threshold,
+            "far": figure.far,
+            "frr": figure.frr,
+            "exact": figure.exact,
+        }
+        for name, figure in (("equal_error_rate", found.equal), ("best_accuracy", found.accuracy))
+    }
 
 
 def _breakdown_json(breakdown: Breakdown) -> dict[str, Any]:

@@ -67,7 +67,11 @@ def test_the_command_prints_a_table_and_writes_json(files, capsys):
     first, second = np.triu_indices(60, 1)
     same = (labels[first] == labels[second]) & (labels[first] >= 0)
     point, _ = operating_points(Grid(FeatureSet(features, labels, "f"), None), parse_fars("1e-2,1e-9"))
-    assert list(found) == ["rows", "dim", "genuine_pairs", "impostor_pairs", "protocol", "results", "roc"]
+    keys = ["rows", "dim", "genuine_pairs", "impostor_pairs", "protocol", "results", "roc"]
+    assert list(found) == [*keys, "equal_error_rate", "best_accuracy"]
+    for key in ("equal_error_rate", "best_accuracy"):
+        assert list(found[key]) == ["rate", "interval", "threshold", "far", "frr", "exact"]
+    assert found["equal_error_rate"]["far"] <= found["equal_error_rate"]["rate"] <= found["equal_error_rate"]["frr"]
     assert (found["rows"], found["dim"]) == (60, 16)
     assert (found["genuine_pairs"], found["impostor_pairs"]) == (same.sum(), (~same).sum())
     assert found["results"][0] == {

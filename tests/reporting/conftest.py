@@ -13,6 +13,7 @@ from lwface.scoring.intervals import Interval
 from lwface.scoring.operating_points import OperatingPoint
 from lwface.scoring.tar_far_result import (
     Breakdown,
+    DoubtfulRow,
     Group,
     GroupPoint,
     HardPair,
@@ -116,7 +117,7 @@ def evaluate(
         ScoreHistogram(edges, np.histogram(impostors, edges)[0], sampled=exact_up_to < 1),
         hardest(same, 1)[:12],
         hardest(~same, -1)[:12],
-        Suspects(wrong, len(wrong) + 5000, torn, len(torn)),
+        Suspects(wrong, len(wrong) + 5000, torn, len(torn), impostor_limit=doubtful[0], rows=[DoubtfulRow(5, 0.1, 2)]),
         [breakdown_of(column, values, pairs, points) for column, values in (columns or {}).items()],
     )
 

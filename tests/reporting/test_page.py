@@ -340,7 +340,9 @@ def test_the_page_lists_and_counts_the_label_errors(whole):
     assert genuine
     text = page.texts["label-errors"]
     assert f"{len(impostors) + 5000:,} pairs" in text
-    assert f"{len(genuine):,} pairs" in text
+    assert f"{len(genuine):,} genuine pairs listed" in text
+    assert "1 row resembles nobody of its label" in text
+    assert "row 5: at best 0.100 in 2 genuine pairs" in text
     assert "--ignore-pairs" in text
     assert f"the {len(impostors) + len(genuine):,} most suspicious are" in text
     for identifier, pairs in (("suspect-impostors", impostors), ("suspect-genuine", genuine)):
@@ -356,15 +358,27 @@ def test_the_page_lists_and_counts_the_label_errors(whole):
 
 
 def test_no_label_errors_and_more_than_the_page_shows(make_evaluation, tmp_path):
-    none = dataclasses.replace(undrawn(make_evaluation()), suspects=Suspects([], 0, [], 0))
+    none = dataclasses.replace(undrawn(make_evaluation()), suspects=Suspects([], 0, [], 0, False, 0.8125, []))
     page = report(tmp_path / "none", [none])
-    assert "None suggested" in page.texts["label-errors"]
+    assert "no impostor pair scores 0.812 or more" in page.texts["label-errors"]
+    assert "Every row resembles another of its label" in page.texts["label-errors"]
+    assert "less plain" in page.texts["label-errors"]
     assert (tmp_path / "none" / "ignore-pairs.txt").read_bytes() == b""  # and no list of an earlier report
     many = [HardPair(0, row, 0.95) for row in range(1, 60)]
-    page = report(tmp_path / "many", [dataclasses.replace(none, suspects=Suspects(many, 59, [], 0))])
+    page = report(tmp_path / "many", [dataclasses.replace(none, suspects=Suspects(many, 59, [], 0, False, 0.9, None))])
+    assert "59 pairs of different people at 0.900 or above" in page.texts["label-errors"]
+    assert "Whether a row has somebody else’s label cannot be told" in page.texts["label-errors"]
     assert "and 9 more" in page.everything
     assert "they are all in" in page.texts["label-errors"]
     assert len(read_ignored(tmp_path / "many" / "ignore-pairs.txt", 60)) == 59
+
+
+def test_a_weak_model_says_nothing_of_labels(make_evaluation, tmp_path):
+    page = report(tmp_path, [dataclasses.replace(undrawn(make_evaluation()), suspects=Suspects([], 0, [], 0))])
+    assert "Not looked for" in page.texts["label-errors"]
+    assert "mostly" not in page.texts["label-errors"]
+    assert "--ignore-pairs" not in page.texts["label-errors"]
+    assert (tmp_path / "ignore-pairs.txt").read_bytes() == b""
 
 
 def test_what_comes_from_outside_is_text(make_evaluation, tmp_path):
