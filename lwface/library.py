@@ -21,13 +21,13 @@ from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.features.aggregation import RowPools
 from lwface.features.aggregation import normalise as unit_rows
+from lwface.features.comparison import cosine
 from lwface.features.embedder import Embedder
 from lwface.features.trust import require_own_features
 from lwface.formats.image import read_rgb
 from lwface.models.names import FILES, is_onnx, is_state_dict
 from lwface.models.pixels import Said
-from lwface.models.pretrained import open_model
-from lwface.networks import FaceNetwork
+from lwface.models.pretrained import image_size, open_model
 from lwface.networks.base import IMAGE_SIZE
 
 Images: TypeAlias = np.ndarray | torch.Tensor | Sequence[np.ndarray]
@@ -115,7 +115,7 @@ def embed(
         raise UserError(f"{model!r} is the name of a model: open it first, lwface.load_model({model!r})")
     if not hasattr(model, "embedding_size"):
         raise UserError(f"{type(model).__name__} has no embedding_size: set it to how many numbers a feature has")
-    batch = _as_batch(images, _image_size(model))
+    batch = _as_batch(images, image_size(model))
     place = _device_of(model) if device is None else select_device(device)
     embedder = Embedder(model, device=place, batch_size=batch_size)
     if len(batch):
@@ -143,12 +143,8 @@ def compare(
         UserError: as :func:`embed`, or a file is not an image.
         OSError: a file cannot be read.
     """
-    a, b = (
-        embed(model, [_read(image)], flip=flip, batch_size=1, normalise=False)[0].astype(np.float64)
-        for image in (image_a, image_b)
-    )
-    cosine = (a @ b) / np.sqrt((a @ a) * (b @ b))
-    return float(np.clip(cosine, -1, 1))
+    a, b = (embed(model, [_read(image)], flip=flip, batch_size=1, normalise=False)[0] for image in (image_a, image_b))
+    return cosine(a, b)
 
 
 def _read(image: np.ndarray | PathLike) -> np.ndarray:
@@ -159,14 +155,6 @@ def _device_of(model: nn.Module) -> torch.device:
     """Where the model's first tensor is."""
     tensor = next(itertools.chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
-
-
-def _image_size(model: nn.Module) -> tuple[int, int] | None:
-    """(height, width) of the images that ``model`` takes; None: it does not say."""
-    if isinstance(model, FaceNetwork):
-        return IMAGE_SIZE, IMAGE_SIZE
-    shape = getattr(model, "image_shape", None)  # (3, H, W)
-    return None if shape is None else (int(shape[1]), int(shape[2]))
 
 
 def _as_batch(images: Images, size: tuple[int, int] | None) -> np.ndarray:

@@ -23,6 +23,7 @@ COMMANDS = {
     "gen-video-feature": "write the features of videos",
     "feature-file": "check a feature file before submitting it",
     "tar-far": "exact 1:1 scores: TAR at FAR",
+    "compare": "are two faces one person",
     "identification": "open-set 1:N identification",
     "ijb": "IJB-B and IJB-C, 1:1 and 1:N",
     "verification": "accuracy and validation rate of an LFW-style pack",

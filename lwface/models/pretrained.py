@@ -24,11 +24,11 @@ from lwface.models.proof import ENOUGH, worst_cosine
 from lwface.models.saved import load_saved
 from lwface.models.sources import Source, read_safetensors, read_source
 from lwface.networks import FaceNetwork, create_network
-from lwface.networks.base import PIXEL_MEAN
+from lwface.networks.base import IMAGE_SIZE, PIXEL_MEAN
 from lwface.settings.places import Places
 from lwface.settings.resolve import network_settings
 
-__all__ = ["TORCH_SUFFIXES", "Start", "iresnet_name", "iresnet_settings", "open_model", "start_from"]
+__all__ = ["TORCH_SUFFIXES", "Start", "image_size", "iresnet_name", "iresnet_settings", "open_model", "start_from"]
 
 LISTED = 6  # names a line of the report shows
 IRESNET = "iresnet's"
@@ -152,6 +152,14 @@ def open_model(
     if said is not None and said.anything:
         raise UserError(f"{model}: says itself what it takes; pixels and epsilon are for a state dict of an iresnet")
     return load_saved(model, layer)[0]
+
+
+def image_size(model: nn.Module) -> tuple[int, int] | None:
+    """(height, width) of the images that ``model`` takes; None: it does not say."""
+    if isinstance(model, FaceNetwork):
+        return IMAGE_SIZE, IMAGE_SIZE
+    shape = getattr(model, "image_shape", None)  # (3, H, W)
+    return None if shape is None else (int(shape[1]), int(shape[2]))
 
 
 def is_bare(model: str) -> bool:

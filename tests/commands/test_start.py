@@ -25,6 +25,7 @@ MISSING = {
     "gen-video-feature": (["--model", "none,1", "--output", "o"], "none-0001.safetensors: no such model"),
     "feature-file": (["none.bin"], "none.bin"),
     "tar-far": (["--features", "none.bin", "--labels", "none.txt"], "none.bin"),
+    "compare": (["a.jpg", "b.jpg", "--model", "m,1"], "a.jpg"),
     "identification": (["--features", "none.bin", "--labels", "none.txt"], "none.bin"),
     "ijb": (["--protocol", "ijbc", "--meta", "none", "--features", "none.bin"], "none"),
     "verification": (["--features", "none.bin", "--pack", "lfw.bin"], "none.bin"),
