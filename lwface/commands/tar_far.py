@@ -127,11 +127,22 @@ def _show(args: argparse.Namespace, found: list[ReplicatedResult], images: RowIm
     report = None
     if args.report:
         from lwface.reporting.page import write_report  # draws with Matplotlib, which takes a second to load
+        from lwface.reporting.provenance import provenance
 
-        report = write_report(args.report, results, differences, images)
+        report = write_report(args.report, results, differences, images, provenance(_files_read(args)))
     print(printed(results, differences))
     if report:
         print(f"report: {report}")
+
+
+def _files_read(args: argparse.Namespace) -> dict[str, str]:
+    """The files that the figures depend on, by what they are."""
+    named = ["features", "labels", "probe", "probe_labels", "gallery", "gallery_labels"]
+    named += ["attributes", "pairs", "ignore_pairs"]
+    found = {name.replace("_", " "): getattr(args, name) for name in named if getattr(args, name)}
+    for number, path in enumerate(args.compare, start=2):
+        found[f"features {number}"] = path
+    return {what: path for what, path in found.items() if Path(path).is_file()}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:

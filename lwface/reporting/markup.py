@@ -6,14 +6,16 @@ import base64
 import html
 import math
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 from lwface.scoring.intervals import Interval
 
 NAME_WIDTH = 40  # characters of a name shown before its middle is left out
+MOST_ORDERS = 12  # of a table's rows: for each the style sheet has a rule
 
 
 def clean(text: str) -> str:
@@ -102,6 +104,31 @@ def digits(value: float) -> str:
     return f'<span class="digits">{np.format_float_positional(value, trim="0")}</span>'
 
 
+class Order(NamedTuple):
+    """A way to sort the rows of a table.
+
+    Attributes:
+        label: what a reader chooses, such as "lowest TAR".
+        column: by which it sorts, for those who hear the table.
+        places: of the rows, in the order shown.
+        descending: largest first.
+    """
+
+    label: str
+    column: int
+    places: Sequence[int]
+    descending: bool = False
+
+
+def order_by(label: str, column: int, values: Sequence[float | None], *, descending: bool = False) -> Order:
+    """Rows by ``values``, those without one last; rows that tie stay as they are."""
+    known = [place for place, value in enumerate(values) if value is not None]
+    sign = -1 if descending else 1
+    known.sort(key=lambda place: sign * (values[place] or 0))
+    rest = [place for place, value in enumerate(values) if value is None]
+    return Order(label, column, [*known, *rest], descending)
+
+
 def table(identifier: str, label: str, headings: Sequence[str], rows: Sequence[str], text: Collection[int] = ()) -> str:
     """A table that scrolls inside its own box.
 
@@ -112,19 +139,62 @@ def table(identifier: str, label: str, headings: Sequence[str], rows: Sequence[s
         rows: HTML from :func:`row`.
         text: numbers of the columns that hold text; others hold figures.
     """
-    styles = [' class="text"' if number in text else "" for number in range(len(headings))]
-    head = "".join(
-        f'<th scope="col"{style}>{escape(heading)}</th>' for heading, style in zip(headings, styles, strict=True)
-    )
-    return scrolling(identifier, label, f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>")
+    return scrolling(identifier, label, head(headings, text) + f"<tbody>{''.join(rows)}</tbody>")
 
 
-def scrolling(identifier: str, label: str, content: str) -> str:
-    """The box of a table with the head, body and foot in ``content``."""
+def head(headings: Sequence[str], text: Collection[int] = (), order: Order | None = None) -> str:
+    """The head of a table; ``order`` is how its rows are sorted."""
+    cells = []
+    for number, heading in enumerate(headings):
+        style = ' class="text"' if number in text else ""
+        cells.append(f'<th scope="col"{style}{sorted_by(order, number)}>{escape(heading)}</th>')
+    return f"<thead><tr>{''.join(cells)}</tr></thead>"
+
+
+def sorted_by(order: Order | None, column: int) -> str:
+    """The attribute of a heading by whose column the rows are sorted."""
+    if order is None or order.column != column:
+        return ""
+    return f' aria-sort="{"descending" if order.descending else "ascending"}"'
+
+
+def scrolling(identifier: str, label: str, content: str, style: str = "") -> str:
+    """The box of a table with the head, body and foot in ``content``; it says so where there is more at its right."""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-        f'<table id="{identifier}">{content}</table></div>'
+        f'<div class="{f"scroll {style}".strip()}" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table id="{identifier}">{content}</table><p class="more" aria-hidden="true">more columns: scroll →</p></div>'
     )
+
+
+def sortable(
+    identifier: str, label: str, orders: Sequence[Order], content: Callable[[Order], str], fewest: int = 3
+) -> str:
+    """A table whose reader chooses the order of its rows, without a script.
+
+    Each order is a table of its own, of which the style sheet shows the chosen one: so each is read aloud in the order
+    that is seen, and radio buttons are what keyboards and screen readers know. The first order is shown at first, under
+    ``identifier``.
+
+    Args:
+        identifier, label: as for :func:`scrolling`.
+        orders: at most :data:`MOST_ORDERS`.
+        content: head, body and foot of the table in an order.
+        fewest: rows from which on it is worth a choice.
+    """
+    if len(orders) < 2 or len(orders[0].places) < fewest:
+        return scrolling(identifier, label, content(orders[0]))
+    orders = orders[:MOST_ORDERS]
+    buttons, boxes = [], []
+    for number, order in enumerate(orders, start=1):
+        button = f"{identifier}-order-{number}"
+        checked = " checked" if number == 1 else ""
+        buttons.append(
+            f'<input type="radio" name="{identifier}-order" id="{button}" class="order-{number}"{checked}>'
+            f'<label for="{button}">{escape(order.label)}</label>'
+        )
+        own = identifier if number == 1 else f"{identifier}-by-{number}"
+        boxes.append(scrolling(own, f"{label}, {order.label}", content(order), f"by-{number}"))
+    return f'<fieldset class="sortable"><legend>Sort by</legend>{"".join(buttons)}{"".join(boxes)}</fieldset>'
 
 
 def row(headings: Sequence[str], cells: Sequence[str], classes: Sequence[str] = ()) -> str:

@@ -1,18 +1,16 @@
-"""The report of one or several evaluations: one HTML file that needs nothing else, and its plots beside it.
-
-The page has no script and refers to nothing outside itself; a policy in its head forbids the browser to fetch anything.
-"""
+"""The report of one or several evaluations of TAR at FAR, one HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from lwface.base.files import PathLike, replacing, write_text
-from lwface.reporting.markup import embed, escape, far_text, name, rate_text
-from lwface.reporting.plots import breakdown_figure, dark_svg, det_figure, histogram_figure, png, roc_figure, svg
+from lwface.base.files import PathLike, write_text
+from lwface.reporting.builder import Page, picture, write_page
+from lwface.reporting.glossary import terms
+from lwface.reporting.markup import escape, far_text, name, rate_text
+from lwface.reporting.plots import breakdown_figure, det_figure, histogram_figure, roc_figure
+from lwface.reporting.provenance import Provenance, provenance_section
 from lwface.reporting.row_images import RowImages
 from lwface.reporting.sections import (
     breakdown_table,
@@ -21,36 +19,55 @@ from lwface.reporting.sections import (
     headline,
     model_name,
     published,
+    single_figures,
     thresholds_section,
 )
-from lwface.reporting.style import style_sheet
+from lwface.reporting.summary import summary
 from lwface.reporting.suspects import IGNORE_FILE, ignore_lines, suspects_section
 from lwface.scoring.intervals import Difference
 from lwface.scoring.tar_far_result import CAVEAT, Breakdown, TarFarResult
 
 CHART_GROUPS = 40  # values of a column that are drawn; all of them are in the table
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+SECTIONS = {
+    "headline": "TAR",
+    "single-figures": "Equal error rate",
+    "differences": "Differences",
+    "curves": "Curves",
+    "models": "Each model",
+    "thresholds": "Thresholds",
+    "scores": "Scores",
+    "breakdowns": "Breakdown",
+    "hardest": "Hardest pairs",
+    "label-errors": "Label errors",
+    "published": "Published results",
+    "made": "How this was made",
+    "reading": "Questions",
+}
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title}</title><style>{style}</style></head><body>
-<header><h1>Face verification: TAR at FAR</h1><p class="soft">{subject}</p><p class="caveat">{caveat}</p>
-<nav aria-label="Contents"><ul>{contents}</ul></nav></header>
-<main>{main}</main>
-<footer class="soft"><h2 id="reading">How to read this</h2>{reading}</footer>
-</body></html>
-"""
-
-READING = """<ul>
-<li><b>Score</b>: the cosine of two features. <b>Accepted</b>: the score is at least the threshold.</li>
-<li><b>FAR</b>: share of the impostor pairs (two people) that are accepted. <b>TAR</b>: share of the genuine pairs (one
-person) that are accepted. <b>FRR</b> is 1 − TAR.</li>
-<li><b>Threshold</b>: the smallest at which the impostor pairs accepted are at most FAR times all of them, so the
-achieved FAR is never above the one asked for. The counts and thresholds in the tables are exact.</li>
-<li><b>Not resolvable</b>: the FAR is less than one impostor pair of this set.</li>
-<li><b>Intervals</b> are of 95 % and respect that pairs share people: they tell how the figure would move with other
-people from the same source, not with another source.</li></ul>"""
+READING = """<h2 id="reading">Questions</h2><dl class="questions">
+<dt>Is it good enough to open a door?</dt>
+<dd>Choose how many strangers may get in, then read how many of the right people are recognised: a row of the
+first table. A pair is one comparison; who may try three times is recognised more often, and so is a
+stranger.</dd>
+<dt>How sure are these figures?</dt>
+<dd>The counts are exact. Other people would give others: the 95 % interval says how far, as it draws the
+people anew, not the pairs. With other cameras, ages or light, measure again.</dd>
+<dt>Which number do I set in my program?</dt>
+<dd>“Thresholds to deploy” has it with all digits, as a cosine and as a squared distance, for features made by
+the same model in the same way (the same alignment, mirrored images added or not).</dd>
+<dt>Can another person repeat this?</dt>
+<dd>“How this was made” has the commands, the files with their SHA-256, and the versions. The same files give
+the same counts and thresholds to the last bit, on any machine.</dd>
+<dt>How are FAR and TAR defined where scores tie?</dt>
+<dd>The threshold is the smallest float64 at which the accepted impostor pairs are at most FAR times all of
+them: of impostors that tie there, all are refused, and the achieved FAR is never above the one asked for.
+Nothing is interpolated but the equal error rate, between two neighbouring exact points.</dd>
+<dt>What is a sample, and where?</dt>
+<dd>Tables are counted from all pairs unless a column says otherwise. Dashed lines and “a sample” mean a
+random million of the impostor pairs.</dd>
+<dt>Can I hold this against published figures?</dt>
+<dd>Only on the same images, labels and pairs. A local score is a local score.</dd>
+</dl>"""
 
 
 def write_report(
@@ -58,6 +75,7 @@ def write_report(
     evaluations: Sequence[TarFarResult],
     differences: Sequence[Difference] = (),
     faces: RowImages | None = None,
+    made: Provenance | None = None,
 ) -> Path:
     """Write ``report.html``, its plots as PNG and SVG, and ``ignore-pairs.txt`` into ``folder``.
 
@@ -66,6 +84,7 @@ def write_report(
         evaluations: one, or several to compare; at least one.
         differences: of pairs of them.
         faces: the images of the rows, when there are any; the rows of all evaluations are the same then.
+        made: the run and its files; None: the page does not say.
 
     Returns:
         The path of ``report.html``, which is written last.
@@ -84,29 +103,31 @@ def write_report(
         ]
     main = [
         '<h2 id="headline">TAR at each FAR</h2>',
+        terms("FAR", "TAR", "95 % interval", "threshold", "achieved FAR", "false accepts", "true accepts"),
         headline(evaluations),
         "" if several else _figures(evaluations[0]),
+        single_figures(evaluations),
         differences_section(differences, evaluations),
-        published(),
         curves,
         '<h2 id="models">Each model</h2>' if several else "",
         *models,
+        published(),
+        provenance_section(made),
     ]
     if any(evaluation.suspects is not None for evaluation in evaluations):
         write_text(target / IGNORE_FILE, ignore_lines(evaluations, faces))
-    body = "".join(main)
-    page = PAGE.format(
-        policy=POLICY,
-        title=f"TAR at FAR: {escape(', '.join(evaluation.name for evaluation in evaluations))}",
-        style=style_sheet(),
-        subject=_subject(evaluations),
-        caveat=escape(CAVEAT),
-        contents=_contents(body),
-        main=body,
-        reading=READING,
+    return write_page(
+        target,
+        Page(
+            title=f"TAR at FAR: {', '.join(evaluation.name for evaluation in evaluations)}",
+            heading="Face verification: TAR at FAR",
+            subject=_subject(evaluations),
+            lead=f'{summary(evaluations, differences)}<p class="caveat">{escape(CAVEAT)}</p>',
+            main="".join(main),
+            footer=READING,
+            sections=SECTIONS,
+        ),
     )
-    write_text(target / "report.html", page)
-    return target / "report.html"
 
 
 def _subject(evaluations: Sequence[TarFarResult]) -> str:
@@ -115,37 +136,20 @@ def _subject(evaluations: Sequence[TarFarResult]) -> str:
     return f"{names} · {escape('; '.join(protocols))}"
 
 
-def _contents(body: str) -> str:
-    """Links to the sections that the page has."""
-    sections = {
-        "headline": "TAR",
-        "differences": "Differences",
-        "published": "Published results",
-        "curves": "Curves",
-        "models": "Each model",
-        "thresholds": "Thresholds",
-        "breakdowns": "Breakdown",
-        "hardest": "Hardest pairs",
-        "label-errors": "Label errors",
-    }
-    links = [f'<li><a href="#{key}">{text}</a></li>' for key, text in sections.items() if f'id="{key}"' in body]
-    return "".join([*links, '<li><a href="#reading">How to read this</a></li>'])
-
-
 def _curves(folder: Path, evaluations: Sequence[TarFarResult]) -> str:
     """ROC and DET of all evaluations; "" when there is nothing to draw."""
     solved = [point for evaluation in evaluations for point in evaluation.points if point.tar is not None]
     if not solved and all(evaluation.roc is None for evaluation in evaluations):
         return ""
     figures = "; ".join(_rates_in_words(evaluation) for evaluation in evaluations)
-    roc = _picture(
+    roc = picture(
         folder,
         "roc",
         roc_figure(evaluations),
         f"ROC curves. TAR {figures}.",
         "ROC: true accepts over false accepts. Higher is better.",
     )
-    det = _picture(
+    det = picture(
         folder,
         "det",
         det_figure(evaluations),
@@ -160,8 +164,8 @@ def _curves(folder: Path, evaluations: Sequence[TarFarResult]) -> str:
         else "The lines are counted from all pairs."
     )
     return (
-        f'<h2 id="curves">Curves</h2><p class="soft">{note} Large markers are the operating points of the table. The '
-        f'left end is one impostor pair.</p><div class="plots">{roc}{det}</div>'
+        f'<h2 id="curves">Curves</h2>{terms("ROC", "DET")}<p class="soft">{note} Large markers are the operating '
+        f'points of the table. The left end is one impostor pair.</p><div class="plots">{roc}{det}</div>'
     )
 
 
@@ -197,14 +201,14 @@ def _scores(folder: Path, evaluation: TarFarResult, suffix: str) -> str:
         return ""
     sampled = any(histogram.sampled for histogram in drawn)
     source = "Dashed: from a sample of the pairs. " if sampled else "Of all pairs. "
-    picture = _picture(
+    drawing = picture(
         folder,
         f"histogram{suffix}",
         histogram_figure(evaluation),
         f"Histograms of the scores of genuine and impostor pairs with the thresholds; {_rates_in_words(evaluation)}.",
         f"{source}Logarithmic, so that the few pairs that decide are seen. Vertical lines: the threshold of each FAR.",
     )
-    return f'<h2 id="scores{suffix}">Scores</h2>{picture}'
+    return f'<h2 id="scores{suffix}">Scores</h2>{drawing}'
 
 
 def _breakdowns(folder: Path, evaluation: TarFarResult, suffix: str) -> str:
@@ -213,7 +217,7 @@ def _breakdowns(folder: Path, evaluation: TarFarResult, suffix: str) -> str:
     parts = [
         f'<h2 id="breakdowns{suffix}">Breakdown</h2><p class="soft">Rows that share a value, compared among themselves '
         "at the thresholds of the whole. Where the achieved FAR is above the one asked for, strangers are taken for "
-        "each other more often.</p>"
+        f"each other more often.</p>{terms('gap', 'achieved FAR')}"
     ]
     for number, breakdown in enumerate(evaluation.breakdowns, start=1):
         stem = f"breakdown{suffix}-{number}"
@@ -230,7 +234,7 @@ def _breakdown_chart(folder: Path, evaluation: TarFarResult, breakdown: Breakdow
         return ""
     if len(breakdown.groups) > CHART_GROUPS:
         return f'<p class="soft">Not drawn: {len(breakdown.groups):,} values.</p>'
-    return _picture(
+    return picture(
         folder,
         stem,
         breakdown_figure(breakdown, evaluation.points),
@@ -244,18 +248,3 @@ def _rates_in_words(evaluation: TarFarResult) -> str:
         f"{rate_text(point.tar)} at FAR {far_text(point.far)}" for point in evaluation.points if point.tar is not None
     ]
     return f"{evaluation.name}: {', '.join(rates) or 'no FAR is resolvable'}"
-
-
-def _picture(folder: Path, stem: str, figure: Figure, alternative: str, caption: str) -> str:
-    """Write ``stem.png`` and ``stem.svg``; the SVG in HTML, in light and in dark."""
-    vector = svg(figure)
-    for suffix, data in (("png", png(figure)), ("svg", vector)):
-        with replacing(folder / f"{stem}.{suffix}") as file:
-            file.write(data)
-    dark, light = (embed(data, "svg+xml") for data in (dark_svg(vector), vector))
-    width, height = (round(96 * side) for side in figure.get_size_inches())
-    return (
-        f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}"><img src="{light}" '
-        f'alt="{escape(alternative)}" width="{width}" height="{height}"></picture>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )

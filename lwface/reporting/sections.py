@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lwface.base.errors import UserError
+from lwface.reporting.glossary import terms
 from lwface.reporting.markup import (
+    MOST_ORDERS,
+    Order,
     clean,
     digits,
     embed,
@@ -18,8 +21,10 @@ from lwface.reporting.markup import (
     minus,
     name,
     one_in,
+    order_by,
     row,
-    scrolling,
+    sortable,
+    sorted_by,
     squared_distance,
     table,
     with_interval,
@@ -28,7 +33,7 @@ from lwface.reporting.row_images import RowImages
 from lwface.reporting.style import key
 from lwface.scoring.intervals import Difference, Interval
 from lwface.scoring.operating_points import OperatingPoint
-from lwface.scoring.tar_far_result import Breakdown, Group, HardPair, TarFarResult
+from lwface.scoring.tar_far_result import Breakdown, ErrorRate, ErrorRates, Group, HardPair, TarFarResult
 
 
 class Published(NamedTuple):
@@ -56,6 +61,8 @@ PUBLISHED = (
 HEADLINE = ("TAR", "threshold", "achieved FAR", "false accepts", "true accepts")
 HEADLINE_CLASSES = ("", "main")
 DEPLOY = ("FAR", "cosine, at least", "squared L2 distance, at most", "FRR", "impostors accepted")
+SINGLE = ("rate", "threshold", "counted from")
+SINGLE_NAMES = {"equal": "equal error rate", "accuracy": "best accuracy"}
 DIFFERENCES = ("compared", "TAR difference", "better")
 
 
@@ -95,6 +102,33 @@ def _figures(point: OperatingPoint) -> list[str]:
     ]
 
 
+def single_figures(evaluations: Sequence[TarFarResult]) -> str:
+    """Equal error rate and best accuracy; of several evaluations, under a row for each. "" where there are none."""
+    several = len(evaluations) > 1
+    headings = ("model" if several else "figure", *SINGLE)
+    rows = []
+    for number, what in enumerate(ErrorRates._fields):
+        found = [
+            (model_name(evaluation, index) if several else SINGLE_NAMES[what], evaluation.error_rates[number])
+            for index, evaluation in enumerate(evaluations)
+            if evaluation.error_rates is not None
+        ]
+        if found and several:
+            rows.append(group_row(headings, SINGLE_NAMES[what]))
+        rows += [row(headings, [label, *_single(figure)], ("", "main")) for label, figure in found]
+    if not rows:
+        return ""
+    return (
+        f'<h2 id="single-figures">One figure for the whole curve</h2>{terms(*SINGLE_NAMES.values())}'
+        f"{table('error-rates', 'Equal error rate and best accuracy', headings, rows)}"
+    )
+
+
+def _single(figure: ErrorRate) -> list[str]:
+    counted = "all pairs" if figure.exact else "a sample"
+    return [with_interval(figure.rate, figure.interval), minus(f"{figure.threshold:.6f}"), counted]
+
+
 def differences_section(differences: Sequence[Difference], evaluations: Sequence[TarFarResult]) -> str:
     """Which of two is better at each FAR, as far as the people at hand can tell; "" without differences."""
     if not differences:
@@ -107,6 +141,7 @@ def differences_section(differences: Sequence[Difference], evaluations: Sequence
     return (
         '<h2 id="differences">Differences</h2><p class="soft">On the same pairs. Where the interval holds 0, the '
         "people at hand do not show which of the two is better.</p>"
+        + terms("TAR", "95 % interval")
         + table("difference-table", "Differences of TAR", DIFFERENCES, rows, text=(2,))
     )
 
@@ -137,10 +172,10 @@ def published() -> str:
         for entry in PUBLISHED
     ]
     return (
-        '<aside class="apart" aria-labelledby="published"><h2 id="published">What the challenge’s server measured</h2>'
+        '<details class="apart"><summary><h2 id="published">What the challenge’s server measured</h2></summary>'
         "<p>TAR at FAR 1e-8 on 1,862,120 images and at FAR 1e-4 on 203,848 videos, whose labels were never published. "
         "These figures tell what networks reached there; those of a local set <b>cannot be compared</b> with them.</p>"
-        f"{table('published-results', 'Published TAR', headings, rows)}</aside>"
+        f"{table('published-results', 'Published TAR', headings, rows)}</details>"
     )
 
 
@@ -165,6 +200,7 @@ def thresholds_section(evaluation: TarFarResult, suffix: str) -> str:
         f'<h2 id="thresholds{suffix}">Thresholds to deploy</h2><p class="soft">Accept a pair whose cosine is at least, '
         "or whose squared L2 distance of normalised features (2 − 2 cosine) is at most, the number given. Expect these "
         "rates with people and cameras like those of this set; elsewhere, measure again.</p>"
+        + terms("threshold", "squared L2 distance", "FRR")
         + table(f"deploy{suffix}", "Thresholds to deploy", DEPLOY, rows)
     )
 
@@ -176,15 +212,39 @@ def breakdown_table(breakdown: Breakdown, points: Sequence[OperatingPoint], iden
     fars = [far_text(points[index].far) for index in positions]
     headings = [breakdown.column, *(f"{kind} at {far}" for far in fars for kind in ("TAR", "achieved FAR")), *plain]
     top = "".join(f'<th scope="colgroup" class="group" colspan="2">FAR {far}</th>' for far in fars)
-    below = '<th scope="col">TAR</th><th scope="col">achieved FAR</th>' * len(fars)
-    spans = "".join(f'<th scope="col" rowspan="2">{text}</th>' for text in plain)
-    head = f'<tr><th scope="col" rowspan="2">{name(breakdown.column, 24)}</th>{top}{spans}</tr><tr>{below}</tr>'
-    rows = "".join(row(headings, _group_cells(group, positions)) for group in breakdown.groups)
+    rows = [row(headings, _group_cells(group, positions)) for group in breakdown.groups]
     gaps = [breakdown.gaps[index] if index < len(breakdown.gaps) else (None, None) for index in positions]
     cells = [cell for gap, interval in gaps for cell in ("–" if gap is None else with_interval(gap, interval), "")]
     foot = row(headings, ["largest gap", *cells, "", "", "", ""])
-    content = f"<thead>{head}</thead><tbody>{rows}</tbody><tfoot>{foot}</tfoot>"
-    return scrolling(identifier, f"TAR by {clean(breakdown.column)}", content)
+
+    def content(order: Order) -> str:
+        below = "".join(
+            f'<th scope="col"{sorted_by(order, 1 + number)}>{kind}</th>'
+            for number, kind in enumerate(["TAR", "achieved FAR"] * len(fars))
+        )
+        first = f'<th scope="col" rowspan="2"{sorted_by(order, 0)}>{name(breakdown.column, 24)}</th>'
+        spans = "".join(
+            f'<th scope="col" rowspan="2"{sorted_by(order, 1 + 2 * len(fars) + number)}>{text}</th>'
+            for number, text in enumerate(plain)
+        )
+        body = "".join(rows[place] for place in order.places)
+        return f"<thead><tr>{first}{top}{spans}</tr><tr>{below}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot>"
+
+    label = f"TAR by {clean(breakdown.column)}"
+    return sortable(identifier, label, _breakdown_orders(breakdown, positions, fars), content)
+
+
+def _breakdown_orders(breakdown: Breakdown, positions: Sequence[int], fars: Sequence[str]) -> list[Order]:
+    """By value as they come; by what is worst at each FAR; and by size."""
+    groups = breakdown.groups
+    orders = [Order("value", 0, range(len(groups)))]
+    for number, (position, far) in enumerate(zip(positions, fars, strict=True)):
+        tars = [group.points[position].tar for group in groups]
+        achieved = [group.points[position].achieved_far for group in groups]
+        orders.append(order_by(f"lowest TAR at {far}", 1 + 2 * number, tars))
+        orders.append(order_by(f"highest FAR at {far}", 2 + 2 * number, achieved, descending=True))
+    rows = order_by("most rows", 1 + 2 * len(fars), [group.rows for group in groups], descending=True)
+    return [*orders[: MOST_ORDERS - 1], rows]
 
 
 def _group_cells(group: Group, positions: Sequence[int]) -> list[str]:
@@ -209,7 +269,8 @@ def hardest_section(evaluation: TarFarResult, faces: RowImages | None, suffix: s
         if pairs:
             shown = "".join(_pair(pair, pair[:2] in flagged, faces) for pair in pairs)
             parts.append(f'<h3>{title}</h3><ul class="pairs" id="{identifier}{suffix}">{shown}</ul>')
-    return "".join([f'<h2 id="hardest{suffix}">Hardest pairs</h2>', *parts]) if parts else ""
+    words = terms("score", "genuine pair", "impostor pair")
+    return "".join([f'<h2 id="hardest{suffix}">Hardest pairs</h2>{words}', *parts]) if parts else ""
 
 
 def _pair(pair: HardPair, doubtful: bool, faces: RowImages | None) -> str:

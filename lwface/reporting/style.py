@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lwface.reporting.markup import MOST_ORDERS
 from lwface.reporting.plots import DARK, LIGHT, MARKERS
 
 # Outlines of the plots' markers, in a box from -1 to 1.
@@ -34,8 +35,32 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding: 0; margin: 
 dl.figures { display: flex; flex-wrap: wrap; gap: .5rem 2.2rem; margin: .8rem 0; }
 dl.figures dt { color: var(--soft); font-size: .85rem; }
 dl.figures dd { margin: 0; font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; margin: .6rem 0; }
-.scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+.lead { border: 1px solid var(--line); border-radius: .6rem; background: var(--box); padding: .5rem 1.1rem;
+  margin: .9rem 0; max-width: 50rem; font-size: 1.12rem; }
+.lead p { max-width: none; margin: .45rem 0; }
+/* a shade and a line of text where columns are cut off; what covers the shade moves with the table */
+.scroll { --under: var(--back); overflow-x: auto; margin: .6rem 0;
+  background: linear-gradient(to left, var(--under) 40%, transparent) calc(100% + 1px) 0 / 2.6rem 100% no-repeat local,
+    linear-gradient(to left, var(--shade), transparent) right / 1.3rem 100% no-repeat scroll; }
+.more { position: sticky; left: 0; display: none; width: max-content; margin: 0; font-size: .8rem; color: var(--soft); }
+.scroll:focus-visible, summary:focus-visible, a:focus-visible, input:focus-visible + label {
+  outline: 2px solid var(--link); outline-offset: 2px; }
+.sortable { border: 0; margin: 0; padding: 0; min-width: 0; }
+.sortable legend { float: left; padding: .2rem .6rem .2rem 0; color: var(--soft); font-size: .88rem; }
+.sortable input { position: absolute; opacity: 0; }
+.sortable label { display: inline-block; font-size: .85rem; padding: .15rem .6rem; margin: .1rem .25rem .1rem 0;
+  border: 1px solid var(--line); border-radius: 1rem; cursor: pointer; }
+.sortable input:checked + label { border-color: var(--link); color: var(--link); font-weight: 600; }
+.sortable > .scroll { display: none; clear: both; }
+.terms { margin: .1rem 0 .5rem; max-width: 46rem; font-size: .92rem; }
+.terms summary { color: var(--soft); padding: .2rem 0; }
+.terms dl, .questions { margin: .2rem 0 .6rem; } .terms dl { border-left: 3px solid var(--line); padding-left: .9rem; }
+.terms dt, .questions dt { font-weight: 600; color: var(--text); } .terms dd, .questions dd { margin: 0 0 .5rem; }
+.questions { max-width: 46rem; }
+.quiet { color: var(--soft); font-size: .88rem; }
+pre { background: var(--box); border: 1px solid var(--line); border-radius: .4rem; padding: .6rem .8rem;
+  margin: .4rem 0 1rem; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 60rem; }
+.files { padding-left: 1.1rem; max-width: none; } .digest { overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; min-width: min(100%, 30rem); }
 caption { text-align: left; font-size: .92rem; padding: 0 0 .3rem; }
 th, td { padding: .4rem .9rem; text-align: right; vertical-align: top; white-space: nowrap; overflow-wrap: normal;
@@ -45,6 +70,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: .85rem; vertical-ali
 thead th.group { text-align: center; border-bottom: 0; }
 tbody th, tfoot th { font-weight: 600; } td.text, th.text { text-align: left; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
+thead tr + tr th:first-child { text-align: right; position: static; padding-left: .9rem; }
 th small, td small { display: block; color: var(--soft); font-size: .8rem; }
 th small { font-weight: 400; }
 td.main { font-weight: 650; font-size: 1.12rem; } td.main small { font-weight: 400; }
@@ -53,8 +79,9 @@ td.why span { display: block; max-width: min(34rem, calc(100vw - 7rem)); }
 tr.group th { padding-top: 1rem; color: var(--soft); }
 tfoot th, tfoot td { border-top: 2px solid var(--line); border-bottom: 0; }
 .apart { max-width: 46rem; background: var(--box); border: 1px solid var(--line); border-radius: .5rem;
-  padding: .2rem 1.1rem .6rem; margin: 1.8rem 0; }
-.apart h2 { margin-top: .8rem; font-size: 1.05rem; } .apart th:first-child { background: var(--box); }
+  padding: .2rem 1.1rem; margin: 2.4rem 0 1.8rem; }
+.apart[open] { padding-bottom: .6rem; } .apart .scroll { --under: var(--box); }
+.apart th:first-child { background: var(--box); }
 .apart table { font-size: .92rem; } .apart th, .apart td { padding-top: .2rem; padding-bottom: .2rem; }
 .apart th:first-child { white-space: normal; font-weight: 400; width: 100%; min-width: 9rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.5rem; }
@@ -86,9 +113,17 @@ footer { margin-top: 3rem; }
   #difference-table bdi { max-width: 4.6rem; }
   [id^=deploy] thead th { white-space: normal; }
   .digits { font-size: .8rem; }
+  .lead { padding: .3rem .8rem; font-size: 1.06rem; }
+  .more { display: block; }
   .pairs { grid-template-columns: 1fr 1fr; }
 }
+@supports (animation-timeline: scroll()) {  /* shown only where the box does scroll, and until its end */
+  .more { display: block; overflow: hidden; max-height: 0; animation: more linear both;
+    animation-timeline: scroll(inline); }
+  @keyframes more { 0%, 96% { max-height: 2rem; opacity: 1; } 100% { max-height: 2rem; opacity: 0; } }
+}
 @media print {
+  .more { display: none; }
   :root { color-scheme: light; }
   body { max-width: none; padding: 0; } nav { display: none; }
   .scroll { overflow: visible; } figure, .pair, tr { break-inside: avoid; }
@@ -103,6 +138,7 @@ _LIGHT = {
     "box": "#f5f6f9",
     "link": "#1769aa",
     "warn": "#b8690b",
+    "shade": "#00000033",
 }
 _DARK = {
     "back": DARK.background,
@@ -112,6 +148,7 @@ _DARK = {
     "box": "#1f232c",
     "link": "#6cb6ff",
     "warn": "#e0a44a",
+    "shade": "#00000099",
 }
 
 
@@ -121,7 +158,7 @@ def style_sheet() -> str:
     dark = {**_DARK, **{f"series{index}": colour for index, colour in enumerate(DARK.series)}}
     return (
         f":root {{ color-scheme: light dark; {_variables(light)} }}\n"
-        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {_variables(dark)} }} }}{_SHEET}"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {_variables(dark)} }} }}{_SHEET}{_orders()}"
     )
 
 
@@ -133,6 +170,13 @@ def key(index: int) -> str:
         '<svg class="key" viewBox="-2.1 -1.2 4.2 2.4" aria-hidden="true">'
         f'<path d="M-2 0H2" stroke="{colour}" stroke-width=".35"/><path d="{outline}" fill="{colour}"/></svg>'
     )
+
+
+def _orders() -> str:
+    """The table in the chosen order is shown: :func:`lwface.reporting.markup.sortable`."""
+    numbers = range(1, MOST_ORDERS + 1)
+    rules = ", ".join(f".order-{number}:checked ~ .by-{number}" for number in numbers)
+    return f".sortable > :is({rules}) {{ display: block; }}\n"
 
 
 def _variables(colours: dict[str, str]) -> str:

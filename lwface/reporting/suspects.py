@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lwface.reporting.markup import clean, minus, name, plural, row, table
+from lwface.reporting.markup import Order, clean, head, minus, name, order_by, plural, row, sortable
 from lwface.reporting.row_images import RowImages
 from lwface.scoring.tar_far_result import DoubtfulRow, HardPair, Suspects, TarFarResult
 
@@ -70,7 +70,7 @@ def suspects_section(evaluation: TarFarResult, faces: RowImages | None, suffix: 
             "<p>A network can be wrong too, so look at each.</p>",
             _instructions(len(pairs), found.impostor_count + found.genuine_count + found.more_impostors),
             _doubtful_rows(found.rows or [], faces),
-            _frequent_rows(pairs, faces),
+            _frequent_rows(found.impostors, faces),
             _pair_table(found.impostors, "impostor", f"suspect-impostors{suffix}", faces),
             _pair_table(found.genuine, "genuine", f"suspect-genuine{suffix}", faces),
         ]
@@ -130,21 +130,22 @@ def _instructions(count: int, total: int) -> str:
     )
 
 
-def _frequent_rows(pairs: Sequence[Suspect], faces: RowImages | None) -> str:
-    counts = Counter(index for _, pair in pairs for index in pair[:2])
+def _frequent_rows(pairs: Sequence[HardPair], faces: RowImages | None) -> str:
+    counts = Counter(index for pair in pairs for index in pair[:2])
     often = [(index, count) for index, count in counts.most_common(ROWS_SHOWN) if count > 1]
     if not often:
         return ""
     items = "".join(f"<li>{_row_name(index, faces)}: {count:,} pairs</li>" for index, count in often)
-    return f"<p>Begin with the rows that are in most of them:</p><ul>{items}</ul>"
+    return f"<p>Rows in most of the impostor pairs, to begin with:</p><ul>{items}</ul>"
 
 
 def _pair_table(pairs: Sequence[HardPair], kind: str, identifier: str, faces: RowImages | None) -> str:
     if not pairs:
         return ""
     headings = (*HEADINGS, *(() if faces is None else ("names",)))
+    shown = pairs[:PAIRS_SHOWN]
     rows = []
-    for number, pair in enumerate(pairs[:PAIRS_SHOWN], start=1):
+    for number, pair in enumerate(shown, start=1):
         cells = [str(number), minus(f"{pair.score:.4f}"), f"{pair.left} and {pair.right}"]
         if faces is not None:
             cells.append("<br>".join(name(faces.name(index)) for index in pair[:2]))
@@ -152,9 +153,18 @@ def _pair_table(pairs: Sequence[HardPair], kind: str, identifier: str, faces: Ro
     more = len(pairs) - PAIRS_SHOWN
     rest = f'<p class="soft">and {more:,} more in {IGNORE_FILE}</p>' if more > 0 else ""
     order = "highest" if kind == "impostor" else "lowest"
+    orders = [
+        Order(f"{order} score", 1, range(len(shown)), descending=kind == "impostor"),
+        order_by("row", 2, [pair.left + pair.right / 2**40 for pair in shown]),
+    ]
+
+    def content(chosen: Order) -> str:
+        body = "".join(rows[place] for place in chosen.places)
+        return f"{head(headings, (3,), chosen)}<tbody>{body}</tbody>"
+
     return (
         f"<details><summary>{plural(len(pairs), f'{kind} pair')}, {order} score first</summary>"
-        f"{table(identifier, f'Suspect {kind} pairs', headings, rows, text=(3,))}{rest}</details>"
+        f"{sortable(identifier, f'Suspect {kind} pairs', orders, content)}{rest}</details>"
     )
 
 

@@ -14,6 +14,8 @@ from lwface.scoring.operating_points import OperatingPoint
 from lwface.scoring.tar_far_result import (
     Breakdown,
     DoubtfulRow,
+    ErrorRate,
+    ErrorRates,
     Group,
     GroupPoint,
     HardPair,
@@ -119,6 +121,10 @@ def evaluate(
         hardest(~same, -1)[:12],
         Suspects(wrong, len(wrong) + 5000, torn, len(torn), impostor_limit=doubtful[0], rows=[DoubtfulRow(5, 0.1, 2)]),
         [breakdown_of(column, values, pairs, points) for column, values in (columns or {}).items()],
+        ErrorRates(
+            ErrorRate(0.1875, 0.25, 0.18, 0.19, True, around(0.1875)),
+            ErrorRate(0.8125, 0.375, 0.1, 0.275, exact_up_to == 1, None),
+        ),
     )
 
 

@@ -40,6 +40,12 @@ function measure(frame) {
     faint: texts.map((e) => [contrast(view, e), start(e)]).filter(([ratio]) => ratio < 4.5),
     small: texts.map((e) => [parseFloat(view.getComputedStyle(e).fontSize), start(e)]).filter(([size]) => size < 12),
     texts: texts.length,
+    // of each box that scrolls: whether columns are cut off, and whether a line says so
+    cut: [...page.querySelectorAll(".scroll")].filter((box) => box.checkVisibility()).map((box) => ({
+      table: box.querySelector("table").id,
+      hidden: box.scrollWidth > box.clientWidth + 1,
+      told: box.querySelector(".more").getBoundingClientRect().height > 8,
+    })),
     images: [...page.images].map((image) => ({
       loaded: image.complete && image.naturalWidth > 0,
       width: image.getBoundingClientRect().width,

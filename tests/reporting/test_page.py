@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
@@ -17,17 +18,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwface.base.errors import UserError
+from lwface.base.origin import Origin, write_origin
 from lwface.formats.image import encode_jpeg
 from lwface.formats.pair_lists import read_ignored
 from lwface.reporting.markup import clean, far_text, one_in, shorten, squared_distance
 from lwface.reporting.page import write_report
 from lwface.reporting.plots import DARK, LIGHT, MARKERS, breakdown_figure, det_figure, histogram_figure, roc_figure
+from lwface.reporting.provenance import provenance
 from lwface.reporting.row_images import SHOWN, RowImages
 from lwface.scoring.intervals import Difference, Interval
 from lwface.scoring.operating_points import OperatingPoint
 from lwface.scoring.tar_far_result import Breakdown, Group, HardPair, Suspects
 
-VOID = {"meta", "img", "source", "br"}
+VOID = {"meta", "img", "source", "br", "input"}
 NASTY = "</td><script>alert(1)</script> \"'& <b>$\\frac$\x00\x07 \ud800"
 
 
@@ -353,8 +356,8 @@ def test_the_page_lists_and_counts_the_label_errors(whole):
     shown = [*evaluation.hardest_impostors, *evaluation.hardest_genuine]
     flags = page.texts["hardest-impostors"].count("label?") + page.texts["hardest-genuine"].count("label?")
     assert flags == sum(pair[:2] in flagged for pair in shown)
-    often = max(range(60), key=lambda row: sum(row in pair[:2] for pair in (*impostors, *genuine)))
-    assert f"row {often}: {sum(often in pair[:2] for pair in (*impostors, *genuine))} pairs" in text
+    often = max(range(60), key=lambda row: sum(row in pair[:2] for pair in impostors))
+    assert f"row {often}: {sum(often in pair[:2] for pair in impostors)} pairs" in text
 
 
 def test_no_label_errors_and_more_than_the_page_shows(make_evaluation, tmp_path):
@@ -379,6 +382,82 @@ def test_a_weak_model_says_nothing_of_labels(make_evaluation, tmp_path):
     assert "mostly" not in page.texts["label-errors"]
     assert "--ignore-pairs" not in page.texts["label-errors"]
     assert (tmp_path / "ignore-pairs.txt").read_bytes() == b""
+
+
+def test_the_single_figures_are_those_of_the_evaluation(whole, make_evaluation, tmp_path):
+    _, _, page = whole
+    assert page.tables["error-rates"] == [
+        ["figure", "rate", "threshold", "counted from"],
+        ["equal error rate", "0.18750|0.1250 to 0.2188", "0.250000", "all pairs"],
+        ["best accuracy", "0.81250", "0.375000", "a sample"],
+    ]
+    both = report(tmp_path, [make_evaluation("a"), dataclasses.replace(make_evaluation("b"), error_rates=None)])
+    assert [row[0] for row in both.tables["error-rates"]] == ["model", "equal error rate", "a", "best accuracy", "a"]
+
+
+def test_a_table_is_there_in_each_order_that_can_be_chosen(make_evaluation, tmp_path):
+    values = [f"camera {row % 7:02}" for row in range(60)]
+    evaluation = dataclasses.replace(make_evaluation(columns={"camera": values}), roc=None, genuine=None)
+    path = write_report(tmp_path, [evaluation])
+    page, text = Page(path.read_text()), path.read_text()
+    labels = re.findall(r'<label for="breakdown-1-order-(\d+)">(.*?)</label>', text)
+    names = [
+        "value",
+        "lowest TAR at 0.1",
+        "highest FAR at 0.1",
+        "lowest TAR at 1e-2",
+        "highest FAR at 1e-2",
+        "most rows",
+    ]
+    assert [label for _, label in labels] == names
+    columns = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5}
+    whole = {tuple(row) for row in page.tables["breakdown-1"][2:-1]}
+    for place, column in columns.items():
+        name = "breakdown-1" if place == 1 else f"breakdown-1-by-{place}"
+        rows = page.tables[name][2:-1]
+        assert {tuple(row) for row in rows} == whole
+        figures = [row[column].split("|")[0] for row in rows]
+        known = [figure for figure in figures if figure != "–"]
+        assert figures[len(known) :] == ["–"] * (len(figures) - len(known))  # those without come last
+        keys = known if place == 1 else [number(figure) for figure in known]
+        assert keys == sorted(keys, reverse=names[place - 1].startswith(("highest", "most")))
+        head = re.search(f'<table id="{name}">(.*?)</thead>', text)[1]
+        assert len(re.findall("aria-sort", head)) == 1
+    assert len(re.findall(r'name="breakdown-1-order"[^>]* checked', text)) == 1
+
+
+def test_the_challenges_table_and_the_words_are_folded_away(whole):
+    _, folder, _ = whole
+    text = (folder / "report.html").read_text()
+    assert re.search(r'<details class="apart"><summary><h2 id="published">', text)
+    assert "<details open" not in text
+    folded = re.findall(r'<details class="terms"><summary>What it means: (.*?)</summary><dl>(.*?)</dl>', text)
+    assert len(folded) >= 5
+    for words, items in folded:
+        assert re.findall("<dt>(.*?)</dt>", items) == words.split(", ")
+    for word in ("FAR", "TAR", "threshold", "equal error rate", "squared L2 distance", "gap", "impostor pair"):
+        assert any(word in words.split(", ") for words, _ in folded), word
+
+
+def test_the_page_says_how_it_was_made(make_evaluation, tmp_path):
+    (tmp_path / "f.bin").write_bytes(b"features")
+    (tmp_path / "l & <b>.txt").write_bytes(b"1\n")
+    earlier = Origin(
+        "python gen_image_feature.py --output 'a b.bin'", "/x", "2020-01-01 00:00:00+00:00", {"torch": "1"}
+    )
+    write_origin(tmp_path / "f.bin", earlier)
+    run = Origin(
+        "lwface tar-far --features f.bin", "/y <i>", "2021-02-03 04:05:06+01:00", {"Python": "3.11", "torch": "2"}
+    )
+    made = provenance({"features": tmp_path / "f.bin", "labels": tmp_path / "l & <b>.txt"}, run)
+    text = report(tmp_path / "r", [undrawn(make_evaluation())], made=made).texts["made"]
+    for part in (run.command, run.date, run.folder, earlier.command, earlier.date, "Python 3.11, torch 2", "8 bytes"):
+        assert part in text
+    for data in (b"features", b"1\n"):
+        assert hashlib.sha256(data).hexdigest() in text
+    (tmp_path / "f.bin").write_bytes(b"other")  # the note beside it is of other bytes now
+    made = provenance({"features": tmp_path / "f.bin"}, run)
+    assert earlier.command not in report(tmp_path / "r", [undrawn(make_evaluation())], made=made).texts["made"]
 
 
 def test_what_comes_from_outside_is_text(make_evaluation, tmp_path):
@@ -507,6 +586,7 @@ def test_what_may_be_absent_is_absent(bare_evaluation, make_evaluation, tmp_path
     page = report(tmp_path / "bare", [bare_evaluation])
     assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == ["report.html"]
     assert set(page.tables) == {"operating-points", "published-results"}
+    assert "none of the FARs asked for can be told" in page.texts["summary"]
     whole = make_evaluation()
     points = [dataclasses.replace(point, interval=None) for point in whole.points]
     page = report(tmp_path / "plain", [dataclasses.replace(whole, points=points, roc=None, genuine=None)])

@@ -81,6 +81,29 @@ def test_it_fits_a_phone_and_a_desk_and_can_be_read(browser, evaluations, pages,
             assert {row[1].split()[0] for row in rows} == {f"{rate:.5f}" for rate in rates}
 
 
+def test_columns_that_are_cut_off_are_told_where_they_are_and_only_there(browser, pages, tmp_path):
+    found = measured(browser, tmp_path, {"one": pages["one"], "three": pages["three"]})
+    told = {name: [box for box in seen["cut"] if box["told"]] for name, seen in found.items()}
+    for name, seen in found.items():
+        assert seen["cut"]
+        assert [box["table"] for box in told[name]] == [box["table"] for box in seen["cut"] if box["hidden"]]
+    assert {"operating-points", "deploy", "breakdown-1"} <= {box["table"] for box in told["one phone"]}
+    assert "operating-points" not in {box["table"] for box in told["one desk"]}
+
+
+def test_the_chosen_order_is_the_one_shown(browser, pages, tmp_path):
+    """As after a click: another radio button is checked. Each shown table is one of its group, and the right one."""
+    text = pages["one"].read_text(encoding="utf-8")
+    for number in (1, 2, 4):
+        chosen = text.replace(" checked>", ">").replace(f'class="order-{number}">', f'class="order-{number}" checked>')
+        page = tmp_path / f"{number}.html"
+        page.write_text(chosen, encoding="utf-8")
+        shown = [box["table"] for box in measured(browser, tmp_path, {"page": page})["page desk"]["cut"]]
+        ending = "" if number == 1 else f"-by-{number}"
+        groups = [f"breakdown-{column}{ending}" for column in (1, 2)]
+        assert [name for name in shown if name.startswith("breakdown")] == groups
+
+
 def test_it_opens_from_disk_and_its_table_is_read(browser, evaluations, pages, tmp_path):
     document = dump(browser, tmp_path, pages["one"])
     table = re.search(r'<table id="operating-points">(.*?)</table>', document, re.DOTALL)
