@@ -55,6 +55,7 @@ def write_feature_file(kind: str, args: argparse.Namespace) -> None:
     import numpy as np
 
     from lwface.base.device import select_device
+    from lwface.base.origin import Origin, write_origin
     from lwface.features.embedder import Embedder
     from lwface.features.writing import Work, look_through, write_features
     from lwface.models.store import load_model, model_sha256
@@ -86,6 +87,7 @@ def write_feature_file(kind: str, args: argparse.Namespace) -> None:
         resume=args.resume,
         aggregation=aggregation,
     )
+    write_origin(output, Origin.this(), model_sha256=model, list_sha256=listing.sha256, backend=embedder.backend)
     print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
 
 

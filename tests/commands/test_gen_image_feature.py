@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lwface.base.commands import run_command
+from lwface.base.origin import file_sha256, read_origin
 from lwface.commands import gen_image_feature
 from lwface.features.embedder import Embedder
 from lwface.formats.feature_file import read_features
@@ -90,7 +91,15 @@ def test_rows_equal_the_definition_and_the_mirror_is_on(command, images, tmp_pat
     assert "f.bin: 5 rows of 6 float32, complete and checked" in capsys.readouterr().out
     assert command("--no-flip", "--batch_size", "2", "--num-workers", "0") == 0
     np.testing.assert_allclose(read_features(tmp_path / "f.bin"), naive_rows(images, False), atol=2e-6)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.bin", "images", "m-0001.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "f.bin",
+        "f.bin.origin.json",
+        "images",
+        "m-0001.safetensors",
+    ]
+    noted = read_origin(tmp_path / "f.bin", file_sha256(tmp_path / "f.bin"))
+    assert noted is not None
+    assert noted.versions["torch"] == torch.__version__
 
 
 def test_the_norm_can_be_kept(command, images, tmp_path, capsys):
