@@ -18,6 +18,7 @@ PROGRAM, DISTRIBUTION = "lwface", "lightweight-face-recognition"
 # Subcommand -> what ``lwface --help`` says of it. Its module here has the same name with underscores.
 COMMANDS = {
     "train": "train a face-recognition network",
+    "report": "a training run as one HTML page",
     "gate": "count a network, and hold it against a track's budget",
     "gen-image-feature": "write the features of images",
     "gen-video-feature": "write the features of videos",

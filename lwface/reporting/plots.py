@@ -74,7 +74,7 @@ def det_figure(evaluations: Sequence[TarFarResult]) -> Figure:
 
 def histogram_figure(evaluation: TarFarResult) -> Figure:
     """Density of genuine and impostor scores on a logarithmic axis, with the threshold of each FAR."""
-    figure, axes = _axes("score (cosine)", "density (log)", 4.0)
+    figure, axes = new_axes("score (cosine)", "density (log)", 4.0)
     for label, histogram, colour in (
         ("impostor pairs", evaluation.impostors, LIGHT.impostor),
         ("genuine pairs", evaluation.genuine, LIGHT.genuine),
@@ -89,7 +89,7 @@ def histogram_figure(evaluation: TarFarResult) -> Figure:
     axes.set_yscale("log")
     _mark_thresholds(axes, evaluation.points)
     handles, labels = axes.get_legend_handles_labels()
-    _legend(figure, handles, labels)
+    add_legend(figure, handles, labels)
     return figure
 
 
@@ -97,7 +97,7 @@ def breakdown_figure(breakdown: Breakdown, whole: Sequence[OperatingPoint]) -> F
     """TAR and interval of each value of a column, one marker a FAR; dotted lines are the TAR of all pairs."""
     fars = [point.far for point in whole if point.tar is not None]
     step = (0.17 if len(breakdown.groups) < 10 else 0.12) * len(fars) + 0.12  # inches a value
-    figure, axes = _axes("true accept rate", "", 1.25 + step * len(breakdown.groups))
+    figure, axes = new_axes("true accept rate", "", 1.25 + step * len(breakdown.groups))
     handles = []
     for index, far in enumerate(fars):
         colour, marker = LIGHT.series[index % len(LIGHT.series)], MARKERS[index % len(MARKERS)]
@@ -117,7 +117,7 @@ def breakdown_figure(breakdown: Breakdown, whole: Sequence[OperatingPoint]) -> F
     axes.set_ylim(len(breakdown.groups) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
-    _legend(figure, handles, [f"FAR {far_text(far)}" for far in fars], columns=3)
+    add_legend(figure, handles, [f"FAR {far_text(far)}" for far in fars], columns=3)
     return figure
 
 
@@ -140,7 +140,9 @@ def dark_svg(light: bytes) -> bytes:
 
 
 def _rates_figure(evaluations: Sequence[TarFarResult], *, rejected: bool) -> Figure:
-    figure, axes = _axes("false accept rate (log)", "false reject rate (log)" if rejected else "true accept rate", 3.9)
+    figure, axes = new_axes(
+        "false accept rate (log)", "false reject rate (log)" if rejected else "true accept rate", 3.9
+    )
     axes.set_xscale("log")
     several = len(evaluations) > 1
     drawn = [
@@ -155,7 +157,7 @@ def _rates_figure(evaluations: Sequence[TarFarResult], *, rejected: bool) -> Fig
         axes.set_ylim(max(0, np.floor(min(lows) * 10 - 0.5) / 10), 1.01)
     axes.set_xlim(1 / max(evaluation.impostor_pairs for evaluation in evaluations), 1)
     handles, labels = _curve_key(evaluations)
-    _legend(figure, handles, labels)
+    add_legend(figure, handles, labels)
     return figure
 
 
@@ -278,7 +280,8 @@ def _mark_thresholds(axes: Any, points: Sequence[OperatingPoint]) -> None:
         )
 
 
-def _axes(horizontal: str, vertical: str, height: float) -> tuple[Figure, Any]:
+def new_axes(horizontal: str, vertical: str, height: float) -> tuple[Figure, Any]:
+    """A figure of the reports' width and its only axes, with their labels; ``height`` is in inches."""
     figure = Figure(figsize=(WIDTH, height), facecolor=LIGHT.background, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=LIGHT.background)
@@ -293,7 +296,8 @@ def _axes(horizontal: str, vertical: str, height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 1) -> None:
+def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 1) -> None:
+    """A legend below the plot; labels are shown as they are, whatever they begin with or look like."""
     if not handles:
         return
     legend = figure.legend(

@@ -48,8 +48,8 @@ dl.figures dd { margin: 0; font-variant-numeric: tabular-nums; }
 .sortable { border: 0; margin: 0; padding: 0; min-width: 0; }
 .sortable legend { float: left; padding: .2rem .6rem .2rem 0; color: var(--soft); font-size: .88rem; }
 .sortable input { position: absolute; opacity: 0; }
-.sortable label { display: inline-block; font-size: .85rem; padding: .15rem .6rem; margin: .1rem .25rem .1rem 0;
-  border: 1px solid var(--line); border-radius: 1rem; cursor: pointer; }
+.sortable label { display: inline-block; max-width: 100%; font-size: .85rem; padding: .15rem .6rem;
+  margin: .1rem .25rem .1rem 0; border: 1px solid var(--line); border-radius: 1rem; cursor: pointer; }
 .sortable input:checked + label { border-color: var(--link); color: var(--link); font-weight: 600; }
 .sortable > .scroll { display: none; clear: both; }
 .terms { margin: .1rem 0 .5rem; max-width: 46rem; font-size: .92rem; }
@@ -74,6 +74,7 @@ thead tr + tr th:first-child { text-align: right; position: static; padding-left
 th small, td small { display: block; color: var(--soft); font-size: .8rem; }
 th small { font-weight: 400; }
 td.main { font-weight: 650; font-size: 1.12rem; } td.main small { font-weight: 400; }
+td.wrap { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
 td.why { text-align: left; color: var(--soft); white-space: normal; }
 td.why span { display: block; max-width: min(34rem, calc(100vw - 7rem)); }
 tr.group th { padding-top: 1rem; color: var(--soft); }

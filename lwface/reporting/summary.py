@@ -101,11 +101,11 @@ def _difference(found: Difference, all_of_them: Sequence[Difference], far: Fract
     if found.difference is None:
         return f"{second} and {first} cannot be compared {at}: that is not resolvable."
     ahead, behind = (second, first) if found.difference > 0 else (first, second)
-    size = _points(abs(found.difference))
+    size = points(abs(found.difference))
     if found.interval is None:
         return f"{ahead} recognises {size} more than {behind} {at}; whether that is chance is not known: no interval."
     low, high = found.interval if found.difference > 0 else (-found.interval.high, -found.interval.low)
-    others = f"with other people like these, {_points(low, high)} {OFTEN}"
+    others = f"with other people like these, {points(low, high)} {OFTEN}"
     if found.better is None:
         return (
             f"<b>Which of {second} and {first} is better cannot be told</b> from these people: {ahead} recognises "
@@ -127,6 +127,6 @@ def _otherwise(found: Difference, all_of_them: Sequence[Difference]) -> str:
     return f" At FAR {' and '.join(contrary)} it is the other way round." if contrary else ""
 
 
-def _points(*shares: float) -> str:
-    """A difference of shares, or the ends of one."""
+def points(*shares: float) -> str:
+    """A difference of shares, or the ends of one, in words."""
     return f"{' to '.join(minus(f'{100 * share:.1f}') for share in shares)} percentage points"

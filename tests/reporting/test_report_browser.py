@@ -8,9 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lwface.base.origin import Origin
 from lwface.formats.image import encode_jpeg
 from lwface.reporting.page import write_report
+from lwface.reporting.provenance import provenance
 from lwface.reporting.row_images import RowImages
+from lwface.reporting.training_log import read_run
+from lwface.reporting.training_page import write_training_report
 from lwface.scoring.intervals import Difference, Interval
 from tests.browser import DARK, WIDTHS, dump, installed_browser, measured
 
@@ -102,6 +106,33 @@ def test_the_chosen_order_is_the_one_shown(browser, pages, tmp_path):
         ending = "" if number == 1 else f"-by-{number}"
         groups = [f"breakdown-{column}{ending}" for column in (1, 2)]
         assert [name for name in shown if name.startswith("breakdown")] == groups
+
+
+@pytest.mark.parametrize("scheme", [[], [DARK]])
+def test_the_report_of_a_training_fits_too(browser, tmp_path, scheme):
+    log = "".join(
+        f'{{"step": {step}, "epoch": 0, "loss": {9 / step}, "acc": 0.1, "lr": 0.1, "images_per_s": 9.5}}\n'
+        f'{{"step": {step}, "epoch": 0, "verification": "{pack}", "accuracy": 0.9, "std": 0.01, "xnorm": 1e9}}\n'
+        for step in (10, 20, 30, 40)
+        for pack in ("lfw", LONG.replace("/", "_"), "heldout")
+    )
+    runs = []
+    for name in ("a", LONG.replace("/", "_")[:200]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").write_text(log)
+        (tmp_path / name / "config.json").write_text(json.dumps({"models_root": LONG, "lr": 0.1}))
+        runs.append(read_run(tmp_path / name))
+    made = provenance({"log": tmp_path / "a" / "log.jsonl"}, Origin(f"python {LONG}", LONG, "2020", {"torch": "2"}))
+    pages = {"one": write_training_report(tmp_path / "one", runs[:1], made)}
+    pages["two"] = write_training_report(tmp_path / "two", runs)
+    for name, seen in measured(browser, tmp_path, pages, *scheme).items():
+        width = WIDTHS[name.split()[1]]
+        assert (seen["width"], seen["scroll"]) == (width, width), name
+        for fault in ("wide", "faint", "small", "resources"):
+            assert seen[fault] == [], name
+        assert [box["told"] for box in seen["cut"]] == [box["hidden"] for box in seen["cut"]]
+        assert all(image["loaded"] for image in seen["images"])
+        assert len(seen["images"]) == 5
 
 
 def test_it_opens_from_disk_and_its_table_is_read(browser, evaluations, pages, tmp_path):
