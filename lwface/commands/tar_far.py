@@ -75,6 +75,7 @@ def _requests(args: argparse.Namespace) -> list[ScoringRequest]:
         title=first,
         replicates=args.bootstrap,
         seed=args.seed,
+        exact_error_rates=args.exact_error_rates,
         block_size=args.block_size,
         device=args.device,
     )
@@ -206,6 +207,11 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     add("--report", metavar="DIR", help="write report.html and its plots here")
     add("--images", metavar="DIR", help="folder whose filelist.txt gives the rows' images, for the report's faces")
     add_bootstrap_flags(parser)
+    add(
+        "--exact-error-rates",
+        action="store_true",
+        help="count equal error rate and best accuracy from all pairs where they would come from a sample: more passes",
+    )
     add_device_flag(parser)
     add(
         "--resume",

@@ -12,8 +12,7 @@ less:
   it is measured on, unlike the accuracy over folds of :mod:`lwface.scoring.pack_accuracy`.
 
 Both are ratios of exact counts where all impostor pairs are kept, and where the highest ones that are kept decide; else
-the impostors are a sample of them, and the figure says so. Its error is then some ``sqrt(FAR / 2**20)``, far below that
-of the people at hand, which the interval tells.
+the impostors are a sample of them, and the figure says so (:mod:`lwface.scoring.error_rate_search` counts them all).
 """
 
 from __future__ import annotations
@@ -94,16 +93,22 @@ class Staircase(NamedTuple):
 
     def best_accuracy(self) -> ErrorRate | None:
         """The most that are judged right; None: a score below these may do better."""
-        gain = self.genuine / self.genuine_pairs - self.impostors / self.impostor_pairs
-        nearly = np.flatnonzero(gain >= gain.max() - NEARLY).tolist()
-        best = max(nearly, key=lambda place: (self._gain(place), -place))
+        best = self._best()
         # at lower scores all genuine pairs may be accepted, but no fewer impostors
         beyond = (self.impostor_pairs - int(self.impostors[-1])) * self.genuine_pairs
-        if self.genuine[-1] < self.genuine_pairs and self._gain(best) < beyond:
-            return None
+        return None if self.genuine[-1] < self.genuine_pairs and self._gain(best) < beyond else self.best_of_these()
+
+    def best_of_these(self) -> ErrorRate:
+        """The most that are judged right at any of these points."""
+        best = self._best()
         accuracy = Fraction(self._gain(best), 2 * self.genuine_pairs * self.impostor_pairs) + Fraction(1, 2)
         threshold = float(self.scores[best]) if best else threshold_above(float(self.scores[1]))
         return self._error(float(accuracy), threshold, best)
+
+    def _best(self) -> int:
+        gain = self.genuine / self.genuine_pairs - self.impostors / self.impostor_pairs
+        nearly = np.flatnonzero(gain >= gain.max() - NEARLY).tolist()
+        return max(nearly, key=lambda place: (self._gain(place), -place))
 
     def _gain(self, place: int) -> int:
         """1 - FRR - FAR, times both numbers of pairs: an integer that may be beyond 64 bits."""
@@ -120,10 +125,15 @@ class GenuineScores:
 
     Attributes:
         complete: whether all are kept.
+
+    Args:
+        comparisons: the pairs.
+        all_of_them: keep all, whatever the limit: eight bytes each.
+        limit: most that are kept.
     """
 
-    def __init__(self, comparisons: Comparisons, limit: int = KEPT_GENUINE) -> None:
-        self.complete = comparisons.genuine_pairs <= limit
+    def __init__(self, comparisons: Comparisons, *, all_of_them: bool = False, limit: int = KEPT_GENUINE) -> None:
+        self.complete = all_of_them or comparisons.genuine_pairs <= limit
         self._comparisons = comparisons
         self._share = np.uint64(min(limit / comparisons.genuine_pairs, 1) * (2**64 - 1))
         self._found: list[NDArray[np.float64]] = []
@@ -168,20 +178,15 @@ class RateCurve(NamedTuple):
 
 
 def error_rates(
-    genuine: GenuineScores,
-    tail: NDArray[np.float64],
-    sample: NDArray[np.float64],
-    pairs: tuple[int, int],
-    curve: RateCurve,
+    genuine: GenuineScores, tail: NDArray[np.float64], sample: NDArray[np.float64], pairs: tuple[int, int]
 ) -> ErrorRates:
-    """Both figures, exact where the scores that are kept tell them.
+    """Both figures without intervals, exact where the scores that are kept tell them.
 
     Args:
         genuine: the genuine scores.
         tail: (T,) the highest impostor scores, all of them down to the last.
         sample: of all impostor scores; empty where the tail is all of them.
         pairs: how many genuine and impostor pairs there are.
-        curve: for the intervals.
     """
     scores = genuine.scores
     equal = accuracy = None
@@ -196,9 +201,14 @@ def error_rates(
         )
     if equal is None or accuracy is None:
         raise AssertionError("all scores, or an even sample of them, have both")
+    return ErrorRates(equal, accuracy)
+
+
+def with_intervals(found: ErrorRates, curve: RateCurve) -> ErrorRates:
+    """The figures with their intervals, where the curve has them."""
     return ErrorRates(
-        equal._replace(interval=_equal_error_interval(equal.rate, curve)),
-        accuracy._replace(interval=_accuracy_interval(accuracy.rate, curve)),
+        found.equal._replace(interval=_equal_error_interval(found.equal.rate, curve)),
+        found.accuracy._replace(interval=_accuracy_interval(found.accuracy.rate, curve)),
     )
 
 

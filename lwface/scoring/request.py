@@ -69,6 +69,7 @@ class ScoringRequest:
         title: what tables call the rows.
         columns: attributes to break down by, with the values shown; not with a gallery.
         replicates, seed: of the bootstrap over people; 0 replicates: no intervals.
+        exact_error_rates: as for :func:`lwface.scoring.tar_far.score_pairs`.
         block_size: columns of a block; it changes memory and speed, never a result.
         device: the name of what screens.
         protocol: makes the comparisons; None: by what is given, :func:`listed_pairs` or :func:`every_pair`.
@@ -86,6 +87,7 @@ class ScoringRequest:
     columns: Sequence[tuple[str, Codes]] = ()
     replicates: int = REPLICATES
     seed: int = 0
+    exact_error_rates: bool = False
     block_size: int = BLOCK_SIZE
     device: str = "cpu"
     protocol: Callable[[ScoringRequest], Comparisons] | None = None

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from lwface.formats.person_labels import Codes
 from lwface.scoring.breakdown import ColumnTally
-from lwface.scoring.error_rates import GenuineScores, RateCurve, error_rates
+from lwface.scoring.error_rate_search import search_error_rates
+from lwface.scoring.error_rates import GenuineScores, RateCurve, error_rates, with_intervals
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.impostors import CAPACITY, Impostors, find_impostors, most_kept
@@ -93,6 +94,7 @@ def score_request(
         columns=request.columns,
         replicates=request.replicates,
         seed=request.seed,
+        exact_error_rates=request.exact_error_rates,
     )
 
 
@@ -106,6 +108,7 @@ def score_pairs(
     columns: Sequence[tuple[str, Codes]] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
+    exact_error_rates: bool = False,
     capacity: int = CAPACITY,
 ) -> ReplicatedResult:
     """Score everything there is to know of the pairs of a protocol.
@@ -118,6 +121,8 @@ def score_pairs(
         columns: attributes of the file rows to break down by; not for probe and gallery.
         replicates: of the bootstrap over people, 0: no intervals.
         seed: of the bootstrap.
+        exact_error_rates: count equal error rate and best accuracy from all pairs too where a sample would tell them:
+            some passes more.
         capacity: pairs held at a time; it changes memory and speed, never a count.
 
     Raises:
@@ -130,7 +135,7 @@ def score_pairs(
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
     acceptance = Acceptance(comparisons, [*thresholds.values(), *ladder.threshold.tolist()])
     lowest, histogram = Lowest(comparisons), ScoreCounts()
-    genuine, bests = GenuineScores(comparisons), RowBests(comparisons)
+    genuine, bests = GenuineScores(comparisons, all_of_them=exact_error_rates), RowBests(comparisons)
     spread = _Spread(comparisons, [*fars, *ladder.far], found.tail, impostors.sample, replicates, seed)
     decided = points_from(comparisons, fars, found.ranks, dict.fromkeys(found.ranks, 0))  # their thresholds are known
     parts = [
@@ -145,6 +150,9 @@ def score_pairs(
     tar = np.array(accepted[len(thresholds) :], dtype=np.int64) / comparisons.genuine_pairs
     curve = RateCurve(np.array(ladder.far, dtype=np.float64), tar, spread.tars[len(fars) :], spread.people)
     pairs = comparisons.genuine_pairs, comparisons.impostor_pairs
+    rates = error_rates(genuine, found.tail.scores, impostors.sample.scores, pairs)
+    if exact_error_rates and not (rates.equal.exact and rates.accuracy.exact):
+        rates = search_error_rates(comparisons, genuine.scores, workers)
     extremes = Extremes(
         _hard_pairs(comparisons, found.highest, LISTED),
         found.highest.scores,
@@ -166,7 +174,7 @@ def score_pairs(
         hardest_impostors=extremes.impostors[:HARDEST],
         suspects=find_suspects(extremes, bests, genuine.scores, impostors.scores, comparisons.impostor_pairs),
         breakdowns=[part.result(found.tail, impostors.complete) for part in parts],
-        error_rates=error_rates(genuine, found.tail.scores, impostors.sample.scores, pairs, curve),
+        error_rates=with_intervals(rates, curve),
     )
     return ReplicatedResult(result, spread.tars[: len(fars)], spread.people)
 

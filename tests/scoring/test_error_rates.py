@@ -10,8 +10,10 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import balanced_accuracy_score, roc_curve
 
-from lwface.scoring import error_rates
-from lwface.scoring.error_rates import GenuineScores, RateCurve, Staircase
+from lwface.scoring import error_rates, tar_far
+from lwface.scoring.error_rate_search import search_error_rates
+from lwface.scoring.error_rates import GenuineScores, Staircase
+from lwface.scoring.exact import impostors
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
 from lwface.scoring.exact.sharding import Workers
@@ -19,8 +21,7 @@ from lwface.scoring.intervals import Interval
 from lwface.scoring.operating_points import sweep_genuine
 from lwface.scoring.parameters import parse_fars
 from lwface.scoring.tar_far import score_pairs
-
-NO_CURVE = RateCurve(np.array([1.0]), np.array([1.0]), np.empty((1, 0)), 0)
+from tests.scoring_oracle import scores_of
 
 
 def drawn(seed, shift=1.0, step=0.0, sizes=(40, 300)):
@@ -102,7 +103,7 @@ def rates(genuine, tail, sample, pairs):
     """What :func:`error_rates` finds of kept scores."""
     kept = GenuineScores.__new__(GenuineScores)
     kept.complete, kept._found = True, [genuine]
-    return error_rates.error_rates(kept, tail, sample, pairs, NO_CURVE)
+    return error_rates.error_rates(kept, tail, sample, pairs)
 
 
 def test_the_highest_impostors_decide_where_they_can():
@@ -127,6 +128,41 @@ def rows_of(people, each, noise, seed=0):
     labels = np.repeat(np.arange(people), each)
     features = generator.normal(size=(people, 16))[labels] + noise * generator.normal(size=(len(labels), 16))
     return FeatureSet(features.astype(np.float32), labels, "f")
+
+
+@pytest.mark.parametrize("kind", ["random", "tied", "apart", "turned"])
+@pytest.mark.parametrize("at_once", [1, 3, 512])
+def test_passes_over_all_pairs_find_what_all_scores_tell(kind, at_once):
+    generator = np.random.default_rng(5)
+    labels = np.repeat(np.arange(12), 3)
+    noise = {"random": 1.5, "tied": 1.5, "apart": 0.01, "turned": 0.0}[kind]
+    features = generator.normal(size=(12, 4))[labels] + noise * generator.normal(size=(36, 4))
+    if kind == "tied":
+        features = np.round(features)
+        features[(features == 0).all(axis=1), 0] = 1
+    if kind == "turned":  # one person looks the other way each time, strangers are alike
+        features = np.array([[1.0, 0], [-1, 0.1], [0, 1]])[np.arange(36) % 3]
+    rows = FeatureSet(features.astype(np.float32), labels, "f")
+    first, second = np.triu_indices(36, 1)
+    scores = scores_of(rows.features, rows.features)[first, second]
+    same = labels[first] == labels[second]
+    whole = Staircase.of(scores[same], scores[~same])
+    found = search_error_rates(Grid(rows, None, block_size=5), scores[same], Workers(silent=True), at_once)
+    assert found.equal == whole.equal_error()
+    assert found.accuracy == whole.best_accuracy()
+
+
+def test_a_large_set_is_exact_when_asked_for(monkeypatch, tmp_path):
+    rows = rows_of(30, 20, 1.0)
+    whole = score_pairs(Grid(rows, None), parse_fars("0.1"), replicates=0).result.error_rates
+    monkeypatch.setattr(impostors, "KEPT_IF_ALL", 0)
+    monkeypatch.setattr(tar_far, "CURVE_TAIL", 100)
+    monkeypatch.setattr(error_rates, "KEPT_GENUINE", 10)
+    drawn_only = score_pairs(Grid(rows, None), parse_fars("0.1"), replicates=0).result.error_rates
+    assert not drawn_only.equal.exact
+    kept = Workers(tmp_path, save_every=0, silent=True)  # every sweep has files of its own
+    asked = score_pairs(Grid(rows, None), parse_fars("0.1"), replicates=0, exact_error_rates=True, workers=kept)
+    assert asked.result.error_rates == whole
 
 
 def test_drawn_genuine_scores_are_the_same_in_any_order_of_work():

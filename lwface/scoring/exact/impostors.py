@@ -141,6 +141,7 @@ def find_impostors(
     *,
     tail_rank: int = 0,
     capacity: int = CAPACITY,
+    prefix: str = "",
 ) -> Impostors:
     """The impostor scores of ``ranks`` (1: the highest), and the highest pairs.
 
@@ -150,11 +151,12 @@ def find_impostors(
         workers: who computes.
         tail_rank: keep at least so many of the highest pairs, if they may be kept.
         capacity: pairs held at a time; it changes memory and speed, never a result.
+        prefix: of the sweeps' names: another one for each call of a run.
     """
     most = most_kept(comparisons, capacity)
     wanted = max((rank for rank in [*ranks, min(tail_rank, most)] if rank <= most), default=0)
     sample = _Sample(comparisons)
-    kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, workers, capacity)
+    kept = Tail(wanted) if not wanted else _find_tail(comparisons, wanted, sample, workers, capacity, prefix)
     best = kept.result()
     complete = int(np.searchsorted(-best.scores, -kept.lost, "left"))  # all, where what was lost is below the last
     tail = _first(best, complete)
@@ -169,7 +171,7 @@ def find_impostors(
     pending = [RankSearch(comparisons, rank, *sample.interval(rank), each) for rank in missing]
     passes = 0
     while pending:
-        _search(comparisons, pending, workers, f"thresholds-{passes}")
+        _search(comparisons, pending, workers, f"{prefix}thresholds-{passes}")
         passes += 1
         pending, searched = [s for s in pending if not s.finish()], pending
         found.update({s.rank: Ranked(s.score, s.above) for s in searched if s.score is not None})
@@ -214,11 +216,13 @@ def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:
     return -math.inf if place < 0 else float(np.partition(scores, place)[place])
 
 
-def _find_tail(comparisons: Comparisons, rank: int, sample: _Sample, workers: Workers, capacity: int) -> Tail:
+def _find_tail(
+    comparisons: Comparisons, rank: int, sample: _Sample, workers: Workers, capacity: int, prefix: str
+) -> Tail:
     tiles = comparisons.tiles(genuine=False)
     for attempt in itertools.count():
         tail = Tail(rank, floor=sample.floor(rank, attempt), capacity=capacity)
-        _fill(tail, comparisons, tiles, workers, f"impostors-{attempt}")
+        _fill(tail, comparisons, tiles, workers, f"{prefix}impostors-{attempt}")
         if not tail.missed:
             return tail
     raise AssertionError("the floor falls to minus infinity")
