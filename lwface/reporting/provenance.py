@@ -41,7 +41,7 @@ def provenance_section(made: Provenance | None) -> str:
     """Date, commands, files with their digests, versions; "" where nothing is known."""
     if made is None:
         return ""
-    steps = [_step(f"{file.role} was written by", file.origin) for file in made.files if file.origin is not None]
+    steps = [_step(f"the file of {file.role} was written by", file.origin) for file in made.files if file.origin]
     files = "".join(
         f'<li>{escape(file.role)}: {name(file.path, 60)}, {file.size:,} bytes<br><span class="quiet">SHA-256</span> '
         f'<code class="digest">{file.sha256}</code></li>'
