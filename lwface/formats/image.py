@@ -17,6 +17,7 @@ import numpy as np
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.image_files import JPEG_QUALITY, JPEG_START, PNG_START
+from lwface.formats.other_images import other_damage, other_size
 
 MAX_PIXELS = 1 << 26  # 8192x8192: 400 MiB while it is decoded
 MAX_SCANNED_PIXELS = 1 << 30  # of all scans of a progressive JPEG, which has about 10
@@ -44,12 +45,12 @@ def image_damage(data: bytes) -> str | None:
     elif data.startswith(b"BM") and len(data) < int.from_bytes(data[2:6], "little"):
         damage = "the BMP is cut short"
     else:
-        damage = None
+        damage = other_damage(data)
     return damage or _size_damage(data)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """``(height, width)`` from the header of a JPEG, PNG, BMP or WebP; None when it has no such header."""
+    """``(height, width)`` from the header of an image file; None when it has none of those that are read."""
     if data.startswith(JPEG_START):
         return _jpeg_size(data)
     if data.startswith(PNG_START) and len(data) >= 24:
@@ -61,14 +62,15 @@ def image_size(data: bytes) -> tuple[int, int] | None:
         return abs(height), abs(width)  # a negative height: rows from the top
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
         return _webp_size(data)
-    return None
+    return other_size(data)
 
 
 def decode_rgb(data: bytes) -> np.ndarray | None:
-    """Decode a JPEG, PNG, BMP or WebP to RGB uint8 ``(H, W, 3)``; None when it is damaged or larger than MAX_PIXELS.
+    """Decode an image file to RGB uint8 ``(H, W, 3)``; None when it is damaged or larger than MAX_PIXELS.
 
-    The picture is the one shown: an EXIF orientation is followed. :func:`image_damage` says why where it can. Grey
-    images become three equal channels, transparency is dropped.
+    JPEG, PNG, BMP, WebP, TIFF, PNM, and GIF where OpenCV is built with it (from 4.11 on). The picture is the one shown:
+    an EXIF orientation is followed. :func:`image_damage` says why where it can. Grey images become three equal
+    channels, transparency is dropped; of several pages or pictures in a file the first counts.
     """
     if image_damage(data) is not None:
         return None
@@ -103,7 +105,7 @@ def _size_damage(data: bytes) -> str | None:
     """A header may announce more pixels than there is memory for, whatever the file's size."""
     size = image_size(data)
     if size is None:
-        return "not a JPEG, PNG, BMP or WebP image"
+        return "not a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM image"
     height, width = size
     if height * width > MAX_PIXELS:
         return f"its header announces {width}x{height} pixels, more than {MAX_PIXELS} are not read"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lwface.formats.image_files import JPEG_START, PNG_START
+from lwface.formats.other_images import TIFF_STARTS
 
 UPRIGHT = 1
 HEADER_BYTES = 1 << 17  # of a file, enough for the tag: a JPEG's segment has at most 64 KiB
@@ -18,7 +19,7 @@ _EXIF = b"Exif\x00\x00"
 
 
 def orientation(data: bytes) -> int:
-    """The EXIF orientation 1 to 8 by which ``data``, a JPEG, PNG or WebP, is shown; 1 (upright) when it has none.
+    """The EXIF orientation 1 to 8 by which ``data``, a JPEG, PNG, WebP or TIFF, is shown; 1 (upright) when it has none.
 
     JEITA CP-3451, tag 0x0112: 1 upright, 2 mirrored, 3 upside down, 4 both, 5 transposed, 6 to be turned clockwise,
     7 transposed the other way, 8 to be turned counterclockwise. Of several tags the first counts.
@@ -58,6 +59,8 @@ def _exif_blocks(data: bytes) -> Iterator[bytes]:
         yield from _chunks(data, len(PNG_START), b"eXIf")
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         yield from (block.removeprefix(_EXIF) for block in _chunks(data, 12, b"EXIF"))
+    elif data.startswith(TIFF_STARTS):
+        yield data
 
 
 def _jpeg_blocks(data: bytes) -> Iterator[bytes]:

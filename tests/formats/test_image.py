@@ -158,10 +158,9 @@ def test_a_jpeg_of_many_scans_is_refused(picture: np.ndarray) -> None:
 
 
 def test_formats_that_are_not_read(picture: np.ndarray) -> None:
-    for ending in (".tiff", ".ppm"):
-        data = encoded(picture, ending, [])
+    for data in (encoded(picture, ".jp2", []), b"P7\nWIDTH 50\n", b"II+\x00" + bytes(60)):  # the last: BigTIFF
         assert decode_rgb(data) is None
-        assert image_damage(data) == "not a JPEG, PNG, BMP or WebP image"
+        assert image_damage(data) == "not a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM image"
 
 
 def test_read_rgb_names_file_and_reason(tmp_path, picture: np.ndarray) -> None:
