@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lwface.base.account import Account
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, write_json
 
 JOURNAL = "journal.part"
 MANIFEST = "manifest.json"
-_EXAMPLES = 3
 
 
 class Entry(NamedTuple):
@@ -113,26 +113,29 @@ class Journal:
         self._file.flush()
         self.done += 1
 
-    def summary(self) -> dict[str, Any]:
+    def account(self) -> Account:
         """How many were taken, and for each reason how many were skipped, with a few names."""
-        taken, skipped = 0, dict[str, dict[str, Any]]()
+        account = Account()
         for entry in self.entries():
             if entry.taken:
-                taken += 1
-                continue
-            found = skipped.setdefault(entry.detail, {"count": 0, "examples": []})
-            found["count"] += 1
-            if len(found["examples"]) < _EXAMPLES:
-                found["examples"].append(entry.name)
-        return {"taken": taken, "skipped": dict(sorted(skipped.items()))}
+                account.taken += 1
+            else:
+                account.skip(entry.detail, entry.name)
+        return account
 
-    def finish(self, facts: dict[str, Any]) -> None:
-        """Write the manifest with ``facts`` and the summary, and remove the journal: the output is complete."""
+    def finish(self, facts: dict[str, Any], walked: Account | None = None) -> None:
+        """Write the manifest with ``facts`` and the account, and remove the journal: the output is complete.
+
+        ``walked`` is of where the items came from: what it left out is in the manifest too.
+        """
         folder = self.path.parent
         for name in ["*"] if self.products is None else self.products:
             for leftover in folder.rglob(f".{name}.*.part"):  # of a writer that was killed
                 leftover.unlink()
-        write_json(self.path.with_name(MANIFEST), {"fingerprint": self.job, **facts, **self.summary()})
+        account = self.account()
+        if walked is not None:
+            account.leave_out(walked)
+        write_json(self.path.with_name(MANIFEST), {"fingerprint": self.job, **facts, **account.as_json()})
         self.path.unlink()
 
     def discard(self) -> None:
@@ -173,11 +176,3 @@ def read_manifest(output: Path) -> dict[str, Any]:
     """The manifest of a complete output."""
     manifest: dict[str, Any] = json.loads((output / MANIFEST).read_text(encoding="utf-8"))
     return manifest
-
-
-def print_summary(summary: dict[str, Any], what: str) -> None:
-    """Say how many ``what`` were taken, and how many were skipped and why."""
-    print(f"{summary['taken']} {what}")
-    for reason, found in summary["skipped"].items():
-        examples = ", ".join(found["examples"]) + (", ..." if found["count"] > len(found["examples"]) else "")
-        print(f"skipped {found['count']}: {reason} ({examples})")

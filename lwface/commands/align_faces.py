@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lwface.base.account import print_summary
 from lwface.base.commands import load
-from lwface.base.errors import UserError
-from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
+from lwface.base.journal import fingerprint, open_job, read_manifest
 from lwface.commands.flags import add_crop_flags, check_crop_flags, command_parser, landmark_options
-from lwface.making.image_folder import image_folder, image_names
+from lwface.formats.image_walk import image_folder, walk_images
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,11 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.making.face_crops import crop_recipe
     from lwface.making.landmark_reading import landmark_reading
 
-    names = image_names(arguments.input)
-    targets = {name.rpartition(".")[0] + ".jpg": name for name in names}
-    if len(targets) != len(names):
-        twice = next(name for name in names if targets[name.rpartition(".")[0] + ".jpg"] != name)
-        raise UserError(f"{arguments.input / twice}: another image has this name with another ending; rename one")
+    names, walked = walk_images(arguments.input)
     reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
     recipe = crop_recipe(arguments.input, names, arguments.landmarks, False, arguments.quality, reading)
     options = {"command": "align_faces", "quality": arguments.quality, **landmark_options(arguments)}
@@ -55,9 +51,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{arguments.output} is already complete")
     else:
         with journal:
-            items = [(name, target) for target, name in targets.items()]
+            items = [(name, f"{name.rpartition('.')[0]}.jpg") for name in names]  # no two are alike but for the ending
             write_images(arguments.output, items, recipe.attempt, journal, arguments.num_workers)
             show_images(arguments.output, items, journal, sheet_beside(arguments.output))
-            journal.finish(options)
+            journal.finish(options, walked)
     print_summary(read_manifest(arguments.output), f"aligned faces in {arguments.output}")
     print(f"look at {sheet_beside(arguments.output)}: every face upright, eyes level, mouth whole?")

@@ -1,9 +1,9 @@
 """Make a verification pack (.bin) of pairs of faces from a folder of people (INPUT/PERSON/**/IMAGE).
 
-The pairs come from a file, or are drawn: half of the same person, half not, in ten folds of different people. Images
-must be 112x112 already, or be aligned by --landmarks, or be resized where --resize says so. With --landmarks, a contact
-sheet beside the pack shows up to 64 crops. The pack appears when it is complete; an interrupted run starts again and
-ends with the same bytes.
+The pairs come from a file, or are drawn: half of the same person, half not, in ten folds (or --folds) of different
+people. A pair of one person is never drawn inside one clip (--clips). Images must be 112x112 already, or be aligned by
+--landmarks, or be resized where --resize says so. With --landmarks, a contact sheet beside the pack shows up to 64
+crops. The pack appears when it is complete; an interrupted run starts again and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lwface.base.account import print_summary
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
-from lwface.base.journal import print_summary
+from lwface.base.notes import note
 from lwface.commands.flags import (
     add_crop_flags,
     add_flag,
@@ -21,8 +22,10 @@ from lwface.commands.flags import (
     check_crop_flags,
     command_parser,
 )
-from lwface.making.image_folder import image_folder, person_samples
-from lwface.making.pair_list import check_count, draw_pairs, read_pairs
+from lwface.formats.image_walk import image_folder
+from lwface.making.clips import AUTO, RULES, pairs_inside, rule_or_table, with_clips
+from lwface.making.image_folder import walk_people
+from lwface.making.pair_list import FEWEST_FOLDS, FOLDS, check_count, draw_pairs, read_pairs
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,9 +37,21 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     pairs = "file of pairs: IMAGE IMAGE 0|1 a line, or LFW's pairs.txt"
     source.add_argument("--pairs", type=Path, metavar="FILE", help=pairs)
-    count = "draw this many pairs, a multiple of 20"
+    count = "draw this many pairs, a multiple of twice the number of folds"
     add_flag(source, "--pack-pairs", "--count", type=int, metavar="N", help=count)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drawing")
+    add = parser.add_argument
+    folds = (
+        f"folds of a drawn pack, from {FEWEST_FOLDS} to {FOLDS}: each has people of its own, two at least. A pack of "
+        f"fewer than {FOLDS} is known by the order of its pairs, and is evaluated in as many"
+    )
+    add("--folds", type=int, default=FOLDS, metavar="N", help=folds)
+    clips = (
+        "what is one clip, inside which no pair of one person is drawn. folder: each folder below PERSON/; name: "
+        "images whose names differ in the number at the end; none; a csv image,clip. auto: folder where people have "
+        "several of them, which is said, else none"
+    )
+    add("--clips", default=AUTO, metavar="|".join([*RULES, "FILE"]), help=clips)
+    add("--seed", type=int, default=0, metavar="N", help="of the drawing")
     add_crop_flags(parser)
     arguments = parser.parse_args(argv)
     if arguments.output.exists():
@@ -44,8 +59,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     image_folder(arguments.input)
     existing(arguments.pairs)
     check_crop_flags(arguments)
+    arguments.clips = rule_or_table(arguments.clips)
+    existing(arguments.clips if isinstance(arguments.clips, Path) else None)
     if arguments.pairs is None:
-        check_count(arguments.pack_pairs)
+        check_count(arguments.pack_pairs, arguments.folds)
     return arguments
 
 
@@ -58,7 +75,11 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.making.landmark_reading import landmark_reading
     from lwface.making.pack_building import build_pack
 
-    samples = person_samples(arguments.input)
+    samples, walked = walk_people(arguments.input)
+    if arguments.pairs is None:
+        samples, doubt = with_clips(samples, arguments.clips)
+        if doubt:
+            note(doubt)
     names = [sample.name for sample in samples]
     reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
     recipe = crop_recipe(arguments.input, names, arguments.landmarks, arguments.resize, arguments.quality, reading)
@@ -70,11 +91,16 @@ def main(argv: list[str] | None = None) -> None:
         lambda usable: (
             read_pairs(arguments.pairs, [sample.name for sample in usable])
             if arguments.pairs
-            else draw_pairs(usable, arguments.pack_pairs, arguments.seed)
+            else draw_pairs(usable, arguments.pack_pairs, arguments.seed, arguments.folds)
         ),
         arguments.num_workers,
         sheet,
     )
-    print_summary(done, f"pairs of {done['images']} images in {arguments.output}")
+    done.account.leave_out(walked)
+    what = f"pairs of {done.account.taken} images in {arguments.output}"
+    print_summary({**done.account.as_json(), "taken": len(done.pairs)}, what)
+    if inside := pairs_inside(samples, [pair[:2] for pair in done.pairs if pair.same]):
+        genuine = sum(pair.same for pair in done.pairs)
+        note(f"{inside} of the {genuine} pairs of one person lie inside one folder, which may be a clip")
     if sheet:
         print(f"look at {sheet}: every face upright, eyes level, mouth whole?")

@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lwface.base.account import print_summary
 from lwface.base.commands import load
-from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
+from lwface.base.journal import fingerprint, open_job, read_manifest
 from lwface.commands.flags import (
     add_crop_flags,
     add_people_flag,
@@ -20,7 +21,8 @@ from lwface.commands.flags import (
     command_parser,
     landmark_options,
 )
-from lwface.making.image_folder import image_folder, person_samples
+from lwface.formats.image_walk import image_folder
+from lwface.making.image_folder import walk_people
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.making.landmark_reading import landmark_reading
     from lwface.making.record_set import PRODUCTS, show_record_set, write_record_set
 
-    samples = person_samples(arguments.input)
+    samples, walked = walk_people(arguments.input)
     names = [sample.name for sample in samples]
     reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
     recipe = crop_recipe(arguments.input, names, arguments.landmarks, arguments.resize, arguments.quality, reading)
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
             classes = write_record_set(arguments.output, samples, recipe, journal, arguments.num_workers)
             if arguments.landmarks:
                 show_record_set(arguments.output)
-            journal.finish({**options, "num_classes": classes})
+            journal.finish({**options, "num_classes": classes}, walked)
     manifest = read_manifest(arguments.output)
     print_summary(manifest, f"images of {manifest['num_classes']} people in {arguments.output / 'train.rec'}")
     if arguments.landmarks:

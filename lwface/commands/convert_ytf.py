@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lwface.base.account import print_summary
 from lwface.base.commands import existing, load
-from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
+from lwface.base.journal import fingerprint, open_job, read_manifest
 from lwface.commands.flags import add_flag, add_num_workers_flag, add_quality_flag, command_parser
 from lwface.making.pair_list import check_count, draw_pairs
 from lwface.making.youtube_names import tables

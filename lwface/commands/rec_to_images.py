@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lwface.base.account import print_summary
 from lwface.base.commands import load
-from lwface.base.journal import fingerprint, open_job, print_summary, read_manifest
+from lwface.base.journal import fingerprint, open_job, read_manifest
 from lwface.commands.flags import add_records_flag, command_parser
 from lwface.formats.record_files import RecordError, record_file
 

@@ -58,7 +58,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     labels.add_argument(
         "--issame", metavar="FILE", help="the labels as text: a line for each pair, 1 one person, 0 two"
     )
-    add("--folds", type=int, default=FOLDS, help="parts that the pairs are cut into, in order")
+    folds = (
+        f"parts that the pairs are cut into, in order; not given: {FOLDS}, or the fewer that a pack of build_pack.py "
+        "--folds shows by the order of its pairs"
+    )
+    add("--folds", type=int, metavar="N", help=folds)
     add(
         "--far",
         type=float,

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lwface.base.account import skipped_lines
 from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.base.files import replacing
 from lwface.deploy.conversion_cost import IMAGE_SIZE, pack_cost, read_faces, tar_cost
 from lwface.deploy.wish import Wish, check_output
 from lwface.features.trust import require_own_features
+from lwface.formats.image_walk import walk_images
 from lwface.formats.verification_pack import read_pack
 from lwface.gate.budgets import TRACKS, BudgetError
 from lwface.gate.flops import FlopsReport, budget_violations, count_flops, flops_text
@@ -25,8 +27,6 @@ from lwface.onnx.export import export_onnx
 from lwface.onnx.graph import parse
 from lwface.onnx.model import OnnxNetwork, relabel
 from lwface.onnx.precision import to_float16, to_int8
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def export(network: nn.Module, config: Mapping[str, Any], output: Path, wish: Wish) -> list[str]:
@@ -79,7 +79,7 @@ def checked_model(network: nn.Module, config: Mapping[str, Any], name: str, wish
         lines += [tar_cost(models, wish.score_images, wish.labels)] if wish.score_images and wish.labels else []
         lines += [pack_cost(models, wish.pack)] if wish.pack else []
         report = converted.flops_report()
-    return written, [*lines, *_summary(written, report, wish)]
+    return written, [*lines, *_summary(written, report, wish), *_left_out(wish)]
 
 
 def _make(network: nn.Module, config: Mapping[str, Any], wish: Wish) -> bytes:
@@ -119,11 +119,16 @@ def _checking_faces(wish: Wish) -> list[tuple[Tensor, str]]:
 
 def _spread(folder: Path, count: int) -> Tensor:
     """(count, 3, 112, 112) uint8: images in ``folder`` and the folders below it, evenly spread over their names."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    names = sorted(str(path.relative_to(folder)) for path in files)
+    names = walk_images(folder).names
     if not names:
         raise UserError(f"{folder}: holds no images; expected aligned faces of 112x112")
     return _as_batch(read_faces(folder, [names[i] for i in np.linspace(0, len(names) - 1, count).astype(int)]))
+
+
+def _left_out(wish: Wish) -> list[str]:
+    """What the folders of images hold besides images."""
+    folders = dict.fromkeys(folder for folder in (wish.score_images, wish.calibration) if folder)
+    return [line for folder in folders for line in skipped_lines(walk_images(folder).account.as_json())]
 
 
 def _as_batch(images: np.ndarray) -> Tensor:

@@ -28,6 +28,7 @@ from lwface.onnx.choices import Pixels
 from lwface.onnx.model import OnnxNetwork
 from lwface.onnx.pixels import pixels_words
 from lwface.scoring.pack_accuracy import evaluate, normalise_rows
+from lwface.scoring.pack_folds import pack_folds
 from lwface.scoring.parameters import FOLDS
 
 SIGNIFICANCE = 0.05
@@ -73,10 +74,18 @@ class WithInput(nn.Module):
 
 
 def choose_pairs(pack: VerificationPack, pairs: int) -> VerificationPack:
-    """About ``pairs`` pairs of ``pack``, evenly from its whole length, so from every fold; 0: all."""
+    """About ``pairs`` pairs of ``pack``, evenly from its whole length, so from every fold; 0: all.
+
+    Of a pack of fewer folds than ten as many from each part of one kind, so that its order still shows its folds.
+    """
     if not 0 < pairs < len(pack):
         return pack
-    chosen = np.linspace(0, len(pack) - 1, max(pairs, FOLDS)).round().astype(int)
+    folds = pack_folds(pack.issame)
+    parts = 1 if folds == FOLDS else 2 * folds
+    each = max(1, max(pairs, FOLDS) // parts)
+    length = len(pack) // parts
+    places = [part * length + np.linspace(0, length - 1, min(each, length)) for part in range(parts)]
+    chosen = np.concatenate(places).round().astype(int)
     images = [pack.images[2 * pair + side] for pair in chosen for side in (0, 1)]
     return VerificationPack(pack.name, images, pack.issame[chosen])
 
@@ -149,8 +158,9 @@ def score_features(
         return InputScore(colour, pixel_range, 0.0, 0.0, math.nan, np.zeros(len(issame), bool))
     rows = normalise_rows(features)
     result = evaluate(rows, issame)
-    sizes = np.full(FOLDS, len(issame) // FOLDS)
-    sizes[: len(issame) % FOLDS] += 1
+    folds = len(result.fold_thresholds)
+    sizes = np.full(folds, len(issame) // folds)
+    sizes[: len(issame) % folds] += 1
     distances = np.sum(np.square(rows[0::2] - rows[1::2]), axis=1)
     correct = (distances < np.repeat(result.fold_thresholds, sizes)) == issame
     return InputScore(

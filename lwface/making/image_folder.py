@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from lwface.base.account import Account, skipped_lines
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
-from lwface.formats.image_files import is_image_name
+from lwface.formats.image_walk import walk_images
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,37 +29,30 @@ class Sample(NamedTuple):
     group: str = ""
 
 
-def image_folder(root: PathLike) -> Path:
-    """The folder ``root``; :class:`UserError` when it is not there."""
-    if not Path(root).is_dir():
-        raise UserError(f"{root}: no such folder of images")
-    return Path(root)
+class PeopleFolder(NamedTuple):
+    """The images of a folder of people, ordered by person, then by path, and the account of the folder."""
+
+    samples: list[Sample]
+    account: Account
 
 
-def image_names(root: PathLike) -> list[str]:
-    """All images below ``root``, as sorted paths relative to it; links to folders are not followed."""
-    base = image_folder(root)
-    found = []
-    for folder, _, files in os.walk(base, onerror=_cannot_list):
-        inside = Path(folder).relative_to(base)
-        found += [(inside / name).as_posix() for name in files if is_image_name(name)]
-    for name in found:
-        if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name):
-            raise UserError(f"{root}: the file name {name!r} cannot be written in a list; rename it")
-    return sorted(found, key=lambda name: name.split("/"))
+def walk_people(root: PathLike) -> PeopleFolder:
+    """The images below ``root/PERSON/``; images outside such a folder are an error.
 
-
-def person_samples(root: PathLike) -> list[Sample]:
-    """The images below ``root/PERSON/``, ordered by person, then by path; images outside such a folder are an error."""
+    Raises:
+        UserError: as :func:`lwface.formats.image_walk.walk_images`, or there is no image in a folder of a person.
+    """
+    names, account = walk_images(root)
     samples = []
-    for name in image_names(root):
+    for name in names:
         person, slash, _ = name.partition("/")
         if not slash:
             raise UserError(f"{Path(root) / name}: lies beside the folders of people; every person needs a folder")
         samples.append(Sample(name, person))
     if not samples:
-        raise UserError(f"{root}: no images in it; expected one folder a person, with images in each")
-    return samples
+        found = "; ".join(["", *skipped_lines(account.as_json())])
+        raise UserError(f"{root}: no images in it; expected one folder a person, with images in each{found}")
+    return PeopleFolder(samples, account)
 
 
 def by_person(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
@@ -81,7 +74,3 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _cannot_list(error: OSError) -> None:
-    raise error

@@ -7,16 +7,18 @@ different people. The people of a fold are in no other, so a threshold is never 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from lwface.base.dice import below, shuffled
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.making.image_folder import Sample, by_person
 
-FOLDS = 10
-T = TypeVar("T")
+FOLDS = 10  # what everybody evaluates packs in; a pack of fewer shows it by its order
+FEWEST_FOLDS = 2
 
 
 class Pair(NamedTuple):
@@ -74,6 +76,8 @@ def _lfw_name(person: str, number: str) -> str:
 
 def check_count(count: int, folds: int = FOLDS) -> None:
     """:class:`UserError` unless so many pairs can be drawn, half of one person, for so many equal folds."""
+    if not FEWEST_FOLDS <= folds <= FOLDS:
+        raise UserError(f"{folds} folds: expected {FEWEST_FOLDS} to {FOLDS}, as packs are evaluated")
     if count < 2 * folds or count % (2 * folds):
         raise UserError(f"{count} pairs cannot fill {folds} equal folds, half same: give a multiple of {2 * folds}")
 
@@ -88,19 +92,42 @@ def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int = FO
     people = by_person(samples)
     dice = random.Random(seed)
     names = shuffled(sorted(people), dice)
-    fold_people = [[people[name] for name in sorted(names[fold::folds])] for fold in range(folds)]
-    possible = [min(sum(map(_same_pairs, fold)), _different_pairs(fold)) for fold in fold_people]
+    fold_people = [[people[name] for name in names_of_fold] for names_of_fold in _folds_of(names, folds)]
     each = count // (2 * folds)
-    if min(possible) < each:
-        raise UserError(
-            f"{count} pairs are too many for {len(people)} people and {len(samples)} images: "
-            f"seed {seed} can give {2 * folds * min(possible)}"
-        )
+    if min(map(_pairs_of_kind, fold_people)) < each:
+        raise _too_many(count, seed, folds, people, names)
     pairs: list[Pair] = []
     for fold in fold_people:
         pairs += _draw_same(fold, each, dice)
         pairs += _draw_different(fold, each, dice)
     return pairs
+
+
+def _folds_of(names: list[str], folds: int) -> list[list[str]]:
+    """The people of each fold; ``names`` are in the order that the dice made."""
+    return [sorted(names[fold::folds]) for fold in range(folds)]
+
+
+def _pairs_of_kind(people: list[list[Sample]]) -> int:
+    """How many pairs of one person, and as many of two, these people can give."""
+    return min(sum(map(_same_pairs, people)), _different_pairs(people))
+
+
+def _too_many(count: int, seed: int, folds: int, people: dict[str, list[Sample]], names: list[str]) -> UserError:
+    """The rule that cannot be kept, and what can be had."""
+    possible = {
+        number: 2 * number * min(_pairs_of_kind([people[name] for name in fold]) for fold in _folds_of(names, number))
+        for number in range(folds, FEWEST_FOLDS - 1, -1)
+    }
+    most = max(possible, key=lambda number: (min(possible[number], count), number))
+    each, images = count // (2 * folds), sum(map(len, people.values()))
+    other = f", in {most} folds {possible[most]}" if most != folds else ""
+    apart = ", not inside one clip," if any(s.group for person in people.values() for s in person) else ""
+    return UserError(
+        f"{count} pairs are too many for {len(people)} people and {images} images: each of {folds} folds has people of "
+        f"its own and needs {each} pairs of one person{apart} and {each} of two; seed {seed} can give "
+        f"{possible[folds]}{other}"
+    )
 
 
 def _draw_same(people: list[list[Sample]], count: int, dice: random.Random) -> list[Pair]:
@@ -127,9 +154,9 @@ def _draw_different(people: list[list[Sample]], count: int, dice: random.Random)
         return shuffled(every, dice)[:count]
     pairs: dict[Pair, None] = {}
     while len(pairs) < count:
-        i, j = _below(len(people), dice), _below(len(people) - 1, dice)
+        i, j = below(len(people), dice), below(len(people) - 1, dice)
         i, j = sorted((i, j + (j >= i)))
-        first, second = (person[_below(len(person), dice)] for person in (people[i], people[j]))
+        first, second = (person[below(len(person), dice)] for person in (people[i], people[j]))
         pairs[Pair(first.name, second.name, False)] = None
     return list(pairs)
 
@@ -139,24 +166,10 @@ def _apart(a: Sample, b: Sample) -> bool:
 
 
 def _same_pairs(person: list[Sample]) -> int:
-    sizes = [sum(s.group == group for s in person) for group in {s.group for s in person if s.group}]
+    sizes = Counter(sample.group for sample in person if sample.group).values()
     return len(person) * (len(person) - 1) // 2 - sum(n * (n - 1) // 2 for n in sizes)
 
 
 def _different_pairs(people: list[list[Sample]]) -> int:
     sizes = [len(person) for person in people]
     return (sum(sizes) ** 2 - sum(n * n for n in sizes)) // 2
-
-
-def _below(limit: int, dice: random.Random) -> int:
-    """A number from 0 to ``limit - 1``. Python promises to keep only ``random()`` the same between versions."""
-    return int(dice.random() * limit)
-
-
-def shuffled(items: Sequence[T], dice: random.Random) -> list[T]:
-    """A copy of ``items`` in an order that ``dice`` decides, the same on every version of Python."""
-    result = list(items)
-    for i in range(len(result) - 1, 0, -1):
-        j = _below(i + 1, dice)
-        result[i], result[j] = result[j], result[i]
-    return result

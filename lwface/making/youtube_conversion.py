@@ -50,18 +50,18 @@ def convert(job: Conversion, journal: Journal) -> None:
     )
     with Journal(job.output / "train.part", journal.job) as train_journal:
         classes = write_record_set(job.output, job.train, job.recipe, train_journal, job.workers)
-        training = train_journal.summary()
+        training = train_journal.account().as_json()
         train_journal.discard()
     videos = {(sample.person, sample.group) for sample in crops}
     people = [person for person, _ in videos]
     facts: dict[str, Any] = {
-        "frames": {"taken": len(job.frames.samples), "skipped": job.frames.skipped},
+        "frames": job.frames.account.as_json(),
         "train": {"classes": classes, **training},
         "heldout": {
             "people": len(set(people)),
             "videos": len(videos),
             "people_with_one_video": sorted(person for person in set(people) if people.count(person) == 1),
-            "pairs": pack["taken"],
+            "pairs": len(pack.pairs),
         },
     }
     journal.finish(facts)

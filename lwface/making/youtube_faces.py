@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lwface.base.account import Account
+from lwface.base.dice import shuffled
 from lwface.base.errors import UserError
+from lwface.formats.image_walk import walk_images
 from lwface.formats.landmark_csv import read_landmarks
-from lwface.making.image_folder import Sample, image_names
-from lwface.making.pair_list import shuffled
+from lwface.making.image_folder import Sample
 from lwface.making.youtube_names import PARTS
 
 _FRAME_NAME = re.compile(r"(?P<person>.+)_(?P<video>\d)(?P<frame>\d)\.jpg")
@@ -29,12 +31,7 @@ class YoutubeFaces:
 
     samples: list[Sample] = field(default_factory=list)
     landmarks: dict[str, np.ndarray] = field(default_factory=dict)
-    skipped: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    def skip(self, reason: str, names: list[str]) -> None:
-        """Count ``names`` as left out."""
-        if names:
-            self.skipped[reason] = {"count": len(names), "examples": sorted(names)[:3]}
+    account: Account = field(default_factory=Account)
 
 
 def read_youtube_faces(root: Path) -> YoutubeFaces:
@@ -44,7 +41,9 @@ def read_youtube_faces(root: Path) -> YoutubeFaces:
     for part in PARTS:
         for image, points in read_landmarks(root / f"{part}_keypoints.csv").items():
             found.landmarks[f"{part}/{image}"] = points
-        for name in image_names(root / part):
+        walk = walk_images(root / part)
+        found.account.leave_out(walk.account)
+        for name in walk.names:
             match = _FRAME_NAME.fullmatch(name)
             if match is None:
                 unnamed.append(f"{part}/{name}")
@@ -53,9 +52,10 @@ def read_youtube_faces(root: Path) -> YoutubeFaces:
     if not samples:
         raise UserError(f"{root}: no frames called PERSON_VF.jpg in its folders {' and '.join(PARTS)}")
     bare = [sample.name for sample in samples if sample.name not in found.landmarks]
-    found.skip("the name is not PERSON_VF.jpg", unnamed)
-    found.skip("no landmarks", bare)
-    found.skip("landmarks without a frame", sorted(found.landmarks.keys() - {sample.name for sample in samples}))
+    found.account.skip("the name is not PERSON_VF.jpg", *sorted(unnamed))
+    found.account.skip("no landmarks", *sorted(bare))
+    lost = found.landmarks.keys() - {sample.name for sample in samples}
+    found.account.skip("landmarks without a frame", *sorted(lost))
     seen: set[bytes] = set()
     copies = []
     for sample in sorted(samples, key=lambda s: (s.person, s.group, s.name)):
@@ -67,7 +67,8 @@ def read_youtube_faces(root: Path) -> YoutubeFaces:
         else:
             seen.add(digest)
             found.samples.append(sample)
-    found.skip("exact copy of another frame", copies)
+    found.account.skip("exact copy of another frame", *sorted(copies))
+    found.account.taken = len(found.samples)
     return found
 
 

@@ -12,6 +12,7 @@ from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
 from lwface.formats.verification_pack import read_pack
 from lwface.scoring.pack_accuracy import verify
+from lwface.scoring.pack_folds import pack_folds
 from lwface.scoring.parameters import FOLDS
 from lwface.training.task import Score
 
@@ -35,11 +36,14 @@ class Verifier:
                 print(f"no {path}: not verified on {name}", flush=True)
                 continue
             pack = read_pack(path)
-            if len(pack) < FOLDS:
-                raise UserError(f"{path}: {len(pack)} pairs cannot be cut into {FOLDS} folds: add pairs")
+            folds = pack_folds(pack.issame)
+            if len(pack) < folds:
+                raise UserError(f"{path}: {len(pack)} pairs cannot be cut into {folds} folds: add pairs")
             pack.decode(image_size)
             self.packs.append(pack)
             print("ver", name, flush=True)
+            if folds != FOLDS:
+                print(f"[{name}]Folds: {folds}, by the order of its pairs", flush=True)
 
     @property
     def images(self) -> int:

@@ -19,6 +19,7 @@ from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.formats.recordio import Header, RecordWriter
 from lwface.formats.recordio import pack as record
 from lwface.formats.verification_pack import read_pack, write_pack
+from lwface.scoring.pack_folds import pack_folds
 from lwface.synthetic.render import sample_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,8 +256,51 @@ def test_build_pack_draws_around_bad_images(crops: Path, tmp_path: Path) -> None
         (tmp_path / "crops" / f"p{i:02d}" / "1.jpg").write_bytes(b"no image")
     out = run("build_pack", "--input", tmp_path / "crops", "--output", tmp_path / "a.bin", "--count", 40)
     assert "40 pairs" in out
-    assert "not a JPEG, PNG, BMP or WebP image" in out
+    assert "not a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM image" in out
     assert b"no image" not in read_pack(tmp_path / "a.bin").images
+
+
+def test_build_pack_of_few_people(crops: Path, tmp_path: Path) -> None:
+    """Ten folds name their rule, what was skipped and what can be had; five are drawn, and are known by their order."""
+    for person in range(12):
+        shutil.copytree(crops / f"p{person:02d}", tmp_path / "few" / f"p{person:02d}")
+    (tmp_path / "few" / "p00" / "0.jpg").write_bytes(b"no image")
+    given = ("build_pack", "--input", tmp_path / "few", "--output", tmp_path / "a.bin", "--pack-pairs", 20)
+    error = run(*given, status=2)
+    assert "each of 10 folds has people of its own" in error
+    assert "can give 0, in 6 folds 72" in error
+    assert "11 folds: expected 2 to 10" in run(*given, "--folds", 11, status=2)
+    assert "multiple of 10" in run(*given[:-1], 24, "--folds", 5, status=2)
+    out = run(*given[:-1], 30, "--folds", 5)
+    assert out.startswith("30 pairs of ")
+    same = read_pack(tmp_path / "a.bin").issame
+    assert same.tolist() == ([True] * 3 + [False] * 3) * 5
+    assert pack_folds(same) == 5
+    for path in (tmp_path / "few").glob("*/1.jpg"):
+        path.write_bytes(b"no image")
+    error = run(*given[:3], "--output", tmp_path / "b.bin", "--pack-pairs", 60, "--folds", 2, status=2)
+    assert "; skipped 1" in error
+    assert "not a JPEG" in error
+
+
+def test_build_pack_across_clips(crops: Path, tmp_path: Path) -> None:
+    for i, path in enumerate(sorted(crops.rglob("*.jpg"))):
+        target = tmp_path / "people" / path.parent.name / f"clip {i % 2}" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    given = ("build_pack", "--input", tmp_path / "people", "--pack-pairs", 40)
+    assert "not inside one clip, " in run(*given[:-1], 100, "--output", tmp_path / "x.bin", status=2)
+    line = [sys.executable, str(ROOT / "datasets" / "build_pack.py"), *map(str, given[1:]), "--output"]
+    told = {}
+    for clips in ("auto", "none"):
+        output = tmp_path / f"{clips}.bin"
+        done = subprocess.run([*line, output, "--clips", clips], capture_output=True, text=True, check=True)
+        told[clips] = done.stderr
+    assert "taken for clips" in told["auto"]
+    assert "of the 20 pairs of one person lie inside one folder, which may be a clip" in told["none"]
+    clip = {path.read_bytes(): path.parent for path in (tmp_path / "people").rglob("*.jpg")}
+    pack = read_pack(tmp_path / "auto.bin")
+    assert all(clip[a] != clip[b] for a, b in zip(pack.images[::2], pack.images[1::2], strict=True))
 
 
 def test_build_pack_from_a_list(crops: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lwface.base.account import Account
 from lwface.base.errors import UserError
 from lwface.base.journal import Journal
 from lwface.making.crop_folder import inside, write_images
@@ -40,6 +41,6 @@ def test_images_resume(tmp_path: Path) -> None:
         with Journal(tmp_path / "journal.part", "job") as journal, contextlib.suppress(KeyboardInterrupt):
             write_images(tmp_path / "out", items, encoded, journal, 1)
     with Journal(tmp_path / "journal.part", "job") as journal:
-        assert journal.summary() == {"taken": 5, "skipped": {"bad": {"count": 2, "examples": ["source 0", "source 3"]}}}
+        assert journal.account() == Account(5, {"bad": (2, ["source 0", "source 3"])})
     written = {path.name: path.read_bytes() for path in (tmp_path / "out" / "x").iterdir()}
     assert written == {f"{i}.jpg": f"source {i}".encode() for i in (1, 2, 4, 5, 6)}

@@ -89,6 +89,25 @@ def test_counts_that_fill_no_folds(count: int) -> None:
         draw_pairs(crowd(40, 4), count, 0)
 
 
+@pytest.mark.parametrize(("folds", "people"), [(2, 4), (3, 7), (5, 10), (9, 18)])
+def test_fewer_people_fill_fewer_folds(folds: int, people: int) -> None:
+    count = 4 * folds
+    pairs = draw_pairs(crowd(people, 3), count, 0, folds)
+    assert [pair.same for pair in pairs] == [True, True, False, False] * folds
+    of_fold = [
+        {name.split("/")[0] for pair in pairs[start : start + 4] for name in pair[:2]} for start in range(0, count, 4)
+    ]
+    assert sum(map(len, of_fold)) == len(set.union(*of_fold))
+    with pytest.raises(UserError, match=rf"each of 10 folds has people of its own.*can give 0, in {folds} folds \d"):
+        draw_pairs(crowd(people, 3), 40, 0)
+
+
+@pytest.mark.parametrize("folds", [-1, 0, 1, 11])
+def test_numbers_of_folds_that_no_evaluation_has(folds: int) -> None:
+    with pytest.raises(UserError, match=f"{folds} folds: expected 2 to 10"):
+        draw_pairs(crowd(40, 4), 40, 0, folds)
+
+
 def test_read_pairs_of_every_form(tmp_path: Path) -> None:
     names = ["Ann/Ann_0001.jpg", "Ann/Ann_0012.png", "Bo/Bo_0003.jpg", "with space/a b.jpg"]
     file = tmp_path / "pairs.txt"

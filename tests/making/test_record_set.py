@@ -15,7 +15,7 @@ from lwface.base.journal import open_job
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import encode_jpeg
 from lwface.making.face_crops import CropRecipe, Skip
-from lwface.making.image_folder import person_samples
+from lwface.making.image_folder import walk_people
 from lwface.making.record_set import PRODUCTS, write_record_set
 
 
@@ -44,7 +44,7 @@ class Interrupted(CropRecipe):
 
 
 def build(people: Path, output: Path, images_before_interrupt: int = 10**9) -> None:
-    samples = person_samples(people)
+    samples, _ = walk_people(people)
     recipe = Interrupted(people)
     recipe.left = images_before_interrupt
     journal = open_job(output, "job", PRODUCTS)
