@@ -74,6 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.making.face_crops import crop_recipe
     from lwface.making.landmark_reading import landmark_reading
     from lwface.making.pack_building import build_pack
+    from lwface.making.whole_frames import squashed_frames
 
     samples, walked = walk_people(arguments.input)
     if arguments.pairs is None:
@@ -83,6 +84,8 @@ def main(argv: list[str] | None = None) -> None:
     names = [sample.name for sample in samples]
     reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
     recipe = crop_recipe(arguments.input, names, arguments.landmarks, arguments.resize, arguments.quality, reading)
+    if arguments.resize and not arguments.aligned and (doubt := squashed_frames(arguments.input, names)):
+        note(doubt)
     sheet = sheet_beside(arguments.output) if arguments.landmarks else None
     done = build_pack(
         arguments.output,

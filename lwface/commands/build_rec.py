@@ -14,6 +14,7 @@ from pathlib import Path
 from lwface.base.account import print_summary
 from lwface.base.commands import load
 from lwface.base.journal import fingerprint, open_job, read_manifest
+from lwface.base.notes import note
 from lwface.commands.flags import (
     add_crop_flags,
     add_people_flag,
@@ -45,11 +46,14 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.making.face_crops import crop_recipe
     from lwface.making.landmark_reading import landmark_reading
     from lwface.making.record_set import PRODUCTS, show_record_set, write_record_set
+    from lwface.making.whole_frames import squashed_frames
 
     samples, walked = walk_people(arguments.input)
     names = [sample.name for sample in samples]
     reading = landmark_reading(arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
     recipe = crop_recipe(arguments.input, names, arguments.landmarks, arguments.resize, arguments.quality, reading)
+    if arguments.resize and not arguments.aligned and (doubt := squashed_frames(arguments.input, names)):
+        note(doubt)
     inputs = [arguments.input / sample.name for sample in samples]
     options = {"command": "build_rec", "resize": arguments.resize, "quality": arguments.quality}
     options |= landmark_options(arguments)

@@ -149,6 +149,8 @@ def add_crop_flags(parser: argparse._ActionsContainer, *, may_resize: bool = Tru
     if may_resize:
         what = "resize what is not 112x112 instead of skipping it"
         parser.add_argument("--resize", action="store_true", help=what)
+        what = "with --resize: the images are aligned faces of another size, even where they look like whole pictures"
+        parser.add_argument("--aligned", action="store_true", help=what)
     add_quality_flag(parser)
     add_num_workers_flag(parser)
 
@@ -171,6 +173,8 @@ def add_landmark_reading_flags(parser: argparse._ActionsContainer) -> None:
 def check_crop_flags(arguments: argparse.Namespace) -> None:
     """:class:`UserError` where the flags about landmarks cannot be, or are given without the landmarks."""
     existing(arguments.landmarks)
+    if getattr(arguments, "aligned", False) and not arguments.resize:
+        raise UserError("--aligned says what --resize resizes: give --resize, or leave it out")
     given = (arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
     if arguments.landmarks is None and given != (None, "shown", MAX_RESIDUAL):
         raise UserError(

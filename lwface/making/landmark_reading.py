@@ -90,7 +90,7 @@ def check_landmarks(
     order_for(order, rows.shape[1])
     if np.median(np.abs(rows).max(axis=(1, 2))) <= 1:
         raise UserError(f"{table}: its coordinates are from {rows.min():g} to {rows.max():g}; {_SHARES}")
-    heads = [_tag_and_size(Path(root) / name) for name in known]
+    heads = [tag_and_size(Path(root) / name) for name in known]
     tags = [tag for tag, _ in heads]
     residual, turn = _fit(rows, tags, reading).medians()
     limit = FILE_SHARE * reading.max_residual
@@ -169,7 +169,7 @@ def _fit(rows: np.ndarray, tags: Sequence[int], reading: LandmarkReading) -> Fit
     return fit(faces)  # where the picture's edges are shifts the points and changes no fit
 
 
-def _tag_and_size(path: Path) -> tuple[int, tuple[int, int] | None]:
+def tag_and_size(path: Path) -> tuple[int, tuple[int, int] | None]:
     """The EXIF orientation, and the (height, width) of the picture shown where the file's header says it."""
     with open(path, "rb") as file:
         head = file.read(HEADER_BYTES)
