@@ -219,7 +219,7 @@ def add_bootstrap_flags(parser: argparse._ActionsContainer) -> None:
     """``--bootstrap`` and ``--seed``: of the intervals."""
     what = "replicates for the intervals; 0: no intervals"
     parser.add_argument("--bootstrap", metavar="N", type=int, default=REPLICATES, help=what)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn")
 
 
 def add_label_flags(parser: argparse._ActionsContainer) -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lwface.base.account import skipped_lines
 from lwface.base.errors import UserError
+from lwface.base.files import write_text
 from lwface.commands.flags import (
     add_backend_flag,
     add_batch_size_flag,
@@ -22,7 +24,7 @@ from lwface.commands.flags import (
 )
 from lwface.features.choices import AGGREGATIONS, AUTO, BACKENDS, CLUSTER_THRESHOLD, PRECISIONS
 from lwface.features.quality_files import find_quality
-from lwface.formats.file_list import find_list
+from lwface.formats.file_list import LIST_NAME, find_list
 from lwface.gate.budgets import TRACKS, BudgetError, Track
 from lwface.models.names import model_file
 
@@ -88,17 +90,24 @@ def write_feature_file(kind: str, args: argparse.Namespace) -> None:
         aggregation=aggregation,
     )
     write_origin(output, Origin.this(), model_sha256=model, list_sha256=listing.sha256, backend=embedder.backend)
+    if listing.names.walked is not None:
+        rows = output.with_suffix(f".{LIST_NAME}")
+        write_text(rows, "".join(f"{name}\n" for name in listing.names))
+        print(f"{rows}: what each row is of")
     print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
+    for line in skipped_lines(listing.account.as_json()):
+        print(line)
 
 
 def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
     parser = command_parser(description)
     add = parser.add_argument
+    rows = "all images in it" if kind == "image" else "each folder in it that holds images"
     add(
         "--input",
         metavar="FOLDER",
         default=f"./testdata-{kind}",
-        help=f"folder with filelist.txt and the {kind}s that it lists",
+        help=f"folder with filelist.txt and the {kind}s that it lists; without a list, {rows}",
     )
     add(
         "--output",

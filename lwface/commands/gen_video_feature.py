@@ -9,7 +9,7 @@ from lwface.commands import gen_feature
 
 DESCRIPTION = (
     "Write the features of the videos of a list: each frame's feature L2-normalised, summed over the "
-    "video's *.jpg, L2-normalised; or what --aggregate makes of the frames."
+    "video's images, L2-normalised; or what --aggregate makes of the frames."
 )
 
 

@@ -2,11 +2,13 @@
 
     python eval/identification.py --probe p.bin --probe-labels p.txt --gallery g.bin --gallery-labels g.txt
     python eval/identification.py --features features.bin --labels labels.txt --gallery-per-person 1
+    python eval/identification.py --features features.bin --labels people --strangers 20
 
-Labels are one integer a line in the order of the rows, a column of a csv, or the folders of a file list. -1 (in a csv
-also nothing) is a person of its own: in the probe somebody who is not in the gallery, in the gallery somebody who is
-not searched for. With ``--features`` the first rows of each person are enrolled and all other rows are searched for,
-those labelled -1 as strangers.
+Labels are one integer a line in the order of the rows, a column of a csv, the folders of a file list, or the folder of
+people that the features were made from. -1 (in a csv also nothing) is a person of its own: in the probe somebody who is
+not in the gallery, in the gallery somebody who is not searched for. With ``--features`` the first rows of each person
+are enrolled and all other rows are searched for, those labelled -1 as strangers, and those of as many other people as
+``--strangers`` says.
 
 What is counted, how ties fall and why it is exact: ``lwface/scoring/open_set.py``. Intervals:
 ``lwface/scoring/search_intervals.py``. In the JSON, ``cmc`` has an entry ``[rank, hits]`` for each rank that occurs:
@@ -31,7 +33,8 @@ def main(argv: list[str] | None = None) -> None:
 
     kind = {"column": args.label_column, "depth": args.label_folders}
     if args.features:
-        sides = read_one(args.features, args.labels, gallery_per_person=args.gallery_per_person, **kind)
+        given = {"gallery_per_person": args.gallery_per_person, "strangers": args.strangers, "seed": args.seed}
+        sides = read_one(args.features, args.labels, **given, **kind)
     else:
         sides = read_two((args.probe, args.probe_labels), (args.gallery, args.gallery_labels), **kind)
     found = identify(
@@ -66,9 +69,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gallery", metavar="FILE", help="feature file of the enrolled people")
     add("--gallery-labels", metavar="FILE", help="the same for the gallery; -1: nobody who is searched for")
     add("--features", metavar="FILE", help="in place of these: one feature file, cut into gallery and probe")
-    add("--labels", metavar="FILE", help="who is on each of its rows")
+    add("--labels", metavar="FILE", help="who is on each of its rows; or its folder of people")
     add_label_flags(parser)
     add("--gallery-per-person", type=int, metavar="N", default=1, help="rows of each person that are enrolled")
+    strangers = "with --features: people, drawn by --seed, who are kept out of the gallery and searched for in vain"
+    add("--strangers", type=int, metavar="N", default=0, help=strangers)
     add("--rank", default="1,5,10", help="ranks to print, comma-separated")
     add("--fpir", default="0.1,0.01,0.001", help="false positive identification rates, above 0 and below 1")
     add("--tpir-rank", type=int, default=1, metavar="R", help="a mate counts as identified at this rank or better")
@@ -80,6 +85,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     given = [name for name in four if getattr(args, name)]
     if bool(args.features) != bool(args.labels) or len(given) not in (0, 4) or bool(args.features) == bool(given):
         parser.error("give --probe and --gallery with their labels, or --features with --labels")
+    if args.strangers < 0 or (args.strangers and not args.features):
+        parser.error("--strangers N takes N from 0 on, and --features: of --probe and --gallery they are known")
     if args.bootstrap < 0:
         parser.error("--bootstrap must be at least 0")
     check_label_flags(parser, args)

@@ -2,7 +2,7 @@
 
     python recognition/train_quality.py --model PREFIX,EPOCH --input datasets/ytf --output quality.safetensors
 
---input is a folder with train.rec, or with filelist.txt and labels.txt of images or videos; its people must not be
+--input is a folder with train.rec, with filelist.txt and labels.txt of images or videos, or of people; they must not be
 those that are tested later. The network is not changed: the features of the frames are computed once, kept beside the
 output (for another --seed or --steps, or to go on after an interruption; delete them when done), and a linear head
 learns from them which frames to trust.
@@ -37,7 +37,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add_model_flag(parser)
     add_layer_flag(parser)
-    what = "folder with train.rec, or with filelist.txt and labels.txt"
+    what = "folder with train.rec, or with filelist.txt and labels.txt, or of people"
     add("--input", type=Path, metavar="FOLDER", required=True, help=what)
     add("--output", type=Path, metavar="FILE", required=True, help="the head, such as quality.safetensors")
     add("--people", type=int, default=2000, metavar="N", help="use at most so many people")

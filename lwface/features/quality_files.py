@@ -22,9 +22,15 @@ def find_quality(path: PathLike, model: str) -> Path:
 
 
 def check_frames(folder: Path) -> bool:
-    """Whether the labelled frames in ``folder`` are records, else they are listed; :class:`UserError` at neither."""
+    """Whether the labelled frames in ``folder`` are records, else they are listed or a folder of people.
+
+    Raises:
+        UserError: there is no such folder, or a list without labels.
+    """
     if (folder / "train.rec").is_file():
         return True
-    if not ((folder / LIST_NAME).is_file() and (folder / "labels.txt").is_file()):
-        raise UserError(f"{folder}: expected train.rec, or {LIST_NAME} and labels.txt of images or videos")
+    if not folder.is_dir() or ((folder / LIST_NAME).is_file() and not (folder / "labels.txt").is_file()):
+        raise UserError(
+            f"{folder}: expected train.rec, {LIST_NAME} and labels.txt of images or videos, or a folder of people"
+        )
     return False

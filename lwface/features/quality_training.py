@@ -32,9 +32,9 @@ from lwface.features.quality_files import check_frames
 from lwface.features.writing import look_through
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.feature_file import FeatureWriter, read_features
-from lwface.formats.file_list import open_list
+from lwface.formats.file_list import LIST_NAME, open_list
 from lwface.formats.image import decode_rgb, read_rgb
-from lwface.formats.person_labels import DISTRACTOR, read_labels
+from lwface.formats.person_labels import DISTRACTOR, read_labels, read_people
 
 VERSIONS = 2  # of each frame: as it is, and degraded
 DEGRADED_SHARE = 0.5  # of the frames of a step
@@ -64,7 +64,7 @@ class LabelledFrames:
 
 
 def open_frames(folder: Path, image_size: tuple[int, int]) -> LabelledFrames:
-    """The frames of a record set (``train.rec``), or of images or videos with ``filelist.txt`` and ``labels.txt``.
+    """The frames of records, of images or videos with ``filelist.txt`` and ``labels.txt``, or of a folder of people.
 
     Args:
         folder: where they are.
@@ -75,9 +75,13 @@ def open_frames(folder: Path, image_size: tuple[int, int]) -> LabelledFrames:
     """
     if check_frames(folder):
         return _from_records(FaceRecords(folder), image_size)
-    first = next(iter(open_list(folder, videos=True)))
-    listing = look_through(folder, videos=(folder / first).is_dir())
-    labels = read_labels(folder / "labels.txt", len(listing.names))
+    if (folder / LIST_NAME).is_file():
+        first = next(iter(open_list(folder, videos=True)))
+        listing = look_through(folder, videos=(folder / first).is_dir())
+        labels = read_labels(folder / "labels.txt", len(listing.names))
+    else:
+        listing = look_through(folder, videos=False)
+        labels = read_people(folder, len(listing.names)).labels
     people, paths = np.repeat(labels, list(listing.images_of_rows(0))), list(listing.paths(0))
     digest = hashlib.sha256(listing.sha256.encode() + labels.tobytes()).hexdigest()
     return LabelledFrames(people, lambda place: _sized(read_rgb(paths[place]), image_size, paths[place]), digest)

@@ -26,14 +26,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lwface.base.account import Account
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, naming
+from lwface.base.notes import note
 from lwface.base.progress import progress
 from lwface.features.aggregation import MEAN, Aggregation, RowPools, normalise
 from lwface.features.embedder import Embedder
 from lwface.formats.feature_file import FeatureWriter, Identity
-from lwface.formats.file_list import FRAME_SUFFIX, FileList, frames_of, open_list
+from lwface.formats.file_list import LIST_NAME, FileList, open_list
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.formats.image_walk import frames_in
 
 LISTED_FAULTS = 10
 BATCHES_AHEAD = 2  # decoded and waiting, beyond the one each worker is at
@@ -65,16 +68,18 @@ class Listing:
     Attributes:
         frames: how many images each row has; None: one each.
         sha256: identifies the rows, their images' names and their order.
+        account: of the folders of frames, or of the folder without a list; of a list of images nothing.
     """
 
     names: FileList
     frames: array[int] | None
     sha256: str
+    account: Account
 
     @property
     def folder(self) -> Path:
         """Where the list and its files lie."""
-        return self.names.path.parent
+        return self.names.folder
 
     def images_before(self, row: int) -> int:
         """How many images the rows before ``row`` have together."""
@@ -98,7 +103,7 @@ class Listing:
             yield from names
             return
         for folder, expected in zip(names, itertools.islice(self.frames, first_row, None), strict=True):
-            paths = frames_of(folder)
+            paths = frames_in(folder)
             if len(paths) != expected:
                 raise UserError(
                     f"{folder}: {len(paths)} frames, but {expected} when the run began; start the run again"
@@ -109,17 +114,22 @@ class Listing:
 def look_through(folder: PathLike, *, videos: bool) -> Listing:
     """Read ``folder/filelist.txt`` and see that each image is there, or that each video has frames.
 
+    A folder without a list is its own, which is said.
+
     Raises:
         UserError: the list is bad, or one error about all that is missing.
     """
     names = open_list(folder, videos=videos)
-    faults, frames, digest = Faults(), array("I"), hashlib.sha256()
+    faults, frames, digest, account = Faults(), array("I"), hashlib.sha256(), Account()
+    if names.walked is not None:
+        what = "folders with images" if videos else "images"
+        note(f"{folder}: has no {LIST_NAME}: its {len(names)} {what} are the rows, in the order of their paths")
     for name in progress(names, total=len(names), label="looking for files", unit="row"):
         path = os.path.join(folder, name)
         if videos:
-            found = _frames_or_none(path)
+            found = _frames_or_none(path, account)
             if not found:
-                faults.add(path, "no such folder" if found is None else f"no {FRAME_SUFFIX} frame in this folder")
+                faults.add(path, "no such folder" if found is None else "no frame in this folder")
                 continue
             frames.append(len(found))
             digest.update("\n".join([name, *map(os.path.basename, found), "\n"]).encode("utf-8", "surrogateescape"))
@@ -127,12 +137,15 @@ def look_through(folder: PathLike, *, videos: bool) -> Listing:
             faults.add(path, "no such file")
     if faults.count:
         raise faults.error("videos" if videos else "images", f"Add them or take them out of {names.path}")
-    return Listing(names, frames, digest.hexdigest()) if videos else Listing(names, None, names.sha256)
+    account = account if names.walked is None else names.walked.account
+    if videos:
+        return Listing(names, frames, digest.hexdigest(), account)
+    return Listing(names, None, names.sha256, account)
 
 
-def _frames_or_none(folder: str) -> list[str] | None:
+def _frames_or_none(folder: str, account: Account) -> list[str] | None:
     try:
-        return frames_of(folder)
+        return frames_in(folder, account)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

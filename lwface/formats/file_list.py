@@ -1,10 +1,14 @@
 """``filelist.txt``: which images or videos a feature file describes, and in which order.
 
-One path a line, relative to the folder that holds the list. In a video list the first token of a line is a folder
-whose ``*.jpg`` are the frames; a second token is ignored. Blank lines are skipped and a name may come twice: rows are
-the lines that are not blank, in their order. A path that is absolute or climbs out of the folder with ``..`` is
-refused, so that a list from elsewhere reads nothing but its own folder; a symbolic link inside the folder is the user's
-own and is followed.
+One path a line, relative to the folder that holds the list. A line of a video list begins with a folder, whose images
+are the frames; what follows, such as the number of frames, is ignored. The folder is the longest beginning of the line,
+word by word, that is one: names may hold blanks. Where two different lines mean one folder, a folder is missing that a
+name with a blank meant: an error. Blank lines are skipped and a name may come twice: rows are the lines that are not
+blank, in their order. A path that is absolute or climbs out of the folder with ``..`` is refused, so that a list from
+elsewhere reads nothing but its own folder; a symbolic link inside the folder is the user's own and is followed.
+
+A folder without a list lists itself: its images, or the folders in it that hold images, in the order of their paths
+(:mod:`lwface.formats.image_walk`).
 """
 
 from __future__ import annotations
@@ -14,14 +18,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from lwface.base.account import skipped_lines
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
+from lwface.formats.image_walk import ImageWalk, folders_of, walk_images
 
 LIST_NAME = "filelist.txt"
 VIDEO_LIST_NAME = "video_filelist.txt"  # its name in the challenge's package, which asks to rename it
-FRAME_SUFFIX = ".jpg"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -29,45 +33,67 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class FileList:
     """A list that was read through once and found sound. It is read anew each time it is iterated: no line is kept.
 
-    ``sha256`` identifies the names and their order, whatever the line ends and blank lines.
+    Attributes:
+        path: the list's; of a folder without one, the folder's.
+        folder: that the names are relative to.
+        sha256: identifies the names and their order, whatever the line ends and blank lines.
+        walked: the names of a folder without a list, which are kept, and what else it holds.
     """
 
     path: Path
+    folder: Path
     videos: bool
     rows: int
     sha256: str
+    walked: ImageWalk | None = None
 
     def __len__(self) -> int:
         return self.rows
 
     def __iter__(self) -> Iterator[str]:
-        with open(self.path, "rb") as file:
-            yield from _names(file, self.path, self.videos)
+        if self.walked is not None:
+            yield from self.walked.names
+            return
+        for _, name, _ in _lines(self.path, self.videos):
+            yield name
 
 
 def find_list(folder: PathLike, *, videos: bool) -> Path:
-    """``folder/filelist.txt``; :class:`UserError` when it is not there."""
+    """``folder/filelist.txt``, or ``folder`` itself where there is none; :class:`UserError` when neither is there."""
     path = Path(folder) / LIST_NAME
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the list of {_what(videos)}{_hint(Path(folder), videos)}")
-    return path
+    if path.is_file():
+        return path
+    unnamed = Path(folder) / VIDEO_LIST_NAME
+    if not Path(folder).is_dir() or (videos and unnamed.is_file()):
+        hint = f"; rename {unnamed} to {LIST_NAME}" if unnamed.is_file() else ""
+        raise UserError(f"{path}: no such file; expected the list of {_what(videos)}{hint}")
+    return Path(folder)
 
 
 def open_list(folder: PathLike, *, videos: bool) -> FileList:
-    """Check ``folder/filelist.txt`` from end to end.
+    """Check ``folder/filelist.txt`` from end to end, or list what is in the folder where there is none.
 
     Raises:
-        UserError: there is no list, it has no line, or a line leaves the folder; the file and line are named.
+        UserError: there is nothing to list, a line leaves the folder, or two lines of videos mean one folder; the file
+            and line are named.
     """
     path = find_list(folder, videos=videos)
-    rows, digest = 0, hashlib.sha256()
-    with open(path, "rb") as file:
-        for name in _names(file, path, videos):
-            digest.update(os.fsencode(name) + b"\n")
-            rows += 1
+    if path == Path(folder):
+        return _of_folder(path, videos)
+    rows, digest, texts = 0, hashlib.sha256(), dict[str, tuple[int, str]]()
+    for number, name, text in _lines(path, videos):
+        digest.update(os.fsencode(name) + b"\n")
+        rows += 1
+        if videos:
+            before, other = texts.setdefault(name, (number, text))
+            if other != text:
+                raise UserError(
+                    f"{path}: lines {before} and {number}, {other!r} and {text!r}, are both the folder {name!r}: "
+                    "is one of that name missing?"
+                )
     if rows == 0:
         raise UserError(f"{path}: the list is empty; expected {_what(videos)}")
-    return FileList(path, videos, rows, digest.hexdigest())
+    return FileList(path, path.parent, videos, rows, digest.hexdigest())
 
 
 def read_image_list(folder: PathLike) -> list[str]:
@@ -80,35 +106,70 @@ def read_video_list(folder: PathLike) -> list[str]:
     return list(open_list(folder, videos=True))
 
 
-def frames_of(folder: PathLike) -> list[str]:
-    """The paths of the frames ``folder/*.jpg``, sorted by name; empty when there are none.
+def names_of_rows(folder: PathLike, rows: int) -> list[str]:
+    """What each of ``rows`` rows was made of: the lines of ``folder/filelist.txt``, or else what is in the folder.
+
+    Of a folder without a list that are its images, or its folders of frames: whichever are so many.
 
     Raises:
-        OSError: there is no such folder.
+        UserError: there are not so many.
     """
-    with os.scandir(folder) as entries:
-        return sorted(e.path for e in entries if e.name.endswith(FRAME_SUFFIX) and not e.name.startswith("."))
+    path = find_list(folder, videos=False)
+    if path != Path(folder):
+        names = [text for _, _, text in _lines(path, videos=False)]
+        found = f"its {LIST_NAME} has {len(names)} lines"
+    else:
+        names = walk_images(folder).names
+        videos = folders_of(names)
+        found = f"it has no {LIST_NAME}, {len(names)} images and {len(videos)} folders with images"
+        names = videos if len(videos) == rows else names
+    if len(names) != rows:
+        raise UserError(f"{folder}: {found} for {rows} feature rows; give the folder that the features were made from")
+    return names
 
 
-def _names(file: BinaryIO, path: Path, videos: bool) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
-        # A file name is bytes: names that are not UTF-8 come through unchanged.
-        text = os.fsdecode(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
-        if not text:
-            continue
-        name = text.split(maxsplit=1)[0] if videos else text
-        if name.startswith("/") or "\0" in name or (".." in name and ".." in name.split("/")):
-            raise UserError(
-                f"{path}: line {number}: {name!r} is not a path inside {path.parent}; make it relative to it"
-            )
-        yield name
+def video_folder(folder: PathLike, line: str) -> str:
+    """The video that a line of a list in ``folder`` means: its longest beginning, word by word, that is a folder.
+
+    Its first word where there is none.
+    """
+    name = line
+    while not os.path.isdir(os.path.join(folder, name)):
+        words = name.rsplit(maxsplit=1)
+        if len(words) < 2:
+            return words[0]
+        name = words[0]
+    return name
+
+
+def _of_folder(folder: Path, videos: bool) -> FileList:
+    names, account = walk_images(folder)
+    if videos:
+        if beside := [name for name in names if "/" not in name]:
+            raise UserError(f"{folder / beside[0]}: lies beside the folders of frames; every video needs a folder")
+        names = folders_of(names)
+    if not names:
+        found = "; ".join(["", *skipped_lines(account.as_json())])
+        raise UserError(f"{folder}: neither {LIST_NAME} nor an image in it; expected {_what(videos)}{found}")
+    digest = hashlib.sha256("".join(f"{name}\n" for name in names).encode())
+    return FileList(folder, folder, videos, len(names), digest.hexdigest(), ImageWalk(names, account))
+
+
+def _lines(path: Path, videos: bool) -> Iterator[tuple[int, str, str]]:
+    """Number (from 1), name and whole text of each line that is not blank."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            # A file name is bytes: names that are not UTF-8 come through unchanged.
+            text = os.fsdecode(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
+            if not text:
+                continue
+            name = video_folder(path.parent, text) if videos and len(text.split(maxsplit=1)) > 1 else text
+            if name.startswith("/") or "\0" in name or (".." in name and ".." in name.split("/")):
+                raise UserError(
+                    f"{path}: line {number}: {name!r} is not a path inside {path.parent}; make it relative to it"
+                )
+            yield number, name, text
 
 
 def _what(videos: bool) -> str:
     return "one video folder a line" if videos else "one image path a line"
-
-
-def _hint(folder: Path, videos: bool) -> str:
-    if videos and (folder / VIDEO_LIST_NAME).is_file():
-        return f"; rename {folder / VIDEO_LIST_NAME} to {LIST_NAME}"
-    return ""

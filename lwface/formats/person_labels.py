@@ -1,6 +1,6 @@
 """Who is on each row of a feature file, and what else is known of the rows.
 
-The people come from one of three sources:
+The people come from one of four sources:
 
 * a text file, one integer a line, in the order of the rows; equal numbers are one person, -1 is a distractor: a person
   who appears once, whose every pair is an impostor pair. A byte order mark and CRLF line ends are accepted;
@@ -9,7 +9,10 @@ The people come from one of three sources:
 * the file list that the features were made from, whose folders are the people: ``person/image.jpg`` or
   ``person/video``. The person is the name of the folder ``depth`` levels above the last part of the path (1: the folder
   that holds the image, or the video's folder; 2: the one above, as in ``person/video/frame.jpg``). Folders of the same
-  name are one person, wherever they lie. It has one attribute, ``folder``: all of the path but its last part.
+  name are one person, wherever they lie. It has one attribute, ``folder``: all of the path but its last part;
+* the folder of people that the features were made from, ``person/**/image``, where it has no file list: the person is
+  the first folder of an image's path (or of a video's), or that ``depth`` levels above the last part. It has the same
+  attribute.
 
 Blanks around a name or value do not count. Names become integers in the order in which they first occur.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +31,7 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import PathLike
-from lwface.formats.file_list import LIST_NAME
+from lwface.formats.file_list import LIST_NAME, names_of_rows
 
 DISTRACTOR = -1
 LABEL_LIMIT = 2**62  # numbers from here on are given to distractors
@@ -67,7 +70,7 @@ def read_people(
 
     Args:
         path: a text file of labels; with ``column`` a csv; with ``depth`` a file list, or the folder of a
-            ``filelist.txt``.
+            ``filelist.txt``; a folder of people without one.
         rows: rows of the feature file.
         column: the column of the csv that names the people.
         depth: of the folder in the file list that names the people; 0: the file is no file list.
@@ -77,8 +80,12 @@ def read_people(
         UserError: the file does not fit the features, a line is malformed, or there is no such column; names file and
             line.
     """
+    if os.path.isdir(path) and column is None and not (Path(path) / LIST_NAME).is_file():
+        return _from_paths(path, _walked(path, rows), rows, depth, attributes)
     if depth:
-        return _from_file_list(path, rows, depth, attributes)
+        return _from_paths(path, _listed(path, depth), rows, depth, attributes)
+    if os.path.isdir(path):
+        raise UserError(f"{path}: has a {LIST_NAME}: --label-folders says how far above the last part the people are")
     if column is None:
         if Path(path).suffix.lower() == ".csv":
             header = next(_csv_lines(path), (0, []))[1]
@@ -189,14 +196,17 @@ def _band(value: str, width: float, name: str) -> int:
         raise UserError(f"column {name!r}: {value!r} is not a number, so it lies in no band of {width:g}") from None
 
 
-def _from_file_list(path: PathLike, rows: int, depth: int, attributes: Sequence[str]) -> People:
+def _from_paths(path: PathLike, paths: Iterable[list[str]], rows: int, depth: int, attributes: Sequence[str]) -> People:
+    """The people by the folders of ``paths`` in parts: ``depth`` above the last part, or the first where it is 0."""
     if wrong := [name for name in attributes if name != FOLDER]:
         raise UserError(f"{path}: {unknown_name('column', wrong[0], [FOLDER])} (it is a file list)")
     names: dict[str, int] = {}
     folders: dict[str, int] = {}
     labels, of_folder = [], []
-    for parts in _paths(path, depth):
-        labels.append(names.setdefault(parts[-1 - depth], len(names)))
+    for parts in paths:
+        if len(parts) <= depth:
+            raise UserError(f"{path}: {'/'.join(parts)!r} has no folder {depth} above it to name a person")
+        labels.append(names.setdefault(parts[-1 - depth] if depth else parts[0], len(names)))
         if attributes:
             of_folder.append(folders.setdefault("/".join(parts[:-1]), len(folders)))
     _check_rows(path, len(labels), rows)
@@ -204,7 +214,17 @@ def _from_file_list(path: PathLike, rows: int, depth: int, attributes: Sequence[
     return People(np.array(labels, dtype=np.int64), list(names), {FOLDER: codes} if attributes else {})
 
 
-def _paths(path: PathLike, depth: int) -> Iterator[list[str]]:
+def _walked(path: PathLike, rows: int) -> Iterator[list[str]]:
+    """The parts of the path of each row's image or video in a folder of people."""
+    for name in names_of_rows(path, rows):
+        if "/" not in name and not os.path.isdir(os.path.join(path, name)):
+            raise UserError(
+                f"{os.path.join(path, name)}: lies beside the folders of people; every person needs a folder"
+            )
+        yield name.split("/")
+
+
+def _listed(path: PathLike, depth: int) -> Iterator[list[str]]:
     """The parts of each line of a file list, which has a folder ``depth`` above the last."""
     if os.path.isdir(path):
         path = Path(path) / LIST_NAME

@@ -8,8 +8,9 @@ import cv2
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
-from lwface.formats.file_list import frames_of, read_image_list
+from lwface.formats.file_list import names_of_rows, video_folder
 from lwface.formats.image import encode_jpeg, read_rgb
+from lwface.formats.image_walk import frames_in
 
 SHOWN = 160  # pixels: the longest side of an image in the report, twice what a phone shows
 QUALITY = 85  # of its JPEG
@@ -19,7 +20,8 @@ class RowImages:
     """Images of the rows of a feature file, by the list that the features were made from.
 
     Args:
-        folder: its ``filelist.txt`` names the image of each row, or the folder of its frames.
+        folder: its ``filelist.txt`` names the image of each row, or the folder of its frames; without a list, its
+            images or folders of frames are the rows.
         rows: rows of the feature file.
 
     Raises:
@@ -28,10 +30,7 @@ class RowImages:
 
     def __init__(self, folder: PathLike, rows: int) -> None:
         self.folder = Path(folder)
-        self._names = read_image_list(folder)
-        if len(self._names) != rows:
-            found = f"{self.folder}: its filelist.txt has {len(self._names)} lines for {rows} feature rows"
-            raise UserError(f"{found}; give the folder that the features were made from")
+        self._names = names_of_rows(folder, rows)
 
     def name(self, row: int) -> str:
         """The row's line in the list, as text that can be written as UTF-8."""
@@ -44,9 +43,9 @@ class RowImages:
             UserError, OSError: it is missing or does not decode.
         """
         path = self.folder / self._names[row]
-        video = self.folder / self._names[row].split()[0]
+        video = self.folder / video_folder(self.folder, self._names[row])
         if not path.is_file() and video.is_dir():
-            frames = frames_of(video)
+            frames = frames_in(video)
             if not frames:
                 raise UserError(f"{video}: holds no frames")
             path = Path(frames[len(frames) // 2])

@@ -6,13 +6,18 @@ What is counted, how ties fall and why it is exact: :mod:`lwface.scoring.open_se
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from lwface.base.dice import shuffled
+from lwface.base.errors import UserError
 from lwface.formats.feature_file import read_features
-from lwface.formats.person_labels import read_people, united
+from lwface.formats.person_labels import DISTRACTOR, People, read_people, united
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.intervals import Interval
 from lwface.scoring.open_set import Searches, SearchPoint, SearchSide, search, search_points, split_gallery
@@ -88,18 +93,44 @@ def identify(
 
 
 def read_one(
-    features: str, labels: str, *, gallery_per_person: int, column: str | None = None, depth: int = 0
+    features: str,
+    labels: str,
+    *,
+    gallery_per_person: int,
+    strangers: int = 0,
+    seed: int = 0,
+    column: str | None = None,
+    depth: int = 0,
 ) -> tuple[SearchSide, SearchSide]:
     """Probe and gallery of one feature file, whose first rows of each person are enrolled.
 
     Args:
         features, labels: files.
         gallery_per_person: rows of each person that are enrolled.
+        strangers: people, drawn by ``seed``, of whom no row is enrolled: all theirs are searched for in vain.
         column, depth: what the labels are, as for :func:`lwface.formats.person_labels.read_people`.
+
+    Raises:
+        UserError: the files do not fit, or nobody is left for the gallery.
     """
     rows = read_features(features)
     people = read_people(labels, len(rows), column=column, depth=depth)
-    return split_gallery(FeatureSet(rows, people.labels, features), gallery_per_person)
+    left_out = draw_strangers(people, strangers, seed)
+    return split_gallery(FeatureSet(rows, people.labels, features), gallery_per_person, left_out)
+
+
+def draw_strangers(people: People, count: int, seed: int) -> list[int]:
+    """Labels of ``count`` people, drawn by ``seed`` from their names alone, whatever the order of the rows.
+
+    Raises:
+        UserError: there are not more people than that.
+    """
+    labels = np.unique(people.labels[people.labels != DISTRACTOR]).tolist()
+    if count and count >= len(labels):
+        raise UserError(f"--strangers {count}: there are {len(labels)} people, and the gallery needs one at least")
+    if people.names is not None:
+        labels.sort(key=people.names.__getitem__)
+    return shuffled(labels, random.Random(seed))[:count]
 
 
 def read_two(
@@ -143,6 +174,8 @@ def table(found: Identification) -> str:
             f"{fpir}  {point.threshold:>9.6f}  {point.tpir:>8.6f}  {_band(point.interval)}  "
             f"{point.true_positives:>10}  {point.false_positives:>7}  {point.achieved_fpir:.4g}"
         )
+    if not about["non_mated_probes"]:
+        lines.append("nobody is searched for who is not in the gallery: --strangers N keeps N people out of it")
     return "\n".join(lines)
 
 

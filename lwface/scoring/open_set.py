@@ -28,7 +28,7 @@ row; the features stay on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -132,16 +132,16 @@ class SearchPoint:
         }
 
 
-def split_gallery(features: FeatureSet, rows_each: int) -> tuple[SearchSide, SearchSide]:
+def split_gallery(features: FeatureSet, rows_each: int, strangers: Iterable[int] = ()) -> tuple[SearchSide, SearchSide]:
     """Probe and gallery of one set: the first ``rows_each`` rows of every person, in the file's order, are enrolled.
 
-    The others are probes; distractors are non-mated probes. Who has no more rows than are enrolled is never searched
-    for, and is in the gallery for others to be mistaken for.
+    The others are probes; distractors, and all rows of ``strangers`` (by their labels), are non-mated probes. Who has
+    no more rows than are enrolled is never searched for, and is in the gallery for others to be mistaken for.
 
     Raises:
         UserError: nothing is left for one of the two.
     """
-    known = features.persons < LABEL_LIMIT
+    known = (features.persons < LABEL_LIMIT) & ~np.isin(features.persons, list(strangers))
     starts = np.searchsorted(features.persons, features.persons)
     enrolled = known & (np.arange(len(features)) - starts < rows_each)
     if enrolled.all() or not enrolled.any():

@@ -193,7 +193,7 @@ class RequestFiles:
         """Who is on each row, with the attribute of ``exclude_same``."""
         columns = [self.exclude_same] if self.exclude_same else []
         own = columns if not self.attributes else []
-        if own and not (self.label_column or self.label_folders):
+        if own and not (self.label_column or self.label_folders or Path(path).is_dir()):
             raise UserError(
                 f"column {own[0]!r}: {path} is no csv with --label-column; name a csv with --attributes FILE.csv"
             )

@@ -44,7 +44,7 @@ def videos(tmp_path):
             # frames of very different contrast: their features differ in norm, which must not weigh them
             image = generator.integers(0, 256, (112, 112, 3)) // (1 + 9 * (frame % 3))
             (folder / name / f"frame{frame}.jpg").write_bytes(encode_jpeg(image.astype(np.uint8)))
-        (folder / name / "cover.png").write_bytes(b"no frame")
+        (folder / name / "cover.txt").write_bytes(b"no frame")
     (folder / "filelist.txt").write_text("".join(f"{name} {length}\n" for name, length in LENGTHS.items()))
     return folder
 
@@ -102,8 +102,22 @@ def test_a_wrong_frame_and_a_missing_video(command, videos, tmp_path, capsys):
     assert command() == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: 2 videos cannot be used: ")
-    assert f"{videos}/v1: no .jpg frame in this folder; {videos}/none: no such folder" in error
+    assert f"{videos}/v1: no frame in this folder; {videos}/none: no such folder" in error
     assert not (tmp_path / "f.bin").exists()
+
+
+def test_folders_of_people_without_a_list(command, videos, tmp_path, capsys):
+    assert command() == 0
+    listed = read_features(tmp_path / "f.bin")
+    assert "skipped 4: no image that is read here, by its ending .txt (" in capsys.readouterr().out
+    (videos / "filelist.txt").unlink()
+    assert command() == 0
+    told = capsys.readouterr()
+    assert f"note: {videos}: has no filelist.txt: its 4 folders with images are the rows" in told.err
+    rows = (tmp_path / "f.filelist.txt").read_text().split()
+    assert rows == ["nested/v3", "v1", "v2", "v4"]
+    places = [list(LENGTHS).index(name) for name in rows]
+    np.testing.assert_allclose(read_features(tmp_path / "f.bin"), listed[places], atol=2e-6)
 
 
 def test_the_tracks_are_the_video_tracks(command, capsys):

@@ -13,6 +13,8 @@ import pytest
 
 import lwface.commands.identification as script
 from lwface.base.errors import UserError
+from lwface.formats.person_labels import People
+from lwface.scoring.identification import draw_strangers
 
 DOOR = str(Path(__file__).resolve().parents[2] / "eval" / "identification.py")
 
@@ -146,6 +148,53 @@ def test_people_from_csv_columns_and_from_folders(files):
     assert (folder / "folders.json").read_bytes() == (folder / "known.json").read_bytes()
 
 
+def json_of(folder, *flags):
+    run(*flags, "--fpir", "0.1,0.02", "--bootstrap", 0, "--json", folder / "o.json")
+    return json.loads((folder / "o.json").read_text())
+
+
+def test_strangers_are_people_of_whom_nobody_is_enrolled(files):
+    """As if their labels were -1: in the figures, and whatever the order of the rows."""
+    folder, _, labels, _ = files
+    given = ["--features", folder / "all.bin", "--labels", folder / "all.txt"]
+    plain, drawn = json_of(folder, *given), json_of(folder, *given, "--strangers", 5, "--seed", 3)
+    assert (plain["non_mated_probes"], plain["gallery_people"]) == (40, 20)
+    assert (drawn["non_mated_probes"], drawn["gallery_people"], drawn["mated_probes"]) == (55, 15, 30)
+    assert drawn["results"][1]["resolvable"]  # 0.02 needs 50 of them
+    people = People(labels.astype(np.int64))
+    left_out = draw_strangers(people, 5, 3)
+    assert len(set(left_out)) == 5
+    (folder / "out.txt").write_text("".join(f"{-1 if label in left_out else label}\n" for label in labels))
+    assert json_of(folder, "--features", folder / "all.bin", "--labels", folder / "out.txt") == drawn
+    order = np.random.default_rng(5).permutation(100)
+    assert draw_strangers(People(labels[order].astype(np.int64)), 5, 3) == left_out
+    names = [f"p{i}" for i in range(20)]
+    first = {names[i] for i in draw_strangers(People(labels, names), 5, 3)}
+    back = {names[::-1][i] for i in draw_strangers(People(np.where(labels < 0, -1, 19 - labels), names[::-1]), 5, 3)}
+    assert first == back
+    assert draw_strangers(people, 5, 4) != left_out
+
+
+def test_a_folder_of_people_with_strangers(files, capsys):
+    folder, features, labels, _ = files
+    rows = np.argsort(labels, kind="stable")[40:]  # the known, in the order of the folders
+    for row in rows:
+        (folder / "people" / f"{labels[row]:02d}").mkdir(parents=True, exist_ok=True)
+        (folder / "people" / f"{labels[row]:02d}" / f"{row:03d}.jpg").touch()
+    write_features(folder / "known.bin", features[rows])
+    (folder / "known.txt").write_text("".join(f"{label}\n" for label in labels[rows]))
+    given = ["--features", folder / "known.bin", "--labels"]
+    found = json_of(folder, *given, folder / "people")
+    assert found == json_of(folder, *given, folder / "known.txt")
+    assert "--strangers N keeps N people out of it" in capsys.readouterr().out
+    found = json_of(folder, *given, folder / "people", "--strangers", 17)
+    assert (found["mated_probes"], found["non_mated_probes"]) == (6, 51)
+    assert found["results"][0]["resolvable"]
+    for count in (20, 99):
+        with pytest.raises(UserError, match=f"--strangers {count}: there are 20 people"):
+            run(*given, folder / "people", "--strangers", count)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -174,6 +223,11 @@ def test_errors_name_the_place(files, monkeypatch, flags, message):
         (["--features", "f", "--labels", "l", "--label-folders", "--label-column", "c"], "at least 1, not both"),
         (["--features", "f", "--labels", "l", "--tpir-rank", "0"], "--tpir-rank must be at least 1"),
         (["--features", "f", "--labels", "l", "--bootstrap", "-1"], "--bootstrap must be at least 0"),
+        (["--features", "f", "--labels", "l", "--strangers", "-1"], "--strangers N takes N from 0 on"),
+        (
+            ["--probe", "p", "--gallery", "g", "--probe-labels", "l", "--gallery-labels", "l", "--strangers", "1"],
+            "and --features",
+        ),
         (["--features", "f", "--labels", "l", "--block-size", "0"], "--block-size must be at least 1"),
     ],
 )

@@ -126,7 +126,7 @@ def test_errors_are_one_line(command, tmp_path, capsys):
     for flags, message in (
         (["--people", "1"], "--people 1: expected 2 or more"),
         (["--output", str(tmp_path)], f"--output {tmp_path}: is a folder"),
-        (["--input", str(tmp_path)], f"{tmp_path}: expected train.rec, or filelist.txt and labels.txt"),
+        (["--input", str(tmp_path / "none")], "none: expected train.rec, filelist.txt and labels.txt"),
     ):
         assert command(*flags) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,5 +1,6 @@
 """The set loss against a loop, and heads trained where it is known which frames are good."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -178,8 +179,21 @@ def test_records_images_and_videos_give_the_same_frames(folders):
     (folders / "videos" / "labels.txt").write_text("0\n1\n")
     with pytest.raises(UserError, match=r"labels\.txt"):
         open_frames(folders / "videos", SIZE)
-    with pytest.raises(UserError, match=r"expected train.rec, or filelist.txt and labels.txt"):
-        open_frames(folders, SIZE)
+    (folders / "videos" / "labels.txt").unlink()
+    with pytest.raises(UserError, match=r"expected train.rec, filelist.txt and labels.txt of images or videos, or"):
+        open_frames(folders / "videos", SIZE)
+
+
+def test_a_folder_of_people_gives_its_frames(folders):
+    listed = open_frames(folders / "images", SIZE)
+    for place, person in enumerate(listed.people):
+        target = folders / "people" / f"person {person}" / "clip" / f"{place:03}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), listed.read(place)[:, :, ::-1])
+    found = open_frames(folders / "people", SIZE)
+    assert found.people.tolist() == listed.people.tolist()
+    for place in (0, 5, 11):
+        np.testing.assert_array_equal(found.read(place), listed.read(place))
 
 
 class Averages(torch.nn.Module):

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -218,14 +219,51 @@ def test_bad_images_are_one_error_and_the_rows_before_are_kept(tmp_path, capsys)
 def test_videos_without_frames_are_one_error(tmp_path):
     folder = make_videos(tmp_path / "in")
     (folder / "empty").mkdir()
-    (folder / "empty" / "frame.png").touch()
+    (folder / "empty" / "frame.txt").touch()
     (folder / "file").touch()
     with open(folder / "filelist.txt", "a") as file:
         file.write("empty 3\nnone\nfile\n")
     with pytest.raises(UserError, match=r"^3 videos cannot be used: ") as caught:
         write(folder, tmp_path / "f.bin", videos=True)
-    for fault in ("empty: no .jpg frame in this folder", "none: no such folder", "file: no such folder"):
+    for fault in ("empty: no frame in this folder", "none: no such folder", "file: no such folder"):
         assert f"{folder}/{fault}" in str(caught.value)
+
+
+def test_frames_of_any_ending_and_what_is_beside_them(tmp_path):
+    folder = make_videos(tmp_path / "in", (3, 2))
+    expected = write(folder, tmp_path / "f.bin", videos=True)
+    image = cv2.imread(str(folder / "video0" / "01.jpg"))
+    (folder / "video0" / "01.jpg").unlink()
+    cv2.imwrite(str(folder / "video0" / "01.png"), image)
+    (folder / "video0" / "02.jpg").rename(folder / "video0" / "02.JPG")
+    (folder / "video1" / "00.jpg").rename(folder / "video1" / "00.jfif")
+    for extra in ("video0/._01.jpg", "video1/.DS_Store", "video1/notes.txt"):
+        (folder / extra).write_bytes(b"no image")
+    np.testing.assert_array_equal(write(folder, tmp_path / "g.bin", videos=True), expected)
+    account = look_through(folder, videos=True).account
+    assert (account.seen, account.taken) == (8, 5)
+    shutil.copy(folder / "video0" / "00.jpg", folder / "video0" / "00.png")
+    with pytest.raises(UserError, match=r"video0: 00\.jpg and 00\.png have one name with two endings"):
+        look_through(folder, videos=True)
+
+
+def test_a_folder_without_a_list_is_its_own(tmp_path, capsys):
+    folder = make_videos(tmp_path / "in", (3, 1, 2))
+    videos = write(folder, tmp_path / "f.bin", videos=True)
+    (folder / "filelist.txt").unlink()
+    (folder / "video1" / "notes.txt").touch()
+    listing = look_through(folder, videos=True)
+    assert list(listing.names) == ["video0", "video1", "video2"]
+    assert (listing.account.seen, listing.account.taken) == (7, 6)
+    assert "its 3 folders with images are the rows" in capsys.readouterr().err
+    np.testing.assert_array_equal(write(folder, tmp_path / "g.bin", videos=True), videos)
+    names = ["video0/00.jpg", "video0/01.jpg", "video0/02.jpg", "video1/00.jpg", "video2/00.jpg", "video2/01.jpg"]
+    assert list(look_through(folder, videos=False).names) == names
+    rows = write(folder, tmp_path / "i.bin")
+    np.testing.assert_allclose(rows, [naive_feature(folder / name, True) for name in names], atol=2e-6)
+    save_face(folder / "top.jpg", 1)
+    with pytest.raises(UserError, match=r"top\.jpg: lies beside the folders of frames"):
+        look_through(folder, videos=True)
 
 
 def test_a_folder_that_changes_under_the_run(tmp_path):

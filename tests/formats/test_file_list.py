@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.formats.file_list import frames_of, open_list, read_image_list, read_video_list
+from lwface.formats.file_list import names_of_rows, open_list, read_image_list, read_video_list
 
 
 def folder_with(tmp_path: Path, content: bytes) -> Path:
@@ -17,9 +17,57 @@ def test_images_in_the_order_of_the_list(tmp_path):
     assert read_image_list(folder) == ["b/2.jpg", "a one.jpg", "./b/2.jpg", "b..c/..d.jpg", "last.jpg"]
 
 
-def test_a_videos_line_is_its_first_token(tmp_path):
-    folder = folder_with(tmp_path, b"v2 17\nv1\n\nv2\t3 x\n  v3  \n")
-    assert read_video_list(folder) == ["v2", "v1", "v2", "v3"]
+def test_a_videos_line_begins_with_its_folder(tmp_path):
+    folder = folder_with(tmp_path, b"v2 17\nv1\n\nv3\t3 x\n  v4  \nv1\n")
+    assert read_video_list(folder) == ["v2", "v1", "v3", "v4", "v1"]
+
+
+def test_folders_with_blanks_in_their_names(tmp_path):
+    names = ["clip", "clip 2", "clip 3", "my clip/part one", "two  blanks"]
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+    lines = ["clip 6", "clip 2", "clip 3 6", "my clip/part one\t12 x", "two  blanks"]
+    folder = folder_with(tmp_path, "\n".join(lines).encode())
+    assert read_video_list(folder) == names
+    assert list(open_list(folder, videos=True)) == names
+
+
+@pytest.mark.parametrize("lines", ["clip\nother 1\nclip 2\n", "clip 2\nother\nclip 3\n"])
+def test_one_folder_by_two_lines_is_a_missing_folder(tmp_path, lines):
+    for name in ("clip", "other"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=r"lines 1 and 3, 'clip.*' and 'clip \d', are both the folder 'clip'"):
+        read_video_list(folder_with(tmp_path, lines.encode()))
+
+
+def test_a_folder_without_a_list_lists_itself(tmp_path):
+    for name in ("b/2.jpg", "b/1.PNG", "a/x/1.jpg", "a/0.jpg", "a/notes.txt", ".thumbs/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    images = open_list(tmp_path, videos=False)
+    assert list(images) == ["a/0.jpg", "a/x/1.jpg", "b/1.PNG", "b/2.jpg"]
+    videos = open_list(tmp_path, videos=True)
+    assert list(videos) == ["a", "a/x", "b"]
+    assert (len(images), len(videos), images.folder) == (4, 3, tmp_path)
+    assert images.walked is not None
+    assert images.walked.account.seen == 6
+    assert images.sha256 != videos.sha256
+    folder_with(tmp_path, b"a/0.jpg\na/x/1.jpg\nb/1.PNG\nb/2.jpg\n")
+    assert open_list(tmp_path, videos=False).sha256 == images.sha256
+
+
+def test_what_each_row_is_of(tmp_path):
+    for name in ("a/0.jpg", "a/1.jpg", "b/0.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert names_of_rows(tmp_path, 3) == ["a/0.jpg", "a/1.jpg", "b/0.jpg"]
+    assert names_of_rows(tmp_path, 2) == ["a", "b"]
+    with pytest.raises(UserError, match=r"no filelist\.txt, 3 images and 2 folders with images for 4 feature rows"):
+        names_of_rows(tmp_path, 4)
+    folder_with(tmp_path, b"b/0.jpg\n")
+    assert names_of_rows(tmp_path, 1) == ["b/0.jpg"]
+    with pytest.raises(UserError, match=r"its filelist\.txt has 1 lines for 3 feature rows"):
+        names_of_rows(tmp_path, 3)
 
 
 def test_names_are_bytes_and_a_byte_order_mark_is_no_name(tmp_path):
@@ -40,8 +88,10 @@ def test_a_list_reads_nothing_outside_its_folder(tmp_path, name):
 
 
 def test_no_list_or_an_empty_one(tmp_path):
-    with pytest.raises(UserError, match=r"filelist\.txt: no such file; expected the list of one image path a line$"):
+    with pytest.raises(UserError, match=r"neither filelist\.txt nor an image in it; expected one image path a line$"):
         read_image_list(tmp_path)
+    with pytest.raises(UserError, match=r"filelist\.txt: no such file; expected the list of one image path a line$"):
+        read_image_list(tmp_path / "none")
     (tmp_path / "video_filelist.txt").write_text("v1\n")
     with pytest.raises(UserError, match=r"no such file.*; rename .*video_filelist\.txt to filelist\.txt"):
         read_video_list(tmp_path)
@@ -70,11 +120,3 @@ def test_a_long_list_takes_no_memory(tmp_path):
     tracemalloc.stop()
     assert (len(names), last) == (lines, "folder/0199999.jpg")
     assert peak < 1_000_000
-
-
-def test_frames_are_sorted_jpgs(tmp_path):
-    for name in ("10.jpg", "2.jpg", "01.jpg", "a.JPG", "b.png", ".c.jpg", "notes.txt"):
-        (tmp_path / name).touch()
-    assert frames_of(tmp_path) == [str(tmp_path / name) for name in ("01.jpg", "10.jpg", "2.jpg")]
-    with pytest.raises(FileNotFoundError):
-        frames_of(tmp_path / "none")

@@ -185,3 +185,43 @@ def test_a_csv_that_is_not_text(tmp_path):
 def test_labels_with_a_byte_order_mark_and_crlf(tmp_path):
     (tmp_path / "l").write_bytes(b"\xef\xbb\xbf1\r\n-1\r\n")
     assert read_labels(tmp_path / "l", 2).tolist() == [1, -1]
+
+
+@pytest.fixture
+def people_folder(tmp_path):
+    for name in ("bo/1.jpg", "ann/x/1.JPG", "ann/x/2.png", "ann/y/1.jpg", "ann/notes.txt", "@eaDir/bo/1.jpg"):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / name).touch()
+    return tmp_path / "people"
+
+
+def test_a_folder_of_people_says_who_is_on_its_images(people_folder):
+    found = read_people(people_folder, 4, attributes=["folder"])
+    assert (found.labels.tolist(), found.names) == ([0, 0, 0, 1], ["ann", "bo"])
+    assert found.attributes["folder"].values == ["ann/x", "ann/y", "bo"]
+    assert found.attributes["folder"].codes.tolist() == [0, 0, 1, 2]
+
+
+def test_and_on_its_videos(people_folder):
+    found = read_people(people_folder, 3)
+    assert (found.labels.tolist(), found.names) == ([0, 0, 1], ["ann", "bo"])
+
+
+def test_a_depth_names_another_folder(people_folder):
+    (people_folder / "bo" / "1.jpg").unlink()
+    assert read_people(people_folder, 3, depth=1).names == ["x", "y"]
+    assert read_people(people_folder, 3, depth=2).names == ["ann"]
+    with pytest.raises(UserError, match="has no folder 3 above it"):
+        read_people(people_folder, 3, depth=3)
+
+
+def test_folders_that_name_nobody(people_folder):
+    with pytest.raises(UserError, match="4 images and 3 folders with images for 5 feature rows"):
+        read_people(people_folder, 5)
+    (people_folder / "stray.jpg").touch()
+    with pytest.raises(UserError, match=r"stray\.jpg: lies beside the folders of people"):
+        read_people(people_folder, 5)
+    (people_folder / "filelist.txt").write_text("ann/x/1.JPG\nbo/1.jpg\n")
+    with pytest.raises(UserError, match="--label-folders says"):
+        read_people(people_folder, 2)
+    assert read_people(people_folder, 2, depth=1).names == ["x", "bo"]
