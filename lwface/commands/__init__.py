@@ -28,6 +28,7 @@ COMMANDS = {
     "identification": "open-set 1:N identification",
     "ijb": "IJB-B and IJB-C, 1:1 and 1:N",
     "verification": "accuracy and validation rate of an LFW-style pack",
+    "split-people": "folders of people -> people to train on, and others to verify on",
     "build-rec": "folders of people -> train.rec and its companions",
     "build-pack": "pairs of faces -> verification pack",
     "align-faces": "images and landmarks -> 112x112 crops",

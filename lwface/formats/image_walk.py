@@ -89,14 +89,14 @@ def frames_in(folder: PathLike, account: Account | None = None) -> list[str]:
     account = Account() if account is None else account
     names = []
     with os.scandir(folder) as entries:
-        for entry in entries:
-            below = _is_folder(entry)
-            reason = DEEPER_FOLDER if below else _no_image(entry)
-            if reason:
-                account.skip(reason, entry.path + "/" * below)
-            else:
-                names.append(entry.name)
-    names.sort()
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        below = _is_folder(entry)
+        reason = DEEPER_FOLDER if below else _no_image(entry)
+        if reason:
+            account.skip(reason, entry.path + "/" * below)
+        else:
+            names.append(entry.name)
     _check_apart(folder, names)
     account.taken += len(names)
     return [os.path.join(folder, name) for name in names]

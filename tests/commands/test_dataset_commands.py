@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import struct
 import subprocess
@@ -73,7 +74,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[s
     return root, table, points
 
 
-COMMANDS = ["build_rec", "build_pack", "rec_info", "rec_to_images", "align_faces", "convert_ytf"]
+COMMANDS = ["split_people", "build_rec", "build_pack", "rec_info", "rec_to_images", "align_faces", "convert_ytf"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -258,6 +259,40 @@ def test_build_pack_draws_around_bad_images(crops: Path, tmp_path: Path) -> None
     assert "40 pairs" in out
     assert "not a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM image" in out
     assert b"no image" not in read_pack(tmp_path / "a.bin").images
+
+
+def test_split_people_never_verifies_on_whom_it_trains(crops: Path, tmp_path: Path) -> None:
+    """The road of the README: split, records of the one side, a pack of the other."""
+    shutil.copytree(crops, tmp_path / "people")
+    (tmp_path / "people" / "p00").rename(tmp_path / "elsewhere")
+    (tmp_path / "people" / "p00").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "people" / "p01" / ".DS_Store").touch()
+    given = ("split_people", "--input", tmp_path / "people", "--output", tmp_path / "split", "--verify-people", 8)
+    out = run(*given)
+    assert f"12 people, 36 images: {tmp_path / 'split' / 'train'}" in out
+    assert f"8 people, 24 images: {tmp_path / 'split' / 'verify'}" in out
+    assert "skipped 1: a hidden file (p01/.DS_Store)" in out
+    assert "already complete" in run(*given)
+    assert "other options" in run(*given, "--seed", 1, status=2)
+    train, verify = tmp_path / "split" / "train", tmp_path / "split" / "verify"
+    assert all(path.is_symlink() for side in (train, verify) for path in side.iterdir())
+    rec = run("build_rec", "--input", train, "--output", tmp_path / "mine")
+    assert "36 images of 12 people" in rec
+    run("build_pack", "--input", verify, "--pack-pairs", 32, "--folds", 4, "--output", tmp_path / "mine" / "verify.bin")
+    records = FaceRecords(tmp_path / "mine")
+    trained = {records.read(i)[1] for i in range(len(records))}
+    tested = set(read_pack(tmp_path / "mine" / "verify.bin").images)
+    person = {path.read_bytes(): path.parent.name for path in (tmp_path / "people").glob("*/*.jpg")}
+    assert not {person[image] for image in trained} & {person[image] for image in tested}
+    manifest = json.loads((tmp_path / "split" / "manifest.json").read_text())
+    assert sorted(manifest["train"] + manifest["verify"]) == sorted(
+        path.name for path in (tmp_path / "people").iterdir()
+    )
+    assert manifest["images"]["seen"] == 61
+    inside = tmp_path / "people" / "split"
+    assert "must not lie in the other" in run(
+        "split_people", "--input", tmp_path / "people", "--output", inside, status=2
+    )
 
 
 def test_build_pack_of_few_people(crops: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ MISSING = {
     "identification": (["--features", "none.bin", "--labels", "none.txt"], "none.bin"),
     "ijb": (["--protocol", "ijbc", "--meta", "none", "--features", "none.bin"], "none"),
     "verification": (["--features", "none.bin", "--pack", "lfw.bin"], "none.bin"),
+    "split-people": (["--input", "none", "--output", "o"], "none: no such folder of images"),
     "build-rec": (["--input", "none", "--output", "o"], "none: no such folder of images"),
     "build-pack": (["--input", ".", "--output", "o", "--pairs", "none.txt"], "none.txt"),
     "align-faces": (["--input", ".", "--output", "o", "--landmarks", "none.csv"], "none.csv"),
