@@ -54,7 +54,11 @@ def parse_arguments(argv: Sequence[str]) -> SearchOptions:
     )
     add = parser.add_argument
     add("--track", required=True, help=f"budget that every network keeps: {', '.join(TRACKS)}")
-    add("--dataset", required=True, help="data set to train and judge on, by its name in the configuration")
+    add(
+        "--dataset",
+        required=True,
+        help="data set to train and judge on, by its name in the configuration, or its folder",
+    )
     add("--trials", type=int, default=20, help="networks to train in all, those of an interrupted search included")
     add("--family", choices=MODES, default="mobile", help="networks to search among")
     add("--loss", default=PROXY_LOSS, help="loss of the short trainings, by its name in the configuration")

@@ -10,7 +10,7 @@ import random
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,11 +145,12 @@ def _by_table(people: Sequence[PersonFolder], table: Path) -> list[PersonFolder]
     alone, absent = len(people) - len(known), len(groups) - len(known)
     if alone or absent:
         note(f"{table}: {alone} people are not in it, and each is a group alone; {absent} of its people are not there")
-    # A group's name must not be that of somebody alone.
-    return [
-        PersonFolder(p.name, p.folder, f"1 {groups[p.name]}" if p.name in groups else f"0 {p.name}", p.images)
-        for p in people
-    ]
+    return [replace(person, group=_group_of(person.name, groups)) for person in people]
+
+
+def _group_of(name: str, groups: dict[str, str]) -> str:
+    """The group by the table, or one that no table can name, so that nobody is in it but ``name``."""
+    return f"group {groups[name]}" if name in groups else f"alone {name}"
 
 
 def _link(folder: Path, target: Path) -> None:

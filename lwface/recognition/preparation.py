@@ -49,9 +49,12 @@ def open_dataset(run: Run) -> tuple[FaceDataset, int]:
             f"{folder}: {records.num_classes} identities by its property file, the configuration says num_classes = "
             f"{run.num_classes}: change it in config.py (0: take the file's)"
         )
+    size = (run.image_shape[0], run.image_shape[1])
+    if records.has_property and records.image_size != size:
+        found, wanted = (f"{height}x{width}" for height, width in (records.image_size, size))
+        raise UserError(f"{folder}: images of {found} by its property file, expected {wanted}: align them to that size")
     classes = run.num_classes or records.num_classes
     print("num_classes", classes)
-    size = (run.image_shape[0], run.image_shape[1])
     dataset = FaceDataset(records, image_size=size, images_filter=run.data_images_filter, skip_bad=run.skip_bad)
     print("images", len(dataset))
     print("rand_mirror", run.data_rand_mirror, flush=True)

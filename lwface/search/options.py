@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lwface.gate.budgets import Track
+from lwface.settings.dataset_folder import short_name
 from lwface.settings.places import Places
 
 FAMILIES = {"mobile": "fmobilefacenet", "residual": "fresnet"}  # by the word of --family
@@ -39,4 +40,4 @@ class SearchOptions:
     @property
     def folder(self) -> Path:
         """Where the search is kept."""
-        return self.models_root / f"search-{self.family}-{self.track.name}-{self.dataset}"
+        return self.models_root / f"search-{self.family}-{self.track.name}-{short_name(self.dataset)}"

@@ -59,7 +59,7 @@ class Places:
 
 
 def require_dataset(folder: Path, name: str) -> None:
-    """Stop where the folder of data set ``name`` is not there.
+    """Stop where the folder of data set ``name`` is not there, or holds no records.
 
     Raises:
         UserError: with what to do.
@@ -68,4 +68,9 @@ def require_dataset(folder: Path, name: str) -> None:
         raise UserError(
             f"{folder}: there is no data set {name!r}: the README says where to get it or how to make it; "
             "another place is set by dataset_path in config.py"
+        )
+    if folder.is_dir() and not (folder / "train.rec").is_file():
+        raise UserError(
+            f"{folder}: no train.rec in it: python datasets/build_rec.py --input PEOPLE --output {folder} makes it of "
+            "a folder of people"
         )

@@ -18,6 +18,7 @@ from lwface.base.errors import UserError
 from lwface.base.setting import Setting, declared
 from lwface.losses import LOSSES
 from lwface.networks import NETWORKS
+from lwface.settings.dataset_folder import short_name
 from lwface.settings.places import Places
 from lwface.settings.run import RETIRED, RUN_SETTINGS, Run, step_list
 from lwface.settings.sections import Sections, load_sections
@@ -32,7 +33,7 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
     """The run of a configuration: ``config`` and ``default``, then loss, network, data set, then ``overrides``.
 
     Args:
-        network, dataset, loss: names in the configuration.
+        network, dataset, loss: names in the configuration; a data set may be a folder.
         places: where relative paths start and whose configuration it is; None: the usual ones.
         overrides: settings that win over all others, such as those of command-line flags; None means not given.
 
@@ -64,7 +65,7 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
     for place, entry in entries.items():
         of_nobody = place == f"network.{network}" and network not in sections.network  # a family's own defaults
         checked.update(entry if of_nobody else rules.checked(entry, place))
-    checked.update(network=network, dataset=dataset, loss=loss)
+    checked.update(network=network, dataset=short_name(dataset), loss=loss)
     for one in dataclasses.fields(Run):
         if one.name not in checked and one.default is one.default_factory is dataclasses.MISSING:
             place = "dataset." + dataset if one.name in DATA_KEYS else "default"

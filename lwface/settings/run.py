@@ -26,7 +26,7 @@ class Run:
     """
 
     network: Annotated[str, Setting("network, by its name in the configuration")]
-    dataset: Annotated[str, Setting("data set, by its name in the configuration")]
+    dataset: Annotated[str, Setting("data set, by its name in the configuration, or its folder, such as datasets/mine")]
     loss: Annotated[str, Setting("loss, by its name in the configuration")]
     net_name: Annotated[str, Setting("family of the network: a file of lwface/networks")]
     loss_name: Annotated[str, Setting("kind of loss: a file of lwface/losses")]

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from lwface.base.errors import UserError, unknown_name
+from lwface.settings.dataset_folder import folder_entry, is_folder, short_name
 from lwface.settings.places import Places
 
 LIBRARY = Path(__file__).resolve().parents[1]
@@ -47,6 +48,8 @@ class Sections:
     def entry(self, section: str, name: str) -> Mapping[str, Any]:
         """Entry ``name`` of ``network``, ``dataset`` or ``loss``; a family, or a kind of loss, is one of its own name.
 
+        A data set that is not in the configuration may be a folder: :mod:`lwface.settings.dataset_folder`.
+
         Raises:
             UserError: there is none, with the nearest name; or it is no mapping.
         """
@@ -57,6 +60,8 @@ class Sections:
                 gave = type(entries[name]).__name__
                 raise UserError(f"{section}.{name} is a {gave}: expected edict({key}=..., ...)")
             return entries[name]
+        if section == "dataset" and is_folder(name):
+            return folder_entry(name)
         known = registered(section)
         if name in known:
             return {KINDS[section][0]: name}
@@ -71,7 +76,7 @@ class Sections:
         merged = {**self.config, **self.default}
         for section, name in (("loss", loss), ("network", network), ("dataset", dataset)):
             merged.update(self.entry(section, name))
-        return {**merged, "network": network, "dataset": dataset, "loss": loss}
+        return {**merged, "network": network, "dataset": short_name(dataset), "loss": loss}
 
 
 def registered(section: str) -> list[str]:

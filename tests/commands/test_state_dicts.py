@@ -52,6 +52,7 @@ def test_what_cannot_be_converted_is_one_line(magface, flags, message):
 
 def test_training_takes_what_is_said(tmp_path):
     (tmp_path / "datasets" / "synthetic").mkdir(parents=True)
+    (tmp_path / "datasets" / "synthetic" / "train.rec").touch()
     flags = [f"--root={tmp_path}", "--network=r50", "--dataset=synthetic", "--pretrained-pixels=0/255,BGR"]
     wish = train_command.parse_arguments([*flags, "--pretrained-epsilon=2e-5"])
     assert wish.overrides["pretrained_pixels"] == "0/255,BGR"
