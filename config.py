@@ -16,7 +16,7 @@ As shipped, everything comes from ``sample_config.py``. Add lines below, or copy
 
     dataset.retina.dataset_path = "/data/ms1m-retinaface-t1"
 
-    dataset.mine = edict()                       # a data set made by datasets/build_rec.py
+    dataset.mine = edict()                       # a data set with a name (--dataset datasets/mine works without one)
     dataset.mine.dataset = "mine"
     dataset.mine.dataset_path = "datasets/mine"
     dataset.mine.num_classes = 0                 # 0: as many as its property file says
