@@ -63,6 +63,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     existing(arguments.clips if isinstance(arguments.clips, Path) else None)
     if arguments.pairs is None:
         check_count(arguments.pack_pairs, arguments.folds)
+    elif (arguments.folds, arguments.clips) != (FOLDS, AUTO):
+        raise UserError("--folds and --clips are for pairs that are drawn (--pack-pairs), not for those of --pairs")
     return arguments
 
 

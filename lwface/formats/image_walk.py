@@ -72,7 +72,8 @@ def walk_images(root: PathLike) -> ImageWalk:
     for name in names:
         if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name):
             raise UserError(f"{root}: the file name {name!r} cannot be written in a list; rename it")
-    _check_apart(root, names)
+    if walk.linked:  # else each folder was looked at by itself
+        _check_apart(root, names)
     walk.account.taken = len(names)
     return ImageWalk(names, walk.account)
 
@@ -118,7 +119,13 @@ class _Walk:
     _links: deque[str] = field(default_factory=deque)  # to folders, still to be followed
     _file_links: list[str] = field(default_factory=list)
 
+    @property
+    def linked(self) -> bool:
+        """Whether images are links."""
+        return bool(self._file_links)
+
     def through(self) -> None:
+        """Walk everything."""
         self._folder("")
         while self._links:
             self._links = deque(sorted(self._links))
@@ -139,7 +146,7 @@ class _Walk:
                 found = sorted(entries, key=lambda entry: entry.name)
             if not found and inside:
                 self.account.skip(EMPTY_FOLDER, f"{inside}/")
-            below = []
+            below, before = [], len(self.names)
             for entry in found:
                 name = f"{inside}/{entry.name}" if inside else entry.name
                 if not _is_folder(entry):
@@ -150,6 +157,7 @@ class _Walk:
                     self._links.append(name)
                 else:
                     below.append(name)
+            _check_apart(self.root, self.names[before:])
             folders += reversed(below)
 
     def _file(self, entry: os.DirEntry[str], name: str) -> None:

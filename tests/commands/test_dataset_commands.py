@@ -343,6 +343,9 @@ def test_build_pack_from_a_list(crops: Path, tmp_path: Path) -> None:
     run("build_pack", "--input", crops, "--output", tmp_path / "a.bin", "--pairs", tmp_path / "pairs.txt")
     pack = read_pack(tmp_path / "a.bin")
     assert pack.issame.tolist() == [True, False]
+    again = ("build_pack", "--input", crops, "--output", tmp_path / "b.bin", "--pairs", tmp_path / "pairs.txt")
+    for flags in (("--folds", 5), ("--clips", "none")):
+        assert "--folds and --clips are for pairs that are drawn" in run(*again, *flags, status=2)
     assert pack.images == [(crops / name).read_bytes() for name in ("p00/0.jpg", "p00/1.jpg", "p00/0.jpg", "p03/2.jpg")]
 
 

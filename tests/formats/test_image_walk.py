@@ -99,6 +99,16 @@ def test_a_second_link_to_an_image(tmp_path: Path) -> None:
     assert reasons(walk.account) == {"a link to what is there already": ["b/a.jpg", "b/d.jpg"]}
 
 
+def test_a_link_of_the_same_name_as_an_image(tmp_path: Path) -> None:
+    """To the image itself it is a second one of it; to another image it is one name with two endings."""
+    touch(tmp_path, "root/b/1.jpg", "store/2.jpg")
+    os.symlink("1.jpg", tmp_path / "root" / "b" / "1.png")
+    assert walk_images(tmp_path / "root").names == ["b/1.jpg"]
+    os.symlink("../../store/2.jpg", tmp_path / "root" / "b" / "1.gif")
+    with pytest.raises(UserError, match=r"b/1\.gif and b/1\.jpg have one name"):
+        walk_images(tmp_path / "root")
+
+
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg")
     os.mkfifo(tmp_path / "a" / "2.jpg")
