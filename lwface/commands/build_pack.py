@@ -60,7 +60,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     existing(arguments.pairs)
     check_crop_flags(arguments)
     arguments.clips = rule_or_table(arguments.clips)
-    existing(arguments.clips if isinstance(arguments.clips, Path) else None)
     if arguments.pairs is None:
         check_count(arguments.pack_pairs, arguments.folds)
     elif (arguments.folds, arguments.clips) != (FOLDS, AUTO):

@@ -1,8 +1,9 @@
 """Split a folder of people into OUTPUT/train and OUTPUT/verify: people to train on, and others to verify on.
 
 Both are folders of people for every command: of links to the people's folders, or of copies with --copy. Who is on
-which side is drawn by --seed, and is in OUTPUT/manifest.json. People of one group (--groups), such as relatives or one
-recording session, are on one side. An interrupted run goes on when the same command is given again.
+which side is drawn by --seed, and is in OUTPUT/manifest.json, with the account of the files as "images". People of one
+group (--groups), such as relatives or one recording session, are on one side. An interrupted run goes on when the same
+command is given again.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     output = arguments.output.resolve()
     if output.is_relative_to(source) or source.is_relative_to(output):
         raise UserError(f"--output {arguments.output}: one folder must not lie in the other, {arguments.input}")
+    if arguments.groups is not None and arguments.groups.isdecimal() and int(arguments.groups) < 1:
+        raise UserError(
+            f"--groups {arguments.groups}: expected 1 folder above a person's or more, or a csv person,group"
+        )
     if arguments.groups is not None and not arguments.groups.isdecimal():
         existing(arguments.groups)
     return arguments

@@ -173,7 +173,7 @@ def _add_pair_flags(parser: argparse.ArgumentParser) -> None:
         "--labels",
         metavar="FILE",
         help="who is on each row: one integer a line, -1 for a distractor; or a csv with --label-column; or a file "
-        "list (or its folder) with --label-folders",
+        "list (or its folder) with --label-folders; or the folder of people that the features were made from",
     )
     add_label_flags(parser)
     add("--attributes", metavar="FILE", help="csv with a header and one line a row, if not that of --labels")

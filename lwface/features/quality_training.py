@@ -32,7 +32,7 @@ from lwface.features.quality_files import check_frames
 from lwface.features.writing import look_through
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.feature_file import FeatureWriter, read_features
-from lwface.formats.file_list import LIST_NAME, open_list
+from lwface.formats.file_list import LIST_NAME, open_list, video_folder
 from lwface.formats.image import decode_rgb, read_rgb
 from lwface.formats.person_labels import DISTRACTOR, read_labels, read_people
 
@@ -76,7 +76,7 @@ def open_frames(folder: Path, image_size: tuple[int, int]) -> LabelledFrames:
     if check_frames(folder):
         return _from_records(FaceRecords(folder), image_size)
     if (folder / LIST_NAME).is_file():
-        first = next(iter(open_list(folder, videos=True)))
+        first = video_folder(folder, next(iter(open_list(folder, videos=False))))
         listing = look_through(folder, videos=(folder / first).is_dir())
         labels = read_labels(folder / "labels.txt", len(listing.names))
     else:

@@ -86,7 +86,7 @@ def open_list(folder: PathLike, *, videos: bool) -> FileList:
         rows += 1
         if videos:
             before, other = texts.setdefault(name, (number, text))
-            if other != text:
+            if other != text and os.path.isdir(path.parent / name):
                 raise UserError(
                     f"{path}: lines {before} and {number}, {other!r} and {text!r}, are both the folder {name!r}: "
                     "is one of that name missing?"

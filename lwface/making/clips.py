@@ -21,7 +21,9 @@ _MOST = 0.5  # of the people with several images: so many whose names look like 
 
 
 def rule_or_table(text: str) -> str | Path:
-    """What the user asks for: one of :data:`RULES`, or the path of a table."""
+    """What the user asks for: one of :data:`RULES`, or the path of a table; :class:`UserError` where it is neither."""
+    if text not in RULES and not Path(text).is_file():
+        raise UserError(f"--clips {text}: no such file; expected {', '.join(RULES)}, or a csv image,clip")
     return text if text in RULES else Path(text)
 
 

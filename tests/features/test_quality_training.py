@@ -184,6 +184,19 @@ def test_records_images_and_videos_give_the_same_frames(folders):
         open_frames(folders / "videos", SIZE)
 
 
+def test_a_list_of_images_with_blanks_in_their_names(folders):
+    before = open_frames(folders / "images", SIZE)
+    fifth = before.read(5)
+    names = (folders / "images" / "filelist.txt").read_text().splitlines()
+    for place, name in enumerate(names):
+        (folders / "images" / name).rename(folders / "images" / f"a face {place}.jpg")
+    listed = "".join(f"a face {place}.jpg\n" for place in range(len(names)))
+    (folders / "images" / "filelist.txt").write_text(listed)
+    found = open_frames(folders / "images", SIZE)
+    np.testing.assert_array_equal(found.read(5), fifth)
+    assert found.people.tolist() == before.people.tolist()
+
+
 def test_a_folder_of_people_gives_its_frames(folders):
     listed = open_frames(folders / "images", SIZE)
     for place, person in enumerate(listed.people):

@@ -40,6 +40,10 @@ def test_one_folder_by_two_lines_is_a_missing_folder(tmp_path, lines):
         read_video_list(folder_with(tmp_path, lines.encode()))
 
 
+def test_of_lines_that_are_no_folders_the_first_word_counts(tmp_path):
+    assert read_video_list(folder_with(tmp_path, b"img 1.jpg\nimg 2.jpg\n")) == ["img", "img"]
+
+
 def test_a_folder_without_a_list_lists_itself(tmp_path):
     for name in ("b/2.jpg", "b/1.PNG", "a/x/1.jpg", "a/0.jpg", "a/notes.txt", ".thumbs/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

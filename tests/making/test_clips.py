@@ -72,9 +72,12 @@ def test_a_table(tmp_path: Path) -> None:
             with_clips(PHOTOS, table)
 
 
-def test_rule_or_table() -> None:
+def test_rule_or_table(tmp_path: Path) -> None:
     assert rule_or_table("folder") == "folder"
-    assert rule_or_table("folder.csv") == Path("folder.csv")
+    (tmp_path / "folder.csv").touch()
+    assert rule_or_table(str(tmp_path / "folder.csv")) == tmp_path / "folder.csv"
+    with pytest.raises(UserError, match="--clips folders: no such file; expected auto, folder, name, none, or"):
+        rule_or_table("folders")
 
 
 def test_drawn_pairs_of_one_person_are_never_inside_a_clip() -> None:
