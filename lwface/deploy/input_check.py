@@ -27,8 +27,8 @@ from lwface.formats.verification_pack import VerificationPack
 from lwface.onnx.choices import Pixels
 from lwface.onnx.model import OnnxNetwork
 from lwface.onnx.pixels import pixels_words
+from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.pack_accuracy import evaluate, normalise_rows
-from lwface.scoring.pack_folds import pack_folds
 from lwface.scoring.parameters import FOLDS
 
 SIGNIFICANCE = 0.05
@@ -80,7 +80,7 @@ def choose_pairs(pack: VerificationPack, pairs: int) -> VerificationPack:
     """
     if not 0 < pairs < len(pack):
         return pack
-    folds = pack_folds(pack.issame)
+    folds = drawn_folds(pack.issame)
     parts = 1 if folds == FOLDS else 2 * folds
     each = max(1, max(pairs, FOLDS) // parts)
     length = len(pack) // parts

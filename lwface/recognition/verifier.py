@@ -11,8 +11,8 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
 from lwface.formats.verification_pack import read_pack
+from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.pack_accuracy import verify
-from lwface.scoring.pack_folds import pack_folds
 from lwface.scoring.parameters import FOLDS
 from lwface.training.task import Score
 
@@ -36,7 +36,7 @@ class Verifier:
                 print(f"no {path}: not verified on {name}", flush=True)
                 continue
             pack = read_pack(path)
-            folds = pack_folds(pack.issame)
+            folds = drawn_folds(pack.issame)
             if len(pack) < folds:
                 raise UserError(f"{path}: {len(pack)} pairs cannot be cut into {folds} folds: add pairs")
             pack.decode(image_size)

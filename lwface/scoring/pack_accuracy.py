@@ -4,7 +4,7 @@ Two images are called the same person when the squared L2 distance of their norm
 The thresholds are 0, 0.01, ... 3.99. For each fold the threshold is the one most accurate on the other nine (the
 smallest of equals), and what counts is its accuracy on the fold itself; reported are the mean and the population
 standard deviation of the ten. Folds are consecutive pairs, the first ``P % folds`` of them one pair longer. A pack
-whose order shows fewer folds is cut into these: :mod:`lwface.scoring.pack_folds`.
+whose order shows fewer folds is cut into these: :mod:`lwface.scoring.drawn_folds`.
 
 The validation rate at a FAR takes thresholds 0, 0.001, ... 3.999 instead: for each fold the one where the false accept
 rate of the other nine meets the FAR, on a straight line between two thresholds; 0 where it stays below. Reported are
@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lwface.base.errors import UserError
 from lwface.formats.feature_file import NORM_TOLERANCE
-from lwface.scoring.pack_folds import pack_folds
+from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.parameters import FOLDS, VALIDATION_FAR
 
 THRESHOLDS: NDArray[np.float64] = np.arange(0, 4, 0.01)  # on squared L2 distance, which is 2 - 2 cos
@@ -111,12 +111,12 @@ def pack_figures(
         same: (P,), true where the pair shows one person.
         mirrored: (2P, D) of the mirrored images, to be added; then both as the network gives them.
         far: of the validation rate, above 0 and below 1.
-        folds: parts the pairs are cut into, in order; None: by :func:`lwface.scoring.pack_folds.pack_folds`.
+        folds: parts the pairs are cut into, in order; None: by :func:`lwface.scoring.drawn_folds.drawn_folds`.
 
     Raises:
         UserError: as :func:`evaluate`. A pack without a validation rate still has its accuracy.
     """
-    folds = pack_folds(same) if folds is None else folds
+    folds = drawn_folds(same) if folds is None else folds
     if mirrored is not None:
         score = verify(plain, mirrored, same, folds)
         rows = normalise_rows(plain.astype(np.float64) + mirrored)
@@ -144,14 +144,14 @@ def evaluate(embeddings: ArrayLike, issame: ArrayLike, folds: int | None = None)
     Args:
         embeddings: (2P, D), L2-normalised; rows ``2i`` and ``2i+1`` are pair ``i``. Computed with in float64.
         issame: (P,), true where the pair shows one person.
-        folds: parts the pairs are cut into, in order; None: by :func:`lwface.scoring.pack_folds.pack_folds`.
+        folds: parts the pairs are cut into, in order; None: by :func:`lwface.scoring.drawn_folds.drawn_folds`.
 
     Raises:
         UserError: the two do not fit, there are fewer pairs than folds, or a value is not finite.
     """
     rows = np.asarray(embeddings, dtype=np.float64)
     same = np.asarray(issame, dtype=bool)
-    folds = pack_folds(same) if folds is None else folds
+    folds = drawn_folds(same) if folds is None else folds
     _check(rows, same, folds)
     distances = _distances(rows)
     fold_of_pair = _fold_of_pair(len(same), folds)
@@ -178,7 +178,7 @@ def validation_rate(
     """
     rows = np.asarray(embeddings, dtype=np.float64)
     same = np.asarray(issame, dtype=bool)
-    folds = pack_folds(same) if folds is None else folds
+    folds = drawn_folds(same) if folds is None else folds
     _check(rows, same, folds)
     distances = _distances(rows)
     fold_of_pair = _fold_of_pair(len(same), folds)

@@ -20,7 +20,7 @@ from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.formats.recordio import Header, RecordWriter
 from lwface.formats.recordio import pack as record
 from lwface.formats.verification_pack import read_pack, write_pack
-from lwface.scoring.pack_folds import pack_folds
+from lwface.scoring.drawn_folds import drawn_folds
 from lwface.synthetic.render import sample_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -310,7 +310,7 @@ def test_build_pack_of_few_people(crops: Path, tmp_path: Path) -> None:
     assert out.startswith("30 pairs of ")
     same = read_pack(tmp_path / "a.bin").issame
     assert same.tolist() == ([True] * 3 + [False] * 3) * 5
-    assert pack_folds(same) == 5
+    assert drawn_folds(same) == 5
     for path in (tmp_path / "few").glob("*/1.jpg"):
         path.write_bytes(b"no image")
     error = run(*given[:3], "--output", tmp_path / "b.bin", "--pack-pairs", 60, "--folds", 2, status=2)

@@ -11,6 +11,7 @@ from lwface.deploy.choices import RANGES
 from lwface.deploy.input_check import choose_pairs, likely_inputs, same_by_chance, score_inputs
 from lwface.formats.image import encode_jpeg
 from lwface.formats.verification_pack import VerificationPack
+from lwface.scoring.drawn_folds import drawn_folds
 
 
 class Model(nn.Module):
@@ -91,3 +92,15 @@ def test_an_input_that_overflows_is_the_worst(faces):
     assert math.isnan(scores[-1].xnorm)
     assert scores[0].colour == "RGB"
     assert "0..255" not in {score.range for score in likely_inputs(scores)}
+
+
+def test_a_pack_of_few_folds_still_shows_them():
+    images = [encode_jpeg(np.full((8, 8, 3), i, np.uint8)) for i in range(96)]
+    pack = VerificationPack("p", images, np.array(([True] * 6 + [False] * 6) * 4))
+    for pairs in (10, 17, 30):
+        some = choose_pairs(pack, pairs)
+        assert 8 <= len(some) <= pairs
+        assert drawn_folds(some.issame) == 4
+        places = [images.index(image) // 2 for image in some.images[::2]]
+        assert places == sorted(set(places))
+        assert {place // 12 for place in places} == {0, 1, 2, 3}

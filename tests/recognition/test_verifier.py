@@ -50,6 +50,17 @@ def test_lines_and_scores(folder, capfd):
     assert lines[-1] == f"[lfw][2000]Accuracy-Flip: {score.figures['accuracy']:.5f}+-{score.figures['std']:.5f}"
 
 
+def test_a_pack_of_three_folds_is_scored_in_three(folder, capfd):
+    images = read_pack(folder / "lfw.bin").images
+    write_pack(folder / "few.bin", images[:24], ([True] * 2 + [False] * 2) * 3)
+    verifier = Verifier(folder, ["few"], (112, 112))
+    assert capfd.readouterr().out == "ver few\n[few]Folds: 3, by the order of its pairs\n"
+    (score,) = verifier.score(Pixels(), torch.device("cpu"), 5, 1)
+    pack = read_pack(folder / "few.bin")
+    both = Embedder(Pixels(), device=torch.device("cpu"), batch_size=5).embed_both(pack.decode((112, 112)))
+    assert tuple(score.figures.values()) == tuple(verify(*both, pack.issame, 3))
+
+
 def test_a_pack_that_cannot_be_used_stops_at_the_start(folder):
     images = read_pack(folder / "lfw.bin").images
     write_pack(folder / "few.bin", images[:6], [True] * 3)

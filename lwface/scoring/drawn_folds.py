@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from lwface.scoring.parameters import FOLDS
 
 
-def pack_folds(issame: ArrayLike) -> int:
+def drawn_folds(issame: ArrayLike) -> int:
     """The folds of a pack of pairs ``issame`` (P,): 2 to 9 where its order is that of so many, else ten."""
     same = np.asarray(issame, dtype=bool)
     starts = np.flatnonzero(np.diff(same.astype(np.int8), prepend=-1) != 0)  # of each run of equal values

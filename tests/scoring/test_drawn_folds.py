@@ -7,8 +7,8 @@ import pytest
 
 from lwface.making.image_folder import Sample
 from lwface.making.pair_list import draw_pairs
+from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.pack_accuracy import evaluate, pack_figures, verify
-from lwface.scoring.pack_folds import pack_folds
 
 
 def unit_rows(rows: int, seed: int = 0) -> np.ndarray:
@@ -21,7 +21,7 @@ def unit_rows(rows: int, seed: int = 0) -> np.ndarray:
 def test_a_drawn_pack_shows_its_folds(folds: int, each: int) -> None:
     crowd = [Sample(f"{p}/{i}", str(p)) for p in range(5 * folds) for i in range(4)]
     same = [pair.same for pair in draw_pairs(crowd, 2 * each * folds, 0, folds)]
-    assert pack_folds(same) == folds
+    assert drawn_folds(same) == folds
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_a_drawn_pack_shows_its_folds(folds: int, each: int) -> None:
     ],
 )
 def test_other_orders_are_of_ten(same: list[bool]) -> None:
-    assert pack_folds(same) == 10
+    assert drawn_folds(same) == 10
 
 
 def test_random_orders_are_of_ten() -> None:
     generator = np.random.default_rng(1)
-    assert {pack_folds(generator.permutation([True, False] * 60)) for _ in range(50)} == {10}
+    assert {drawn_folds(generator.permutation([True, False] * 60)) for _ in range(50)} == {10}
 
 
 def test_scores_use_them() -> None:
