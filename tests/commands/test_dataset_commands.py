@@ -105,6 +105,48 @@ def test_rec_there_and_back(crops: Path, tmp_path: Path) -> None:
     assert written[0].relative_to(tmp_path / "images").as_posix() == "000000/00000001.jpg"
 
 
+def test_every_command_accounts_for_what_a_folder_holds(
+    people: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    """Two of the people are links; programs have left their own files; all is used or counted, in the manifest too."""
+    root, points = people
+    folder = tmp_path / "people"
+    shutil.copytree(root, folder)
+    for person in ("p03", "p07"):
+        (folder / person).rename(tmp_path / person)
+        (folder / person).symlink_to(f"../{person}")
+    (folder / "round").symlink_to(".")
+    for extra in (".ipynb_checkpoints/c-checkpoint.jpg", "p00/@eaDir/c.jpg/thumb.jpg", "p01/Thumbs.db", "p02/x.heic"):
+        (folder / extra).parent.mkdir(parents=True, exist_ok=True)
+        (folder / extra).touch()
+    cv2.imwrite(str(folder / "p04" / "d.tif"), read_rgb(folder / "p04" / "c.jpg")[:, :, ::-1])
+    table = table_of(tmp_path / "points.csv", {**points, "p04/d.tif": points["p04/c.jpg"]})
+    skipped = {
+        "a link to a folder that it lies in": {"count": 1, "examples": ["round"]},
+        "in a folder that another program left": {"count": 1, "examples": ["p00/@eaDir/c.jpg/thumb.jpg"]},
+        "in a hidden folder": {"count": 1, "examples": [".ipynb_checkpoints/c-checkpoint.jpg"]},
+        "no image that is read here, by its ending .db": {"count": 1, "examples": ["p01/Thumbs.db"]},
+        "no image that is read here, by its ending .heic": {"count": 1, "examples": ["p02/x.heic"]},
+    }
+    for command in ("align_faces", "build_rec"):
+        out = run(command, "--input", folder, "--landmarks", table, "--output", tmp_path / command)
+        assert out.startswith("41 ")
+        assert all(f"skipped 1: {reason} (" in out for reason in skipped)
+        manifest = json.loads((tmp_path / command / "manifest.json").read_text())
+        assert {key: manifest[key] for key in ("seen", "taken", "skipped")} == {
+            "seen": 46,
+            "taken": 41,
+            "skipped": skipped,
+        }
+    pack = ("build_pack", "--input", folder, "--landmarks", table, "--pack-pairs", 20, "--output", tmp_path / "a.bin")
+    out = run(*pack)
+    assert all(f"skipped 1: {reason} (" in out for reason in skipped)
+    shutil.copy(folder / "p05" / "c.jpg", folder / "p05" / "c.png")
+    for command in ("align_faces", "build_rec"):
+        error = run(command, "--input", folder, "--landmarks", table, "--output", tmp_path / "two", status=2)
+        assert "p05/c.jpg and p05/c.png have one name with two endings" in error
+
+
 def test_damaged_rec(crops: Path, tmp_path: Path) -> None:
     run("build_rec", "--input", crops, "--output", tmp_path / "rec")
     rec = tmp_path / "rec" / "train.rec"
