@@ -58,7 +58,7 @@ def _packs(folder: Path) -> list[str]:
             names.append(path.stem)
         else:
             note(f"{path}: no verification pack, so nothing is verified on it")
-    if not names:
+    if not names and (folder / "train.rec").is_file():  # else that is what is missing
         note(f"{folder}: no verification pack in it, so nothing is verified; datasets/build_pack.py makes one")
     return [*(name for name in CHALLENGES if name in names), *(name for name in names if name not in CHALLENGES)]
 

@@ -65,7 +65,10 @@ class Sections:
         known = registered(section)
         if name in known:
             return {KINDS[section][0]: name}
-        raise unknown_name(section, name, {*entries, *known})
+        error = unknown_name(section, name, {*entries, *known})
+        raise (
+            UserError(f"{error}; or give the folder of one, such as datasets/{name}") if section == "dataset" else error
+        )
 
     def merged(self, network: str, dataset: str, loss: str) -> dict[str, Any]:
         """All keys of a run, unchecked: ``config`` and ``default``, then loss, network and data set, the later winning.

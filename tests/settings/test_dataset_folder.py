@@ -89,7 +89,7 @@ def test_what_is_missing_is_named(mine: Path, monkeypatch: pytest.MonkeyPatch, c
     given = ["--network", "m025", "--loss", "arcface_small", "--dataset"]
     with pytest.raises(UserError, match=r"--dataset \./none: no such folder; expected one with train\.rec"):
         parse_arguments([*given, "./none"])
-    with pytest.raises(UserError, match="unknown dataset 'non': "):
+    with pytest.raises(UserError, match=r"unknown dataset 'non': .*; or give the folder of one, such as datasets/non"):
         parse_arguments([*given, "non"])
     for path in mine.glob("*.bin"):
         path.unlink()
