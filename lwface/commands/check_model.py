@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     from lwface.features.trust import require_own_features
     from lwface.formats.verification_pack import read_pack
     from lwface.models.pretrained import open_model
+    from lwface.scoring.pack_remarks import require_both_kinds
 
     device = select_device(arguments.device)
     network = open_model(
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     require_own_features(network.to(device), device=device)
     whole = read_pack(arguments.pack)
+    require_both_kinds(whole.issame, arguments.pack)
     pack = choose_pairs(whole, arguments.pairs)
     scores = score_inputs(network, pack.decode((112, 112)), pack.issame, device, arguments.batch_size)
     print(f"{arguments.model} on {len(pack)} pairs of {pack.name}, without mirror images")

@@ -7,6 +7,8 @@ hard to see have small norms, and so count for less in their template. With ``--
 followed by that of its mirror image, and the two are added. The pooling: ``lwface/scoring/templates.py``. The meta
 files: ``lwface/formats/ijb_meta.py``.
 
+A template without a usable face fails to enrol: it matches nobody, which counts and is said.
+
 What is counted and how it compares with the field's scripts: ``lwface/scoring/ijb.py``. Intervals of 1:N are in the
 JSON.
 """
@@ -40,9 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     print(pooled.table())
     found = pooled.as_json()
     if args.task in ("both", "1:1"):
-        points = ijb.verify(folder, args.protocol, pooled.templates, args.far, **bootstrap)
-        print(ijb.verification_table(points))
-        found["verification"] = ijb.verification_json(points)
+        verified = ijb.verify(folder, args.protocol, pooled.templates, args.far, **bootstrap)
+        print(ijb.verification_table(verified))
+        found["verification"] = ijb.verification_json(verified)
     if args.task in ("both", "1:N"):
         galleries = ijb.identify(folder, args.protocol, pooled.templates, args.fpir, **bootstrap)
         print(ijb.identification_table(galleries, args.fpir))

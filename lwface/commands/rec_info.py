@@ -49,6 +49,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         return check(len(pack.images), lambda index: pack_problem_of(pack, index), arguments.num_workers)
     records = FaceRecords(arguments.input)
+    if records.has_property:
+        _ = records.num_classes  # one line where that file is wrong, not one for each image
     if arguments.check:
         status = check(len(records), lambda index: problem_of(records, index), arguments.num_workers)
         if status:

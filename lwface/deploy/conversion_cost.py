@@ -25,6 +25,7 @@ from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
 from lwface.scoring.operating_points import OperatingPoint, operating_points
 from lwface.scoring.pack_accuracy import verify
+from lwface.scoring.pack_remarks import folds_for
 
 IMAGE_SIZE = (112, 112)
 BATCH = 32
@@ -74,10 +75,15 @@ def tar_cost(models: Mapping[str, nn.Module], folder: PathLike, labels_file: Pat
 
 
 def pack_cost(models: Mapping[str, nn.Module], path: PathLike) -> str:
-    """One line: the ten-fold accuracy of each model on the verification pack ``path``."""
+    """One line: the ten-fold accuracy of each model on the verification pack ``path``.
+
+    Raises:
+        UserError: it is no pack, or of one kind of pairs.
+    """
     pack = read_pack(path)
+    folds = folds_for(pack.issame, path)
     images = pack.decode(IMAGE_SIZE)
-    scores = {name: verify(*_embedder(model).embed_both(images), pack.issame) for name, model in models.items()}
+    scores = {name: verify(*_embedder(model).embed_both(images), pack.issame, folds) for name, model in models.items()}
     texts = [f"{name} {score.accuracy:.5f}+-{score.std:.5f}" for name, score in scores.items()]
     first, last = (list(scores.values())[i].accuracy for i in (0, -1))
     return f"{path}: {len(pack)} pairs, accuracy {', '.join(texts)}, lost {first - last:+.5f}"

@@ -29,6 +29,7 @@ from lwface.onnx.model import OnnxNetwork
 from lwface.onnx.pixels import pixels_words
 from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.pack_accuracy import evaluate, normalise_rows
+from lwface.scoring.pack_remarks import fold_of_pair
 from lwface.scoring.parameters import FOLDS
 
 SIGNIFICANCE = 0.05
@@ -159,10 +160,8 @@ def score_features(
     rows = normalise_rows(features)
     result = evaluate(rows, issame)
     folds = len(result.fold_thresholds)
-    sizes = np.full(folds, len(issame) // folds)
-    sizes[: len(issame) % folds] += 1
     distances = np.sum(np.square(rows[0::2] - rows[1::2]), axis=1)
-    correct = (distances < np.repeat(result.fold_thresholds, sizes)) == issame
+    correct = (distances < result.fold_thresholds[fold_of_pair(len(issame), folds)]) == issame
     return InputScore(
         colour, pixel_range, result.accuracy, result.std, float(np.linalg.norm(features, axis=1).mean()), correct
     )

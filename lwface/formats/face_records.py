@@ -2,7 +2,12 @@
 
 InsightFace's layout: images are the keys 1 to a-1, those of an identity in a row; records a to b-1 are identities whose
 two labels are the range ``(first, one past the last)`` of their images' keys; record 0 carries the labels ``(a, b)``. A
-file whose record 0 is an image holds plain images. ``property`` beside it is ``classes,height,width``.
+file whose record 0 is an image holds plain images. ``property`` beside it is ``classes,height,width``; insightface's
+RecBuilder adds a second line, the number of images.
+
+MXNet's ``rec2idx`` makes an index anew by counting: the file's first record gets key 0, whatever it was called. In
+InsightFace's layout record 0 is the file's last, so such an index calls each record by the key before its own. It is
+recognised, and the records get their keys back.
 """
 
 from __future__ import annotations
@@ -15,9 +20,11 @@ from typing import SupportsIndex
 import numpy as np
 
 from lwface.base.files import PathLike
+from lwface.base.notes import note
 from lwface.formats.image import decode_rgb, image_damage
 from lwface.formats.record_files import record_file
 from lwface.formats.recordio import RecordError, RecordReader, pack
+from lwface.formats.text_files import fields_of, numbered_lines
 
 MAX_KEY = 1 << 62  # a label can be a larger number than a key
 
@@ -54,10 +61,33 @@ class FaceRecords:
         self.keys = self.reader.keys
         self._identity_keys: tuple[int, int] | None = None
         if self.keys[0] == 0:
-            _, labels, data = self.reader.unpack(0)
-            if len(labels) == 2 and not data:
+            labels = self._layout_labels(0)
+            if labels is None and self._counted_anew():
+                note(
+                    f"{self.reader.idx_path}: its keys were counted anew in the order of the file, as MXNet's rec2idx "
+                    "does; each record is called by its own key, which the last record tells"
+                )
+                self.reader.call_in_order([*range(1, len(self.reader)), 0])
+                self.keys, labels = self.reader.keys, self._layout_labels(0)
+            if labels is not None:
                 self._read_layout(labels)
         self.insightface = self._identity_keys is not None
+
+    def _layout_labels(self, key: int) -> np.ndarray | None:
+        """The two labels of a record that describes the layout; None of any other record."""
+        _, labels, data = self.reader.unpack(key)
+        return labels if len(labels) == 2 and not data else None
+
+    def _counted_anew(self) -> bool:
+        """Whether the index was made by counting the records of a file that ends with record 0."""
+        last = len(self.keys) - 1
+        if self.keys[last] != last or (np.diff(self.reader.offsets) <= 0).any():
+            return False
+        try:
+            labels = self._layout_labels(last)
+        except RecordError:
+            return False
+        return labels is not None and int(labels[1]) == len(self.keys)
 
     def _read_layout(self, labels: np.ndarray) -> None:
         """Keys of images and of identities from the two labels of record 0."""
@@ -99,10 +129,15 @@ class FaceRecords:
         path = self.path.with_name("property")
         if not path.is_file():
             raise RecordError(f"{path}: missing; write one line into it: number of classes,112,112", path=path)
-        text = path.read_text(encoding="ascii", errors="replace").strip()
-        numbers = [int(part) if part.strip().isdecimal() else -1 for part in text.split(",")]
+        lines = [text for _, text in numbered_lines(path) if text]
+        numbers = [int(part) if part.isdecimal() else -1 for part in fields_of(lines[0])] if lines else []
         if len(numbers) != 3 or min(numbers) < 1:
-            raise RecordError(f"{path}: {text[:60]!r} is not number of classes,height,width", path=path)
+            first = lines[0] if lines else ""
+            raise RecordError(f"{path}: {first[:60]!r} is not number of classes,height,width", path=path)
+        if len(lines) > 2 or (len(lines) == 2 and not lines[1].isdecimal()):
+            raise RecordError(f"{path}: {lines[1][:60]!r} after its first line is not the number of images", path=path)
+        if len(lines) == 2 and int(lines[1]) != len(self):
+            note(f"{path}: says {lines[1]} images, the index has {len(self)}")
         return numbers[0], numbers[1], numbers[2]
 
     @property

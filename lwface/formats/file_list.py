@@ -4,8 +4,9 @@ One path a line, relative to the folder that holds the list. A line of a video l
 are the frames; what follows, such as the number of frames, is ignored. The folder is the longest beginning of the line,
 word by word, that is one: names may hold blanks. Where two different lines mean one folder, a folder is missing that a
 name with a blank meant: an error. Blank lines are skipped and a name may come twice: rows are the lines that are not
-blank, in their order. A path that is absolute or climbs out of the folder with ``..`` is refused, so that a list from
-elsewhere reads nothing but its own folder; a symbolic link inside the folder is the user's own and is followed.
+blank, in their order. Windows' backslashes are read as slashes. A path that is absolute or climbs out of the folder
+with ``..`` is refused, so that a list from elsewhere reads nothing but its own folder; a symbolic link inside the
+folder is the user's own and is followed.
 
 A folder without a list lists itself: its images, or the folders in it that hold images, in the order of their paths
 (:mod:`lwface.formats.image_walk`).
@@ -23,10 +24,10 @@ from lwface.base.account import skipped_lines
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.image_walk import ImageWalk, folders_of, walk_images
+from lwface.formats.text_files import numbered_lines
 
 LIST_NAME = "filelist.txt"
 VIDEO_LIST_NAME = "video_filelist.txt"  # its name in the challenge's package, which asks to rename it
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,19 @@ def names_of_rows(folder: PathLike, rows: int) -> list[str]:
     return names
 
 
+def listed_paths(path: PathLike) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and text of each line of a file list that is not blank, with ``/`` between folders.
+
+    Windows writes ``\\`` there. Elsewhere a file's own name may have it: one that is there by that name is left alone.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    for number, text in numbered_lines(path, names=True):
+        if "\\" in text and not os.path.lexists(os.path.join(folder, text)):
+            text = text.replace("\\", "/")
+        if text:
+            yield number, text
+
+
 def video_folder(folder: PathLike, line: str) -> str:
     """The video that a line of a list in ``folder`` means: its longest beginning, word by word, that is a folder.
 
@@ -157,18 +171,14 @@ def _of_folder(folder: Path, videos: bool) -> FileList:
 
 def _lines(path: Path, videos: bool) -> Iterator[tuple[int, str, str]]:
     """Number (from 1), name and whole text of each line that is not blank."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            # A file name is bytes: names that are not UTF-8 come through unchanged.
-            text = os.fsdecode(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
-            if not text:
-                continue
-            name = video_folder(path.parent, text) if videos and len(text.split(maxsplit=1)) > 1 else text
-            if name.startswith("/") or "\0" in name or (".." in name and ".." in name.split("/")):
-                raise UserError(
-                    f"{path}: line {number}: {name!r} is not a path inside {path.parent}; make it relative to it"
-                )
-            yield number, name, text
+    for number, text in listed_paths(path):
+        name = video_folder(path.parent, text) if videos and len(text.split(maxsplit=1)) > 1 else text
+        outside = name.startswith("/") or name[1:3] == ":/" or (".." in name and ".." in name.split("/"))
+        if outside or "\0" in name:
+            raise UserError(
+                f"{path}: line {number}: {name!r} is not a path inside {path.parent}; make it relative to it"
+            )
+        yield number, name, text
 
 
 def _what(videos: bool) -> str:

@@ -8,12 +8,12 @@
 * ``P_1N_gallery_*.csv`` (S1 and S2 of IJB-B, G1 and G2 of IJB-C) and ``P_1N_probe_mixed.csv``, with a header, whose
   columns TEMPLATE_ID and SUBJECT_ID are used. A template has a line for each of its faces.
 
-Templates, media and subjects are numbers from 0 on. Every error names file and line.
+Templates, media and subjects are numbers from 0 on. Fields are separated by blanks, commas, semicolons or tabs; the
+name of an image may hold blanks. Every error names file and line.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -24,10 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
+from lwface.base.notes import note
+from lwface.formats.pair_lists import has_no_number
+from lwface.formats.text_files import (
+    CHUNK_BYTES,
+    decoded,
+    fields_of,
+    line_chunks,
+    name_and_fields,
+    numbered_lines,
+    table_rows,
+    whole_numbers,
+)
+from lwface.formats.values import value_of
 
 NAME_FIELDS = 12  # of a line of the name list
-CHUNK_BYTES = 2**24  # of a long list, read at a time
-PLAIN = b"0123456789 \t\r\n"  # what a chunk may hold to be read all at once
+FACELESS = -1  # the place of a template that has no face
 NUMBER_LIMIT = 10**8  # of templates, media and subjects; a table of all templates up to the largest is made
 
 
@@ -40,17 +52,20 @@ class Faces(NamedTuple):
 
 
 class TemplatePairs(NamedTuple):
-    """The comparisons of the 1:1 protocol, templates by their place among the known ones."""
+    """The comparisons of the 1:1 protocol, templates by their place among the known ones and then the faceless."""
 
     first: NDArray[np.int32]  # (P,)
     second: NDArray[np.int32]  # (P,)
     same: NDArray[np.bool_]  # (P,)
+    faceless: list[int]  # templates that have no face, in the order in which they first occur
 
 
 class Subjects(NamedTuple):
     """The templates of a gallery or probe list, each once, and who they show."""
 
-    templates: NDArray[np.int32]  # (T,) by their place among the known ones, ascending
+    templates: NDArray[
+        np.int32
+    ]  # (T,) by their place among the known ones, ascending; first -1 for each without a face
     subjects: NDArray[np.int64]  # (T,)
 
 
@@ -63,14 +78,16 @@ def read_faces(folder: Path, protocol: str) -> Faces:
     faces_path, names_path = folder / f"{protocol}_face_tid_mid.txt", folder / f"{protocol}_name_5pts_score.txt"
     names: list[str] = []
     scores: list[float] = []
-    for number, fields in _lines(names_path):
+    for number, text in numbered_lines(names_path, names=True):
+        fields = name_and_fields(text, NAME_FIELDS - 1)
         score = _number(fields[-1]) if len(fields) == NAME_FIELDS else math.nan
         if not 0 <= score < math.inf:
             raise _malformed(names_path, number, fields, "NAME, ten landmark numbers and a detector score from 0 on")
         names.append(fields[0])
         scores.append(score)
     templates, media = [], []
-    for number, fields in _lines(faces_path):
+    for number, text in numbered_lines(faces_path, names=True):
+        fields = name_and_fields(text, 2)
         template, medium = (_whole(fields[1]), _whole(fields[2])) if len(fields) == 3 else (-1, -1)
         if template < 0 or medium < 0:
             raise _malformed(faces_path, number, fields, "NAME TEMPLATE MEDIUM, the last two whole numbers")
@@ -90,42 +107,43 @@ def read_template_pairs(folder: Path, protocol: str, known: NDArray[np.int64]) -
     """The 1:1 comparisons of ``protocol`` between the templates ``known`` (T,), ascending.
 
     Raises:
-        UserError: a line is malformed or names a template that has no face.
+        UserError: a line is malformed, or most templates have no face.
     """
     path = folder / f"{protocol}_template_pair_label.txt"
     place_of = np.full(known[-1] + 2, -1, dtype=np.int32)  # the last stands for all that are larger
     place_of[known] = np.arange(len(known))
     firsts, seconds, labels = [], [], []
+    faceless: dict[int, int] = {}  # place of each
+    used = np.zeros(len(known), dtype=bool)
     for number, table in _number_tables(path, 3):
-        first_place, second_place = (place_of[np.minimum(table[:, side], known[-1] + 1)] for side in (0, 1))
-        wrong = (first_place < 0) | (second_place < 0) | (table[:, 2] > 1)
-        if wrong.any():
+        if (wrong := table[:, 2] > 1).any():
             line = int(np.argmax(wrong))
-            first, second, same = table[line].tolist()
-            if same > 1:
-                raise _malformed(
-                    path, number + line, [str(first), str(second), str(same)], "TEMPLATE TEMPLATE SAME, 0 or 1"
-                )
-            unknown = first if first_place[line] < 0 else second
-            raise UserError(
-                f"{path}, line {number + line}: template {unknown} has no face in {protocol}_face_tid_mid.txt"
-            )
-        firsts.append(first_place)
-        seconds.append(second_place)
+            fields = [str(value) for value in table[line].tolist()]
+            raise _malformed(path, number + line, fields, "TEMPLATE TEMPLATE SAME, 0 or 1")
+        places = place_of[np.minimum(table[:, :2], known[-1] + 1)]  # (L, 2)
+        without = places < 0
+        if without.any():
+            ids, inverse = np.unique(table[:, :2][without], return_inverse=True)
+            new = [faceless.setdefault(template, len(known) + len(faceless)) for template in ids.tolist()]
+            places[without] = np.array(new, dtype=np.int32)[inverse]
+        used[places[~without]] = True
+        firsts.append(places[:, 0])
+        seconds.append(places[:, 1])
         labels.append(table[:, 2] == 1)
     if not firsts:
         raise UserError(f"{path}: holds no pairs")
-    return TemplatePairs(np.concatenate(firsts), np.concatenate(seconds), np.concatenate(labels))
+    _check_faces(path, len(faceless), int(used.sum()), next(iter(faceless), None))
+    return TemplatePairs(np.concatenate(firsts), np.concatenate(seconds), np.concatenate(labels), list(faceless))
 
 
 def read_subjects(path: Path, known: NDArray[np.int64]) -> Subjects:
-    """The templates of a gallery or probe list, all of them among ``known`` (T,), ascending.
+    """The templates of a gallery or probe list; ``known`` (T,), ascending, are those that have a face.
 
     Raises:
-        UserError: the header lacks a column, a line is malformed, names a template that has no face, or gives a
-            template another subject than a line before.
+        UserError: the header lacks a column, a line is malformed or gives a template another subject than a line
+            before, or most templates have no face.
     """
-    lines = _lines(path, separator=",")
+    lines = table_rows(path)
     _, header = next(lines, (0, []))
     names = [name.strip(' "').upper() for name in header]
     if not {"TEMPLATE_ID", "SUBJECT_ID"} <= set(names):
@@ -134,66 +152,56 @@ def read_subjects(path: Path, known: NDArray[np.int64]) -> Subjects:
     found: dict[int, int] = {}
     places = {template: place for place, template in enumerate(known.tolist())}
     for number, fields in lines:
-        values = [_whole(fields[column].strip(' "')) for column in columns if column < len(fields)]
+        values = [_whole(value_of(fields[column])) for column in columns if column < len(fields)]
         if len(values) != 2 or min(values) < 0:
             raise _malformed(path, number, fields, "a line with whole numbers as TEMPLATE_ID and SUBJECT_ID")
         template, subject = values
-        if template not in places:
-            raise UserError(f"{path}, line {number}: template {template} has no face")
-        if found.setdefault(places[template], subject) != subject:
+        if found.setdefault(template, subject) != subject:
             raise UserError(
-                f"{path}, line {number}: template {template} is of subject {subject}, but of "
-                f"{found[places[template]]} in a line before"
+                f"{path}, line {number}: template {template} is of subject {subject}, but of {found[template]} in a "
+                "line before"
             )
     if not found:
         raise UserError(f"{path}: holds no templates")
-    templates = sorted(found)
-    return Subjects(np.array(templates, dtype=np.int32), np.array([found[place] for place in templates]))
+    faceless = [template for template in found if template not in places]
+    _check_faces(path, len(faceless), len(found) - len(faceless), next(iter(faceless), None))
+    chosen = sorted((places.get(template, FACELESS), subject) for template, subject in found.items())
+    return Subjects(np.array([place for place, _ in chosen], dtype=np.int32), np.array([who for _, who in chosen]))
+
+
+def _check_faces(path: Path, faceless: int, others: int, example: int | None) -> None:
+    """Some templates may have no face; most of them have none where a list is of other features."""
+    if faceless > others:
+        raise UserError(
+            f"{path}: {faceless} of its {faceless + others} templates have no face, such as {example}: the list of "
+            "faces is of another set, or cut short"
+        )
 
 
 def _number_tables(path: Path, columns: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Number of the first line, and the numbers (L, columns), of many lines at a time."""
     number = 1
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            chunk += file.readline()
-            if not file.peek(1):
-                chunk = chunk.rstrip()
-            if not chunk:
-                return
-            lines = chunk.count(b"\n") + (not chunk.endswith(b"\n"))
-            table = _table(chunk)
-            if table is None or table.shape != (lines, columns) or table.max() >= NUMBER_LIMIT:
-                table = _table_by_line(path, number, chunk, columns)
-            yield number, table
-            number += lines
+    for offset, chunk in line_chunks(path, CHUNK_BYTES):
+        table = whole_numbers(chunk)
+        if table is None or table.shape[1] != columns or table.max() >= NUMBER_LIMIT:
+            lines = decoded(path, chunk, offset).splitlines()
+            if number == 1 and has_no_number(fields_of(lines[0])):
+                note(f"{path}: line 1, {lines[0].strip()!r}, is taken for a header")
+                number, lines = 2, lines[1:]
+            table = _table_by_line(path, number, lines, columns)
+        yield number, table
+        number += len(table)
 
 
-def _table(chunk: bytes) -> NDArray[np.int64] | None:
-    if chunk.translate(None, PLAIN):
-        return None
-    try:
-        return np.loadtxt(io.BytesIO(chunk), dtype=np.int64, comments=None, ndmin=2)
-    except ValueError:  # lines of different length, or a number that is too long
-        return None
-
-
-def _table_by_line(path: Path, first: int, chunk: bytes, columns: int) -> NDArray[np.int64]:
-    """The same, line by line: to name what is wrong."""
+def _table_by_line(path: Path, first: int, lines: list[str], columns: int) -> NDArray[np.int64]:
+    """The same, line by line: to name what is wrong, or for numbers written in an uncommon way."""
     rows = []
-    for number, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), start=first):
-        fields = line.decode("utf-8", "replace").split()
-        if len(fields) != columns or min(map(_whole, fields)) < 0:
-            raise _malformed(path, number, fields, f"{columns} whole numbers")
-        rows.append([int(field) for field in fields])
-    return np.array(rows, dtype=np.int64)
-
-
-def _lines(path: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Number (from 1) and fields of each line, without blank lines at the end."""
-    text = path.read_bytes().decode("utf-8-sig", "replace")
-    for number, line in enumerate(text.rstrip().split("\n"), start=1):
-        yield number, line.rstrip("\r").split(separator)
+    for number, line in enumerate(lines, start=first):
+        values = [_whole(value_of(field)) for field in fields_of(line)]
+        if len(values) != columns or min(values) < 0:
+            raise _malformed(path, number, line.split(), f"{columns} whole numbers")
+        rows.append(values)
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
 
 
 @lru_cache(maxsize=2**16)  # lines of one template follow each other

@@ -1,13 +1,13 @@
 """Images in memory are RGB, uint8, ``(H, W, 3)``; this is the one place that turns them into bytes and back.
 
 OpenCV decodes and encodes. What decoders do with a damaged file differs between versions (an error, or a picture whose
-lower half is grey), so the frame of a file is checked here first: a damaged image never becomes a picture.
+lower half is grey), so the frame of a file is checked here first: a damaged image never becomes a picture. What all
+decoders pass over alike (:mod:`lwface.formats.jpeg`) is no damage.
 What no such check can see is a changed bit inside the compressed data that still decodes to some picture.
 """
 
 from __future__ import annotations
 
-import re
 import zlib
 from pathlib import Path
 
@@ -17,19 +17,10 @@ import numpy as np
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.image_files import JPEG_QUALITY, JPEG_START, PNG_START
+from lwface.formats.jpeg import Damage, Frame, continued, ends_again, jpeg_size, walk
 from lwface.formats.other_images import other_damage, other_size
 
 MAX_PIXELS = 1 << 26  # 8192x8192: 400 MiB while it is decoded
-MAX_SCANNED_PIXELS = 1 << 30  # of all scans of a progressive JPEG, which has about 10
-
-JPEG_END = b"\xff\xd9"
-# Inside compressed data 0xFF is followed by 0 (a literal 0xFF) or starts a marker (any number of fill bytes 0xFF).
-_MARKER_IN_SCAN = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
-_SOS, _EOI, _DRI, _TEM = 0xDA, 0xD9, 0xDD, 0x01
-_RESTARTS = range(0xD0, 0xD8)
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the SOFn markers; the three left out are tables
-# What may stand between two scans of a progressive JPEG: tables, restart interval, line count, APPn, comment.
-_BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, _DRI, 0xDC, 0xFE, *range(0xE0, 0xF0)})
 
 
 def image_damage(data: bytes) -> str | None:
@@ -52,7 +43,7 @@ def image_damage(data: bytes) -> str | None:
 def image_size(data: bytes) -> tuple[int, int] | None:
     """``(height, width)`` from the header of an image file; None when it has none of those that are read."""
     if data.startswith(JPEG_START):
-        return _jpeg_size(data)
+        return jpeg_size(data)
     if data.startswith(PNG_START) and len(data) >= 24:
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
     if data.startswith(b"BM") and len(data) >= 26:
@@ -74,10 +65,7 @@ def decode_rgb(data: bytes) -> np.ndarray | None:
     """
     if image_damage(data) is not None:
         return None
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # such as more pixels than OpenCV agrees to decode
-        return None
+    bgr = _decoded(data)
     return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -112,20 +100,6 @@ def _size_damage(data: bytes) -> str | None:
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker in _FRAMES:
-            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
-            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
-
-
 def _webp_size(data: bytes) -> tuple[int, int] | None:
     """The sizes in the first chunk: lossy, lossless, or extended (the canvas)."""
     kind = data[12:16]
@@ -142,58 +116,30 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_damage(data: bytes) -> str | None:
-    """Walk the segments up to the first scan, then the markers in the scans up to the end (ITU-T T.81, annex B)."""
-    position, restarts, frame, scans = 2, False, False, 1
-    while True:
-        if position + 4 > len(data):
-            return "the JPEG is cut short in its header"
-        if data[position] != 0xFF:
-            return f"no JPEG marker at byte {position}"
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker in (_EOI, _TEM) or marker in _RESTARTS:  # these have no length: what follows would be misread
-            return "the JPEG ends before its picture"
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
-        restarts |= marker == _DRI
-        frame |= marker in _FRAMES
-        position += 2 + length
-        if marker == _SOS:
-            break
-    if not frame:
-        return "the JPEG has no picture size"
-    for match in _MARKER_IN_SCAN.finditer(data, position):
-        marker = match.group(1)[0]
-        if match.start() < position:  # inside a table between two scans
-            continue
-        if marker == _EOI:
-            return _too_many_scans(data, scans) or _after_end(data[match.end() :])
-        if marker in _RESTARTS:
-            if not restarts:
-                return f"a stray restart marker at byte {match.start()}"
-        elif marker == _SOS or marker in _BETWEEN_SCANS:
-            restarts |= marker == _DRI
-            scans += marker == _SOS
-            position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
-        else:
-            return f"a stray marker 0x{marker:02X} at byte {match.start()}"
-    return "the JPEG is cut short: it has no end marker"
-
-
-def _too_many_scans(data: bytes, scans: int) -> str | None:
-    """A scan of a few bytes makes a decoder go over the whole picture once more."""
-    height, width = _jpeg_size(data) or (0, 0)
-    if scans * height * width > MAX_SCANNED_PIXELS:
-        return f"the JPEG goes {scans} times over {width}x{height} pixels"
+    """What the frame shows; and where the file ends twice, whether the picture is whole at the first end."""
+    try:
+        frame = walk(data)
+    except Damage as damage:
+        return str(damage)
+    if not ends_again(data, frame) or _size_damage(data):
+        return None
+    if frame.strays or not frame.final or not _is_whole(data, frame):
+        return "the JPEG ends twice, the first time before its picture is complete"
     return None
 
 
-def _after_end(rest: bytes) -> str | None:
-    """Cameras may append anything after the end; but a second end marker without a start means the first is damage."""
-    if rest.rstrip(b"\x00").endswith(JPEG_END) and JPEG_START + b"\xff" not in rest:
-        return "the JPEG ends twice"
-    return None
+def _is_whole(data: bytes, frame: Frame) -> bool:
+    """Whether a decoder waits for nothing more where the picture ends: it makes the same of any continuation."""
+    first, *others = (_decoded(variant) for variant in continued(data, frame))
+    return first is not None and all(other is not None and np.array_equal(first, other) for other in others)
+
+
+def _decoded(data: bytes) -> np.ndarray | None:
+    """What OpenCV makes of ``data``: BGR uint8 ``(H, W, 3)``."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # such as more pixels than OpenCV agrees to decode
+        return None
 
 
 def _png_damage(data: bytes) -> str | None:

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from lwface.formats.image_files import JPEG_START, PNG_START
+from lwface.formats.jpeg import APP1, Damage, header_segments
 from lwface.formats.other_images import TIFF_STARTS
 
 UPRIGHT = 1
 HEADER_BYTES = 1 << 17  # of a file, enough for the tag: a JPEG's segment has at most 64 KiB
-_APP1, _SOS, _TAG, _SHORT, _LONG = 0xE1, 0xDA, 0x0112, 3, 4
+_TAG, _SHORT, _LONG = 0x0112, 3, 4
 _EXIF = b"Exif\x00\x00"
 
 
@@ -64,18 +66,11 @@ def _exif_blocks(data: bytes) -> Iterator[bytes]:
 
 
 def _jpeg_blocks(data: bytes) -> Iterator[bytes]:
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker == _SOS:
-            return
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == _APP1 and data[position + 4 : position + 10] == _EXIF:
-            yield data[position + 10 : end]
-        position = end
+    with contextlib.suppress(Damage):
+        for segment in header_segments(data):
+            block = data[segment.start : segment.end]
+            if segment.marker == APP1 and block.startswith(_EXIF):
+                yield block.removeprefix(_EXIF)
 
 
 def _chunks(data: bytes, position: int, wanted: bytes) -> Iterator[bytes]:

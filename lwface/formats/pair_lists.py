@@ -1,19 +1,17 @@
 """Text files about pairs of the rows of a feature file: those to compare, those to leave out.
 
-pairs file: ``ROW ROW`` or ``ROW ROW SAME`` a line, separated by blanks or commas; rows count from 0, SAME is 1
-(genuine) or 0 (impostor). Without SAME the labels decide.
+pairs file: ``ROW ROW`` or ``ROW ROW SAME`` a line, separated by blanks, commas, semicolons or tabs; rows count from 0,
+SAME is 1 or True (genuine) or 0 or False (impostor). Without SAME the labels decide. A first line without any number, a
+table's header, is passed over.
 
-ignored pairs: ``ROW ROW`` a line, separated by blanks or commas. What follows the second number, and what follows a
-``#``, is for people to read; blank lines are skipped.
+ignored pairs: ``ROW ROW`` a line, separated likewise. What follows the second number, and what follows a ``#``, is for
+people to read; blank lines are skipped.
 
-issame file: 1 (one person) or 0 (two persons) for each pair of consecutive rows.
-
-A byte order mark and CRLF line ends are accepted everywhere.
+issame file: 1 (one person) or 0 (two persons), or True or False, for each pair of consecutive rows.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +19,12 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
-from lwface.formats.person_labels import BYTE_ORDER_MARK, decoded, integer, numbered_lines
+from lwface.base.notes import note
+from lwface.formats.person_labels import integer
+from lwface.formats.text_files import CHUNK_BYTES, decoded, fields_of, line_chunks, numbered_lines, whole_numbers
+from lwface.formats.values import value_of
 
-CHUNK_BYTES = 2**24  # of a pairs file, read at a time
-PLAIN = b"0123456789 \t,\r\n"  # what a chunk may hold to be read all at once
-AS_BLANKS = bytes.maketrans(b"\t,\r", b"   ")
+TRUTHS = {"1": 1, "0": 0, "True": 1, "False": 0, "true": 1, "false": 0, "TRUE": 1, "FALSE": 0}
 
 
 class PairRows(NamedTuple):
@@ -43,20 +42,22 @@ def read_pairs(path: PathLike, rows: int) -> PairRows:
         UserError: a line is malformed, names a row that does not exist or a row with itself, or lines differ in whether
             they have SAME; names file and line.
     """
-    data = Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK).rstrip() + b"\n"
-    if data == b"\n":
-        raise UserError(f"{path}: holds no pairs")
     tables: list[NDArray[np.int64]] = []
-    start, number = 0, 1
-    while start < len(data):
-        chunk = data[start : data.find(b"\n", min(start + CHUNK_BYTES, len(data) - 1)) + 1]
+    number = 1
+    for offset, chunk in line_chunks(path, CHUNK_BYTES):
         fields = tables[0].shape[1] if tables else None
         table = _plain_pairs(chunk, rows, fields)
         if table is None:  # line by line: to name what is wrong, or for numbers written in an uncommon way
-            table = _pairs_by_line(path, chunk, start, number, rows, fields)
-        tables.append(table)
+            text = decoded(path, chunk, offset).splitlines()
+            if number == 1 and has_no_number(fields_of(text[0])):
+                note(f"{path}: line 1, {text[0].strip()!r}, is taken for a header")
+                number, text = 2, text[1:]
+            table = _pairs_by_line(path, text, number, rows, fields)
+        if len(table):
+            tables.append(table)
         number += len(table)
-        start += len(chunk)
+    if not tables:
+        raise UserError(f"{path}: holds no pairs")
     table = np.concatenate(tables)
     return PairRows(table[:, 0].copy(), table[:, 1].copy(), table[:, 2] == 1 if table.shape[1] == 3 else None)
 
@@ -75,7 +76,7 @@ def read_ignored(path: PathLike, left_rows: int, right_rows: int | None = None) 
     """
     found = set()
     for number, text in numbered_lines(path):
-        fields = text.partition("#")[0].replace(",", " ").split()
+        fields = fields_of(text.partition("#")[0])
         if not fields:
             continue
         left, right = (integer(field) for field in (fields * 2)[:2])
@@ -96,38 +97,39 @@ def read_issame(path: PathLike) -> NDArray[np.bool_]:
     Raises:
         UserError: something else is written; names file and line.
     """
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").split()
-    for number, text in enumerate(lines, start=1):
-        if text not in ("0", "1"):
+    lines = ((number, field) for number, text in numbered_lines(path) for field in fields_of(text))
+    same = []
+    for number, text in lines:
+        truth = TRUTHS.get(value_of(text))
+        if truth is None:
             raise UserError(f"{path}, line {number}: {text!r} is not 1 (one person) or 0 (two persons)")
-    return np.array(lines) == "1"
+        same.append(truth)
+    return np.array(same, dtype=bool)
+
+
+def has_no_number(fields: list[str]) -> bool:
+    """Whether these fields of a first line are the header of a table: there are several, and none is a number."""
+    return len(fields) > 1 and all(integer(field) is None and not field[0].isdecimal() for field in fields)
 
 
 def _plain_pairs(chunk: bytes, rows: int, fields: int | None) -> NDArray[np.int64] | None:
     """The numbers of whole lines (P, 2 or 3), None when there may be something wrong with them."""
-    if chunk.translate(None, PLAIN) or chunk.count(b"\r") != chunk.count(b"\r\n"):
+    table = whole_numbers(chunk)
+    if table is None or table.shape[1] not in ((2, 3) if fields is None else (fields,)):
         return None
-    text = chunk.translate(AS_BLANKS)
-    characters = np.frombuffer(text, dtype=np.uint8)
-    digits = characters > ord(" ")
-    starts = np.flatnonzero(digits & np.concatenate([[True], ~digits[:-1]]))
-    ends = np.flatnonzero(characters == ord("\n"))
-    numbers = np.diff(np.searchsorted(starts, ends), prepend=0)  # on each line
-    if numbers[0] not in ((2, 3) if fields is None else (fields,)) or (numbers != numbers[0]).any():
-        return None
-    table = np.fromstring(text, dtype=np.int64, sep=" ").reshape(len(numbers), -1)  # too large a number: the largest
     wrong = (table[:, :2].max() >= rows) | (table[:, 0] == table[:, 1]).any() | (table[:, 2:] > 1).any()
     return None if wrong else table
 
 
 def _pairs_by_line(
-    path: PathLike, chunk: bytes, offset: int, first: int, rows: int, fields_before: int | None
+    path: PathLike, lines: list[str], first: int, rows: int, fields_before: int | None
 ) -> NDArray[np.int64]:
-    """The numbers of whole lines (P, 2 or 3), of which the first is line ``first``, ``offset`` bytes into the file."""
+    """The numbers (P, 2 or 3) of ``lines``, of which the first is line ``first`` of the file."""
     found: list[tuple[int, ...]] = []
-    for number, line in enumerate(decoded(path, chunk, offset).splitlines(), start=first):
+    for number, line in enumerate(lines, start=first):
         text = line.strip()
-        values = [integer(part) for part in text.replace(",", " ").split()]
+        *parts, last = fields_of(text) or [""]
+        values = [*map(integer, parts), TRUTHS.get(last, integer(last)) if len(parts) == 2 else integer(last)]
         fields = tuple(value for value in values if value is not None)
         if len(fields) != len(values) or len(fields) not in (2, 3) or (len(fields) == 3 and fields[2] not in (0, 1)):
             raise UserError(
@@ -142,7 +144,7 @@ def _pairs_by_line(
             _check_row(path, number, row, rows)
         _check_apart(path, number, *fields[:2])
         found.append(fields)
-    return np.array(found, dtype=np.int64)
+    return np.array(found, dtype=np.int64).reshape(len(found), fields_before or 2)
 
 
 def _check_row(path: PathLike, number: int, row: int, rows: int) -> None:

@@ -3,23 +3,24 @@
 The people come from one of four sources:
 
 * a text file, one integer a line, in the order of the rows; equal numbers are one person, -1 is a distractor: a person
-  who appears once, whose every pair is an impostor pair. A byte order mark and CRLF line ends are accepted;
+  who appears once, whose every pair is an impostor pair;
 * a csv with a header and one line a row, in the order of the rows; one of its columns names the people. Any text is a
   person; an empty field or -1 is a distractor. Its other columns are attributes;
 * the file list that the features were made from, whose folders are the people: ``person/image.jpg`` or
   ``person/video``. The person is the name of the folder ``depth`` levels above the last part of the path (1: the folder
   that holds the image, or the video's folder; 2: the one above, as in ``person/video/frame.jpg``). Folders of the same
-  name are one person, wherever they lie. It has one attribute, ``folder``: all of the path but its last part;
+  name are one person, wherever they lie, which is said. It has one attribute, ``folder``: all of the path but its last
+  part;
 * the folder of people that the features were made from, ``person/**/image``, where it has no file list: the person is
   the first folder of an image's path (or of a video's), or that ``depth`` levels above the last part. It has the same
   attribute.
 
+Values are compared, not spellings (:mod:`lwface.formats.values`): 3.0 is person 3, -1.0 and NaN are distractors.
 Blanks around a name or value do not count. Names become integers in the order in which they first occur.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,11 +32,13 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import PathLike
-from lwface.formats.file_list import LIST_NAME, names_of_rows
+from lwface.base.notes import note
+from lwface.formats.file_list import LIST_NAME, listed_paths, names_of_rows
+from lwface.formats.text_files import numbered_lines, table_rows
+from lwface.formats.values import lost_digits, value_of, whole_number
 
 DISTRACTOR = -1
 LABEL_LIMIT = 2**62  # numbers from here on are given to distractors
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 NO_VALUE = -1  # the code of an empty field
 FOLDER = "folder"  # the attribute of a file list
@@ -88,13 +91,13 @@ def read_people(
         raise UserError(f"{path}: has a {LIST_NAME}: --label-folders says how far above the last part the people are")
     if column is None:
         if Path(path).suffix.lower() == ".csv":
-            header = next(_csv_lines(path), (0, []))[1]
+            header = next(table_rows(path), (0, []))[1]
             raise UserError(f"{path}: which column of the csv names the people? It has {', '.join(header)}")
         return People(read_labels(path, rows))
-    columns = read_columns(path, rows, [column, *attributes])
+    columns = _columns(path, rows, [column, *attributes], people=column)
     labels, names = columns[column]
-    if "-1" in names:
-        labels = np.where(labels == names.index("-1"), DISTRACTOR, labels)
+    if str(DISTRACTOR) in names:
+        labels = np.where(labels == names.index(str(DISTRACTOR)), DISTRACTOR, labels)
     return People(labels, names, {name: columns[name] for name in attributes})
 
 
@@ -107,7 +110,9 @@ def read_labels(path: PathLike, rows: int) -> NDArray[np.int64]:
     labels = []
     for number, text in numbered_lines(path):
         label = integer(text)
-        if label is None or not DISTRACTOR <= label < LABEL_LIMIT:
+        if label is None and text and not value_of(text):
+            label = DISTRACTOR
+        if label is None or not DISTRACTOR <= label < LABEL_LIMIT or lost_digits(text):
             raise UserError(
                 f"{path}, line {number}: {text!r} is not a label; give an integer from 0 on, or -1 for a distractor"
             )
@@ -121,7 +126,12 @@ def read_labels(path: PathLike, rows: int) -> NDArray[np.int64]:
 
 def read_columns(path: PathLike, rows: int, columns: Sequence[str]) -> dict[str, Codes]:
     """Columns of a csv that has a header and one line a row of a feature file; errors as in :func:`read_people`."""
-    lines = _csv_lines(path)
+    return _columns(path, rows, columns)
+
+
+def _columns(path: PathLike, rows: int, columns: Sequence[str], people: str | None = None) -> dict[str, Codes]:
+    """The same; the column ``people`` is looked at more closely."""
+    lines = table_rows(path)
     header = [name.strip() for name in next(lines, (0, []))[1]]
     for name in columns:
         if name not in header:
@@ -129,19 +139,59 @@ def read_columns(path: PathLike, rows: int, columns: Sequence[str]) -> dict[str,
         if header.count(name) > 1:
             raise UserError(f"{path}: has {header.count(name)} columns {name!r}; rename all but one")
     places = [header.index(name) for name in columns]
-    numbers: list[dict[str, int]] = [{"": NO_VALUE} for _ in columns]
-    codes: list[list[int]] = [[] for _ in columns]
+    found = [_Column() for _ in columns]
     for line, fields in lines:
+        if not fields:
+            raise UserError(f"{path}, line {line}: is blank; there must be one line a row of the feature file")
         if len(fields) != len(header):
             raise UserError(f"{path}, line {line}: {len(fields)} fields, the header has {len(header)}")
-        for place, known, found in zip(places, numbers, codes, strict=True):
-            found.append(known.setdefault(fields[place].strip(), len(known) - 1))
+        for place, column in zip(places, found, strict=True):
+            column.add(fields[place])
     if columns:
-        _check_rows(path, len(codes[0]), rows)
-    return {
-        name: Codes(np.array(found, dtype=np.int64), list(known)[1:])
-        for name, found, known in zip(columns, codes, numbers, strict=True)
-    }
+        _check_rows(path, len(found[0].codes), rows)
+    if people is not None:
+        _check_people(f"{path}: column {people!r}", found[columns.index(people)].code_of_text)
+    return {name: column.finished() for name, column in zip(columns, found, strict=True)}
+
+
+class _Column:
+    """A column that is being read. Each text is looked at once, however many rows have it."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.code_of_text: dict[str, int] = {}
+        self._code_of_value = {"": NO_VALUE}
+
+    def add(self, text: str) -> None:
+        """One more row."""
+        code = self.code_of_text.get(text)
+        if code is None:
+            code = self._code_of_value.setdefault(value_of(text), len(self._code_of_value) - 1)
+            self.code_of_text[text] = code
+        self.codes.append(code)
+
+    def finished(self) -> Codes:
+        """The whole."""
+        return Codes(np.array(self.codes, dtype=np.int64), list(self._code_of_value)[1:])
+
+
+def _check_people(where: str, code_of_text: dict[str, int]) -> None:
+    """Say which texts were taken for no name, or for one person's; :class:`UserError` where numbers lost digits."""
+    whole: dict[int, str] = {}
+    for text, code in code_of_text.items():
+        spelling = text.strip()
+        if code == NO_VALUE and spelling:
+            note(f"{where}: {spelling!r} is taken for no name, so that its rows are distractors")
+        if lost_digits(text):
+            raise UserError(
+                f"{where}: {spelling!r} is a whole number that was made a float, which has not so many digits: others "
+                "may have become the same; write the column as whole numbers or text"
+            )
+        digits = spelling.lstrip("+").partition(".")[0]
+        if whole_number(text) is not None and spelling.partition("e")[0] == spelling and digits.isdecimal():
+            other = whole.setdefault(code, digits)
+            if other != digits:
+                note(f"{where}: {other!r} and {digits!r} are one number, so they are one person")
 
 
 def united(first: People, second: People) -> tuple[People, People]:
@@ -202,14 +252,27 @@ def _from_paths(path: PathLike, paths: Iterable[list[str]], rows: int, depth: in
         raise UserError(f"{path}: {unknown_name('column', wrong[0], [FOLDER])} (it is a file list)")
     names: dict[str, int] = {}
     folders: dict[str, int] = {}
+    above: dict[str, str] = {}  # where each person's folder was first seen
+    elsewhere: dict[str, str] = {}  # and another place
     labels, of_folder = [], []
     for parts in paths:
         if len(parts) <= depth:
             raise UserError(f"{path}: {'/'.join(parts)!r} has no folder {depth} above it to name a person")
-        labels.append(names.setdefault(parts[-1 - depth] if depth else parts[0], len(names)))
+        person = len(parts) - 1 - depth if depth else 0
+        name, place = parts[person], "/".join(parts[:person])
+        labels.append(names.setdefault(name, len(names)))
+        if above.setdefault(name, place) != place:
+            elsewhere.setdefault(name, place)
         if attributes:
             of_folder.append(folders.setdefault("/".join(parts[:-1]), len(folders)))
     _check_rows(path, len(labels), rows)
+    if elsewhere:
+        name, other = next(iter(elsewhere.items()))
+        note(
+            f"{path}: {len(elsewhere)} of {len(names)} folder names lie in several folders ({name!r} in "
+            f"{above[name] or '.'!r} and in {other or '.'!r}) and are one person each; if the folder above names the "
+            f"people, as in PERSON/CLIP/FRAME, give --label-folders {depth + 1}"
+        )
     codes = Codes(np.array(of_folder, dtype=np.int64), list(folders))
     return People(np.array(labels, dtype=np.int64), list(names), {FOLDER: codes} if attributes else {})
 
@@ -228,35 +291,11 @@ def _listed(path: PathLike, depth: int) -> Iterator[list[str]]:
     """The parts of each line of a file list, which has a folder ``depth`` above the last."""
     if os.path.isdir(path):
         path = Path(path) / LIST_NAME
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:  # a file name is bytes
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            parts = [part for part in line.strip().split("/") if part not in ("", ".")]
-            if len(parts) <= depth or parts[-1 - depth] == "..":
-                raise UserError(
-                    f"{path}, line {number}: {line.strip()!r} has no folder {depth} above it to name a person"
-                )
-            yield parts
-
-
-def _csv_lines(path: PathLike) -> Iterator[tuple[int, list[str]]]:
-    """Line number (of the last line of a quoted field) and fields, without blank lines at the end."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        blank = 0
-        try:
-            for fields in lines:
-                if not fields:
-                    blank = blank or lines.line_num
-                    continue
-                if blank:
-                    raise UserError(f"{path}, line {blank}: is blank; there must be one line a row of the feature file")
-                yield lines.line_num, fields
-        except csv.Error as error:
-            raise UserError(f"{path}, line {lines.line_num}: is not csv: {error}") from None
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: is not a text file ({error.reason})") from None
+    for number, text in listed_paths(path):
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        if len(parts) <= depth or parts[-1 - depth] == "..":
+            raise UserError(f"{path}, line {number}: {text!r} has no folder {depth} above it to name a person")
+        yield parts
 
 
 def _check_rows(path: PathLike, found: int, rows: int) -> None:
@@ -281,23 +320,9 @@ def _as_codes(people: People) -> Codes:
     return Codes(codes - distractors, [str(number) for number in numbers[distractors:].tolist()])
 
 
-def numbered_lines(path: PathLike) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line, without blank lines at the end."""
-    text = decoded(path, Path(path).read_bytes().removeprefix(BYTE_ORDER_MARK), 0)
-    return ((number, line.strip()) for number, line in enumerate(text.rstrip().splitlines(), start=1))
-
-
-def decoded(path: PathLike, data: bytes, offset: int) -> str:
-    """``data``, found ``offset`` bytes into a file, as text; :class:`UserError` where it is none."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a text file ({error.reason} at byte {offset + error.start})") from None
-
-
 def integer(text: str) -> int | None:
     """The integer that is written, None where it is none."""
     try:
         return int(text)
     except ValueError:
-        return None
+        return whole_number(text)

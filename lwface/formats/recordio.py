@@ -17,6 +17,7 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ import numpy as np
 
 from lwface.base.files import PathLike, commit
 from lwface.formats.record_files import RecordError, record_file
+from lwface.formats.text_files import open_text
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -100,7 +102,8 @@ def read_index(idx_path: PathLike) -> tuple[np.ndarray, np.ndarray]:
     if os.path.getsize(idx_path) == 0:
         raise RecordError(f"{idx_path}: the index is empty", path=idx_path)
     try:
-        table = np.loadtxt(idx_path, dtype=np.int64, delimiter="\t", comments=None, ndmin=2, encoding="ascii")
+        with open_text(idx_path) as file:
+            table = np.loadtxt(file, dtype=np.int64, delimiter="\t", comments=None, ndmin=2, encoding="ascii")
     except (ValueError, OverflowError) as error:
         raise RecordError(
             f"{idx_path}: not an index (key<TAB>byte offset a line): {str(error).splitlines()[0]}", path=idx_path
@@ -161,6 +164,12 @@ class RecordReader:
     def close(self) -> None:
         """Unmap the file; no read is possible afterwards."""
         self._map.close()
+
+    def call_in_order(self, keys: Sequence[int]) -> None:
+        """Call the records by ``keys`` (N,), in the order in which they lie in the file, whatever the index said."""
+        new = np.array(keys, dtype=np.int64)
+        order = np.argsort(new)
+        self.keys, self.offsets = new[order], self._starts[order]
 
     def offset_of(self, key: int) -> int:
         """The byte at which the record of ``key`` starts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.formats.image import read_rgb
+from lwface.formats.text_files import table_rows
 from lwface.training.task import Batch
 
 ANNOTATIONS = "annotations.csv"
@@ -51,17 +51,19 @@ def read_synthetic(folder: Path, split: str, size: int) -> PointImages:
         UserError: the frames are not there, or no picture is of this split.
     """
     images, points = [], []
-    with open(folder / ANNOTATIONS, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["split"] != split:
-                continue
-            path = folder / "frames" / row["image"]
-            if not path.is_file():
-                raise UserError(f"{path}: no such frame: make the set with --frames")
-            frame = read_rgb(path)
-            scale = size / frame.shape[0]
-            images.append(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA))
-            points.append(np.array([float(row[name]) for name in FIVE], np.float32).reshape(5, 2) * scale)
+    rows = table_rows(folder / ANNOTATIONS)
+    _, header = next(rows, (0, []))
+    for _, fields in rows:
+        row = dict(zip(header, fields, strict=True))
+        if row["split"] != split:
+            continue
+        path = folder / "frames" / row["image"]
+        if not path.is_file():
+            raise UserError(f"{path}: no such frame: make the set with --frames")
+        frame = read_rgb(path)
+        scale = size / frame.shape[0]
+        images.append(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA))
+        points.append(np.array([float(row[name]) for name in FIVE], np.float32).reshape(5, 2) * scale)
     if not images:
         raise UserError(f"{folder / ANNOTATIONS}: no picture of the split {split!r}")
     return PointImages(np.stack(images), np.stack(points).astype(np.float32))

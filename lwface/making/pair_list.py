@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from lwface.base.dice import below, shuffled
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
+from lwface.base.notes import note
+from lwface.formats.pair_lists import TRUTHS
+from lwface.formats.text_files import numbered_lines
+from lwface.formats.values import value_of, whole_number
 from lwface.making.image_folder import Sample, by_person
 
 FOLDS = 10  # what everybody evaluates packs in; a pack of fewer shows it by its order
@@ -32,25 +35,26 @@ class Pair(NamedTuple):
 def read_pairs(path: PathLike, names: Sequence[str]) -> list[Pair]:
     """The pairs of a text file, one a line; :class:`UserError` with the line for one that is wrong or not in ``names``.
 
-    A line is ``IMAGE IMAGE 0|1`` (separated by tabs, or by spaces where names have none), or as in LFW's ``pairs.txt``
-    ``PERSON N M`` for the same person and ``PERSON N PERSON M`` for different ones, with the images
-    ``PERSON/PERSON_%04d.*``. A first line of one or two numbers, as LFW's, is passed over.
+    A line is ``IMAGE IMAGE 0|1``, or as in LFW's ``pairs.txt`` ``PERSON N M`` for the same person and ``PERSON N PERSON
+    M`` for different ones, with the images ``PERSON/PERSON_%04d.*``. Its fields are separated by tabs, semicolons or
+    commas, or by blanks where names have none. A first line of one or two numbers, as LFW's, is passed over, and so is
+    a table's header.
     """
     known = {name: name for name in names} | {name.rpartition(".")[0]: name for name in names}
     pairs = []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file of pairs") from None
-    for number, line in enumerate(lines, 1):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if not fields or (number == 1 and len(fields) <= 2 and all(f.isdecimal() for f in fields)):
+    for number, line in numbered_lines(path, names=True):
+        words = line.split()
+        if not words or (number == 1 and len(words) <= 2 and all(word.isdecimal() for word in words)):
             continue
-        pair = _parsed(fields)
-        if pair is None:
+        readings = [pair for fields in _readings(line) if (pair := _parsed(fields)) is not None]
+        if not readings and number == 1 and _is_header(line, known):
+            note(f"{path}: line 1, {line!r}, is taken for a header")
+            continue
+        if not readings:
             raise UserError(
                 f"{path}: line {number} is not a pair: IMAGE IMAGE 0|1, PERSON N M or PERSON N PERSON M expected"
             )
+        pair = next((pair for pair in readings if pair.first in known and pair.second in known), readings[0])
         for name in pair[:2]:
             if name not in known:
                 raise UserError(f"{path}: line {number}: no usable image {name!r} among the images")
@@ -60,18 +64,34 @@ def read_pairs(path: PathLike, names: Sequence[str]) -> list[Pair]:
     return pairs
 
 
+def _readings(line: str) -> list[list[str]]:
+    """The fields of a line by each separator that gives enough of them; with Windows' backslashes also as slashes."""
+    parted = [[field.strip() for field in line.rstrip(mark).split(mark)] for mark in "\t;,"]
+    found = [fields for fields in (*parted, line.split()) if len(fields) in (3, 4)]
+    return [*found, *([field.replace("\\", "/") for field in fields] for fields in found if "\\" in line)]
+
+
+def _is_header(line: str, known: Container[str]) -> bool:
+    return any(not any(_number(field) or field in known for field in fields) for fields in _readings(line))
+
+
+def _number(text: str) -> bool:
+    return whole_number(text) is not None
+
+
 def _parsed(fields: list[str]) -> Pair | None:
-    if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
-        return Pair(_lfw_name(fields[0], fields[1]), _lfw_name(fields[0], fields[2]), True)
-    if len(fields) == 3 and fields[2] in ("0", "1"):
-        return Pair(fields[0], fields[1], fields[2] == "1")
-    if len(fields) == 4 and fields[1].isdecimal() and fields[3].isdecimal():
-        return Pair(_lfw_name(fields[0], fields[1]), _lfw_name(fields[2], fields[3]), False)
+    first, *_, last = fields
+    if len(fields) == 3 and _number(fields[1]) and _number(last):
+        return Pair(_lfw_name(first, fields[1]), _lfw_name(first, last), True)
+    if len(fields) == 3 and value_of(last) in TRUTHS:
+        return Pair(first, fields[1], bool(TRUTHS[value_of(last)]))
+    if len(fields) == 4 and _number(fields[1]) and _number(last):
+        return Pair(_lfw_name(first, fields[1]), _lfw_name(fields[2], last), False)
     return None
 
 
 def _lfw_name(person: str, number: str) -> str:
-    return f"{person}/{person}_{int(number):04d}"
+    return f"{person}/{person}_{whole_number(number):04d}"
 
 
 def check_count(count: int, folds: int = FOLDS) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
+from lwface.formats.text_files import table_rows
 
 
 def read_groups(path: PathLike, key: str, value: str) -> dict[str, str]:
@@ -15,22 +14,20 @@ def read_groups(path: PathLike, key: str, value: str) -> dict[str, str]:
         UserError: a column is missing, a line has too few fields, or a key has two values; names file and line.
     """
     found: dict[str, str] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = [name.strip() for name in next(rows, [])]
-            if missing := [name for name in (key, value) if name not in header]:
-                raise UserError(
-                    f"{path}: has no column {missing[0]!r}: expected the columns {key} and {value}; it has "
-                    f"{', '.join(header) or 'none'}"
-                )
-            places = header.index(key), header.index(value)
-            for row in filter(None, rows):
-                if len(row) != len(header):
-                    raise UserError(f"{path}: line {rows.line_num} has {len(row)} columns, not {len(header)}")
-                name, group = (row[place].strip() for place in places)
-                if found.setdefault(name, group) != group:
-                    raise UserError(f"{path}: line {rows.line_num}: {name} is in {group!r} and in {found[name]!r}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a csv file: {error}") from None
+    rows = table_rows(path)
+    header = [name.strip() for name in next(rows, (1, []))[1]]
+    if missing := [name for name in (key, value) if name not in header]:
+        raise UserError(
+            f"{path}: has no column {missing[0]!r}: expected the columns {key} and {value}; it has "
+            f"{', '.join(header) or 'none'}"
+        )
+    places = header.index(key), header.index(value)
+    for line, row in rows:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise UserError(f"{path}: line {line} has {len(row)} columns, not {len(header)}")
+        name, group = (row[place].strip() for place in places)
+        if found.setdefault(name, group) != group:
+            raise UserError(f"{path}: line {line}: {name} is in {group!r} and in {found[name]!r}")
     return found

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
-from lwface.formats.verification_pack import read_pack
+from lwface.formats.verification_pack import VerificationPack, read_pack
 from lwface.scoring.drawn_folds import drawn_folds
-from lwface.scoring.pack_accuracy import verify
+from lwface.scoring.pack_accuracy import normalise_rows, verify
+from lwface.scoring.pack_remarks import folds_for, one_kind, remark
 from lwface.scoring.parameters import FOLDS
 from lwface.training.task import Score
 
@@ -24,50 +26,66 @@ class Verifier:
     its start and not at its first verification.
 
     Raises:
-        UserError: a pack is damaged, has images of another size or fewer pairs than folds.
+        UserError: a pack is damaged, has images of another size, fewer pairs than folds, or pairs of one kind: of an
+            accuracy that is always 1 every model would be the best.
     """
 
     def __init__(self, folder: Path, names: list[str], image_size: tuple[int, int]) -> None:
         self.image_size = image_size
-        self.packs = []
+        self.packs: list[tuple[VerificationPack, int]] = []
         for name in names:
             path = folder / f"{name}.bin"
             if not path.exists():
                 print(f"no {path}: not verified on {name}", flush=True)
                 continue
             pack = read_pack(path)
-            folds = drawn_folds(pack.issame)
-            if len(pack) < folds:
-                raise UserError(f"{path}: {len(pack)} pairs cannot be cut into {folds} folds: add pairs")
+            drawn = drawn_folds(pack.issame)
+            folds = folds_for(pack.issame, path, drawn)
             pack.decode(image_size)
-            self.packs.append(pack)
+            self.packs.append((pack, folds))
             print("ver", name, flush=True)
-            if folds != FOLDS:
-                print(f"[{name}]Folds: {folds}, by the order of its pairs", flush=True)
+            if drawn != FOLDS:
+                print(f"[{name}]Folds: {drawn}, by the order of its pairs", flush=True)
+            if folds < drawn:
+                print(
+                    f"{path}: {one_kind(pack.issame, drawn)}: it is cut into {folds} folds, of both kinds each",
+                    flush=True,
+                )
 
     @property
     def images(self) -> int:
         """How many the packs have together."""
-        return sum(2 * len(pack) for pack in self.packs)
+        return sum(2 * len(pack) for pack, _ in self.packs)
 
     def score(self, network: nn.Module, device: torch.device, batch_size: int, step: int) -> list[Score]:
         """Score ``network`` on every pack and print the original's lines; the network keeps its mode and weights.
 
+        A line of our own follows them where the accuracy is worth nothing.
+
         Returns:
             For each pack ``accuracy`` and its ``std`` over the folds, of features of image plus mirror image, and
             ``xnorm``, the mean norm of the features.
+
+        Raises:
+            UserError: a feature is not finite.
         """
         embedder = Embedder(network, device=device, batch_size=batch_size)
         scores = []
-        for pack in self.packs:
+        for pack, folds in self.packs:
             print("testing verification..", flush=True)
             images = pack.decode(self.image_size)  # (2P, H, W, 3)
             start = time.monotonic()
             plain, mirrored = embedder.embed_both(images)
             print(plain.shape)
             print("infer time", time.monotonic() - start)
-            accuracy, std, xnorm = verify(plain, mirrored, pack.issame)
+            try:
+                accuracy, std, xnorm = verify(plain, mirrored, pack.issame, folds)
+            except UserError as error:
+                raise UserError(f"{pack.name} at step {step}: {error}: the network diverged; lower --lr") from None
             print(f"[{pack.name}][{step}]XNorm: {xnorm:f}")
             print(f"[{pack.name}][{step}]Accuracy-Flip: {accuracy:1.5f}+-{std:1.5f}", flush=True)
+            rows = normalise_rows(plain.astype(np.float64) + mirrored)
+            if found := remark([plain, mirrored], rows, pack.issame, accuracy):
+                print(f"[{pack.name}][{step}]Remark: {found}", flush=True)
             scores.append(Score(pack.name, {"accuracy": accuracy, "std": std, "xnorm": xnorm}))
         return scores

@@ -11,6 +11,13 @@ in the one is a stranger to the other. The mean line has the ranks of the probes
 mean of the two TPIR at FPIR. Definitions: ``lwface/scoring/open_set.py``; the field's scripts take the FPIR-th
 stranger's score itself as a threshold to be exceeded. The last line is closed-set: both galleries as one, as some
 scripts have it. Intervals are in the JSON.
+
+**Failures to enrol.** A template without a face (its images are missing, or the detector found nothing and left zeros)
+matches nobody. Its genuine pairs and mated searches are misses, its impostor pairs and non-mated searches no false
+accepts; all of them count. That is what the generalized error rates of ISO/IEC 19795-1 do, by which systems with
+different failure rates can be compared: leaving such templates out would reward whoever fails on the hard ones. The
+field's scripts give them a score of 0 with everybody, which is above the threshold at large FARs. How many there are
+is printed.
 """
 
 from __future__ import annotations
@@ -25,18 +32,19 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.formats.feature_file import NORM_TOLERANCE, read_features
-from lwface.formats.ijb_meta import Subjects, read_faces, read_subjects, read_template_pairs
+from lwface.formats.ijb_meta import FACELESS, Subjects, read_faces, read_subjects, read_template_pairs
 from lwface.formats.person_labels import people_of_pairs
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.intervals import Interval
 from lwface.scoring.open_set import Searches, SearchPoint, SearchSide, search, search_points
 from lwface.scoring.operating_points import OperatingPoint
-from lwface.scoring.pair_points import ListedPairs
+from lwface.scoring.pair_points import NO_MATCH, ListedPairs
 from lwface.scoring.parameters import IJB_GALLERIES
 from lwface.scoring.search_intervals import SearchIntervals, search_intervals
 from lwface.scoring.templates import Templates, pool
 
 RANKS = (1, 5, 10)
+NO_RANK = np.iinfo(np.int64).max  # of a mate that is never found
 
 
 class Pooling(NamedTuple):
@@ -55,6 +63,7 @@ class Pooling(NamedTuple):
             "faces": self.faces,
             "templates": len(self.templates.ids),
             "dim": self.templates.features.shape[1],
+            "failures_to_enrol": int(np.count_nonzero(~self.templates.enrolled)),
         }
 
     def table(self) -> str:
@@ -65,7 +74,30 @@ class Pooling(NamedTuple):
         )
         if self.mode.startswith("N1") and abs(self.templates.mean_norm - 1) < NORM_TOLERANCE:
             line += "\nthe features have unit norm: their norms weigh nothing"
+        failed = self.templates.ids[~self.templates.enrolled].tolist()
+        if failed:
+            reason = "all zeros, or of detector score 0" if "D1" in self.mode else "all zeros"
+            line += (
+                f"\nfailures to enrol: {_count(len(failed), 'template')} whose faces are {reason}, {_examples(failed)}"
+            )
         return line
+
+
+class Verification(NamedTuple):
+    """What :func:`verify` found, and what of it is due to templates that failed to enrol."""
+
+    points: list[OperatingPoint]
+    faceless: list[int]  # templates that have no face at all
+    failed_genuine: int  # pairs
+    failed_impostors: int
+
+
+class FailedSearches(NamedTuple):
+    """Searches that a failure to enrol decides: a probe's, or that of the mate in the gallery."""
+
+    gallery_templates: int
+    mated_probes: int
+    non_mated_probes: int
 
 
 class Gallery(NamedTuple):
@@ -77,6 +109,7 @@ class Gallery(NamedTuple):
     searches: Searches
     rank_intervals: list[Interval | None]
     points: list[SearchPoint]
+    failed: FailedSearches
 
     def as_json(self) -> dict[str, Any]:
         """Sizes, ranks and results."""
@@ -87,6 +120,7 @@ class Gallery(NamedTuple):
             "subjects": self.subjects,
             "mated_probes": mated,
             "non_mated_probes": len(self.searches.best_scores),
+            "failures_to_enrol": self.failed._asdict(),
             "ranks": [
                 {"rank": rank, "hits": self.searches.hits(rank), "rate_interval": band and list(band)}
                 for rank, band in zip(RANKS, self.rank_intervals, strict=True)
@@ -137,24 +171,29 @@ def read_templates(
 
 def verify(
     folder: Path, protocol: str, templates: Templates, fars: list[Fraction], *, replicates: int, seed: int
-) -> list[OperatingPoint]:
+) -> Verification:
     """The 1:1 protocol, with intervals from so many replicates of a bootstrap over people, if any."""
-    first, second, same = read_template_pairs(folder, protocol, templates.ids)
-    nobody = np.zeros(len(templates.ids), dtype=np.int64)  # the list says which pairs are of one person
-    pairs = ListedPairs(FeatureSet(templates.features, nobody, "templates"), first, second, same)
+    first, second, same, faceless = read_template_pairs(folder, protocol, templates.ids)
+    rows, enrolled = templates.features, templates.enrolled
+    if faceless:
+        rows = np.concatenate([rows, np.eye(1, rows.shape[1], dtype=np.float32).repeat(len(faceless), 0)])
+        enrolled = np.append(enrolled, np.zeros(len(faceless), dtype=bool))
+    nobody = np.zeros(len(rows), dtype=np.int64)  # the list says which pairs are of one person
+    pairs = ListedPairs(FeatureSet(rows, nobody, "templates"), first, second, same, enrolled)
     points = pairs.points(fars)
-    if not replicates:
-        return points
-    people = people_of_pairs(len(templates.ids), first[same].astype(np.int64), second[same].astype(np.int64))
-    bands = pairs.intervals(fars, people, replicates=replicates, seed=seed)
-    return [point.with_interval(band) for point, band in zip(points, bands, strict=True)]
+    if replicates:
+        people = people_of_pairs(len(rows), first[same].astype(np.int64), second[same].astype(np.int64))
+        bands = pairs.intervals(fars, people, replicates=replicates, seed=seed)
+        points = [point.with_interval(band) for point, band in zip(points, bands, strict=True)]
+    failed = ~(enrolled[first] & enrolled[second])
+    return Verification(points, faceless, int(np.count_nonzero(failed & same)), int(np.count_nonzero(failed & ~same)))
 
 
 def identify(
     folder: Path, protocol: str, templates: Templates, fpirs: list[Fraction], *, replicates: int, seed: int
 ) -> list[Gallery]:
     """The 1:N protocol: the two galleries, and both as one; intervals as for :func:`verify`."""
-    probe = _people(read_subjects(folder / f"{protocol}_1N_probe_mixed.csv", templates.ids), templates)
+    probe = read_subjects(folder / f"{protocol}_1N_probe_mixed.csv", templates.ids)
     lists = {
         name: read_subjects(folder / f"{protocol}_1N_gallery_{name}.csv", templates.ids)
         for name in IJB_GALLERIES[protocol]
@@ -163,18 +202,59 @@ def identify(
     lists["+".join(lists)] = both
     galleries = []
     for name, subjects in lists.items():
-        searches = search(probe, _people(subjects, templates))
+        searches, failed = _search(probe, subjects, templates)
         points, bands = search_points(searches, fpirs), SearchIntervals([None] * len(RANKS), [None] * len(fpirs))
         if replicates:
             bands = search_intervals(searches, RANKS, fpirs, replicates=replicates, seed=seed)
         points = [replace(point, interval=band) for point, band in zip(points, bands.tpirs, strict=True)]
         sizes = len(subjects.templates), len(np.unique(subjects.subjects))
-        galleries.append(Gallery(name, *sizes, searches, bands.ranks, points))
+        galleries.append(Gallery(name, *sizes, searches, bands.ranks, points, failed))
     return galleries
 
 
-def verification_table(points: list[OperatingPoint]) -> str:
-    """TAR in percent under each FAR, with threshold and counts."""
+def _search(probe: Subjects, gallery: Subjects, templates: Templates) -> tuple[Searches, FailedSearches]:
+    """What the gallery answers, and how many searches a failure to enrol decides.
+
+    A mated search whose probe or mate failed finds nobody at any rank.
+    """
+    found, known = (_enrolled(side, templates) for side in (probe, gallery))
+    mated = np.isin(probe.subjects, gallery.subjects)
+    possible = found & (np.isin(probe.subjects, gallery.subjects[known]) | ~mated)
+    sides = (
+        Subjects(side.templates[chosen], side.subjects[chosen])
+        for side, chosen in ((probe, possible), (gallery, known))
+    )
+    searches = search(*(_people(side, templates) for side in sides))
+    misses, strangers = probe.subjects[mated & ~possible], probe.subjects[~mated & ~possible]
+    failed = FailedSearches(int(np.count_nonzero(~known)), len(misses), len(strangers))
+    return (
+        Searches(
+            np.append(searches.mate_scores, np.full(len(misses), NO_MATCH)),
+            np.append(searches.ranks, np.full(len(misses), NO_RANK)),
+            np.append(searches.best_scores, np.full(len(strangers), NO_MATCH)),
+            np.append(searches.mated_persons, misses),
+            np.append(searches.stranger_persons, strangers),
+        ),
+        failed,
+    )
+
+
+def _enrolled(side: Subjects, templates: Templates) -> NDArray[np.bool_]:
+    """Which templates (T,) of a list have a feature."""
+    return (side.templates != FACELESS) & templates.enrolled[side.templates]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _examples(templates: list[int]) -> str:
+    return f"such as {', '.join(map(str, templates[:3]))}: they match nobody"
+
+
+def verification_table(found: Verification) -> str:
+    """TAR in percent under each FAR, with threshold and counts; and what failures to enrol cost."""
+    points = found.points
     lines = [f"1:1, {points[0].genuine_pairs} genuine and {points[0].impostor_pairs} impostor pairs"]
     rows = [("FAR", "TAR %", "95 % interval", "threshold", "true accepts", "false accepts")]
     for point in points:
@@ -187,6 +267,13 @@ def verification_table(points: list[OperatingPoint]) -> str:
         rows.append((f"{float(point.far):g}", percent, band, f"{point.threshold:.6f}", *counts))
     lines += _columns(list(zip(*rows, strict=True)))
     lines += [f"FAR {float(point.far):g} is not resolvable: {point.reason}" for point in points if point.reason]
+    if found.faceless:
+        lines.append(
+            f"failures to enrol: {_count(len(found.faceless), 'template')} without a face, {_examples(found.faceless)}"
+        )
+    if found.failed_genuine or found.failed_impostors:
+        pairs = f"{found.failed_genuine} genuine and {found.failed_impostors} impostor pairs"
+        lines.append(f"{pairs} have a template that failed to enrol; they count and are refused")
     return "\n".join(lines)
 
 
@@ -205,6 +292,12 @@ def identification_table(galleries: list[Gallery], fpirs: list[Fraction]) -> str
     for gallery in parts:
         reasons = [f"FPIR {float(point.fpir):g} {point.reason}" for point in gallery.points if point.reason]
         lines += [f"{gallery.name}: {reason}" for reason in reasons]
+        if any(gallery.failed):
+            lines.append(
+                f"{gallery.name}: {_count(gallery.failed.gallery_templates, 'gallery template')} failed to enrol; by "
+                f"that or their own failure {_count(gallery.failed.mated_probes, 'mated probe')} found nobody and "
+                f"{_count(gallery.failed.non_mated_probes, 'other probe')} named nobody"
+            )
     return "\n".join(lines)
 
 
@@ -233,10 +326,15 @@ def _people(chosen: Subjects, templates: Templates) -> SearchSide:
     return SearchSide(FeatureSet(features, chosen.subjects, "templates"))
 
 
-def verification_json(points: list[OperatingPoint]) -> dict[str, Any]:
+def verification_json(found: Verification) -> dict[str, Any]:
     """Pairs and results of the 1:1 protocol."""
     return {
-        "genuine_pairs": points[0].genuine_pairs,
-        "impostor_pairs": points[0].impostor_pairs,
-        "results": [point.as_json() for point in points],
+        "genuine_pairs": found.points[0].genuine_pairs,
+        "impostor_pairs": found.points[0].impostor_pairs,
+        "failures_to_enrol": {
+            "templates_without_a_face": found.faceless,
+            "genuine_pairs": found.failed_genuine,
+            "impostor_pairs": found.failed_impostors,
+        },
+        "results": [point.as_json() for point in found.points],
     }

@@ -11,6 +11,8 @@ rate of the other nine meets the FAR, on a straight line between two thresholds;
 the mean true accept rate of the ten folds, its population standard deviation, and the mean false accept rate, which is
 near the FAR asked for but not bounded by it (for a bound: ``eval/tar_far.py``).
 
+What such an accuracy is worth where pairs are of one kind or features collapsed: ``lwface/scoring/pack_remarks.py``.
+
 Source: Huang et al., "Labeled Faces in the Wild", 2007, section "Protocol"; Schroff et al., "FaceNet", 2015, section 4,
 for the validation rate; grids and arithmetic (float64 from float32 network outputs) as in the reference trainer of
 ArcFace on MXNet, whose numbers these equal to the last digit. (Its validation rate leaves the line to SciPy, and equals
@@ -27,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from lwface.base.errors import UserError
 from lwface.formats.feature_file import NORM_TOLERANCE
 from lwface.scoring.drawn_folds import drawn_folds
+from lwface.scoring.pack_remarks import fold_of_pair, one_kind, remark, remedy
 from lwface.scoring.parameters import FOLDS, VALIDATION_FAR
 
 THRESHOLDS: NDArray[np.float64] = np.arange(0, 4, 0.01)  # on squared L2 distance, which is 2 - 2 cos
@@ -68,6 +71,8 @@ class PackFigures(NamedTuple):
         far: asked for, of the validation rate.
         validation: None where there is none.
         reason: why there is none.
+        one_kind: why there is no accuracy, and ``score`` has NaN for it.
+        remark: what is suspicious about the features or the accuracy.
     """
 
     pairs: int
@@ -77,6 +82,8 @@ class PackFigures(NamedTuple):
     far: float
     validation: ValidationRate | None
     reason: str = ""
+    one_kind: str | None = None
+    remark: str | None = None
 
     def table(self, name: str) -> str:
         """The figures of the pack ``name`` in the trainer's words."""
@@ -84,16 +91,22 @@ class PackFigures(NamedTuple):
         lines = [] if self.folds == FOLDS else [f"[{name}]Folds: {self.folds}"]
         if self.mirrored or abs(xnorm - 1) > NORM_TOLERANCE:  # of unit rows it says nothing
             lines.append(f"[{name}]XNorm: {xnorm:f}")
-        lines.append(f"[{name}]Accuracy{'-Flip' if self.mirrored else ''}: {accuracy:1.5f}+-{std:1.5f}")
+        figures = f"none, {self.one_kind}" if self.one_kind else f"{accuracy:1.5f}+-{std:1.5f}"
+        lines.append(f"[{name}]Accuracy{'-Flip' if self.mirrored else ''}: {figures}")
         rate = f"none, {self.reason}"
         if self.validation is not None:
             rate = "{:2.5f}+-{:2.5f} @ FAR={:2.5f}".format(*self.validation)
-        return "\n".join([*lines, f"[{name}]Validation rate: {rate}"])
+        lines.append(f"[{name}]Validation rate: {rate}")
+        return "\n".join([*lines, *([f"[{name}]Remark: {self.remark}"] if self.remark else [])])
 
     def as_json(self) -> dict[str, Any]:
         """The figures with all digits."""
         validation = self.validation and {"target_far": self.far, **self.validation._asdict()}
-        return {"pairs": self.pairs, "folds": self.folds, **self.score._asdict(), "validation": validation}
+        score = self.score._asdict()
+        if self.one_kind:
+            score |= {"accuracy": None, "std": None}
+        remarks = {"no_accuracy": self.one_kind, "remark": self.remark}
+        return {"pairs": self.pairs, "folds": self.folds, **score, "validation": validation, **remarks}
 
 
 def pack_figures(
@@ -114,7 +127,8 @@ def pack_figures(
         folds: parts the pairs are cut into, in order; None: by :func:`lwface.scoring.drawn_folds.drawn_folds`.
 
     Raises:
-        UserError: as :func:`evaluate`. A pack without a validation rate still has its accuracy.
+        UserError: as :func:`evaluate`. A pack without a validation rate still has its accuracy; one with a fold of one
+            kind has neither.
     """
     folds = drawn_folds(same) if folds is None else folds
     if mirrored is not None:
@@ -124,7 +138,16 @@ def pack_figures(
         rows = normalise_rows(plain.astype(np.float64))
         accuracy, std = evaluate(rows, same, folds)[:2]
         score = VerificationScore(accuracy, std, float(np.mean(np.linalg.norm(plain.astype(np.float64), axis=1))))
+    outputs = [plain] if mirrored is None else [plain, mirrored]
     found = PackFigures(len(same), folds, mirrored is not None, score, far, None)
+    if reason := one_kind(same, folds):
+        return found._replace(
+            score=VerificationScore(float("nan"), float("nan"), score.xnorm),
+            reason=reason,
+            one_kind=f"{reason}; {remedy(same, folds)}",
+            remark=remark(outputs, rows, same, None),
+        )
+    found = found._replace(remark=remark(outputs, rows, same, score.accuracy))
     try:
         return found._replace(validation=validation_rate(rows, same, far, folds))
     except UserError as error:  # the accuracy stands without it
@@ -132,7 +155,12 @@ def pack_figures(
 
 
 def normalise_rows(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``features`` (N, D) with each row divided by its L2 norm; a row of zeros stays zero."""
+    """``features`` (N, D) with each row divided by its L2 norm; a row of zeros stays zero.
+
+    Raises:
+        UserError: a number is not finite.
+    """
+    _check_finite(features)
     norms = np.sqrt(np.einsum("nd,nd->n", features, features))
     norms[norms == 0] = 1
     return features / norms[:, np.newaxis]
@@ -154,11 +182,11 @@ def evaluate(embeddings: ArrayLike, issame: ArrayLike, folds: int | None = None)
     folds = drawn_folds(same) if folds is None else folds
     _check(rows, same, folds)
     distances = _distances(rows)
-    fold_of_pair = _fold_of_pair(len(same), folds)
-    fold_sizes = np.bincount(fold_of_pair)
-    false_accepts = _accepts(distances[~same], fold_of_pair[~same], folds, THRESHOLDS)  # (folds, thresholds)
-    true_accepts = _accepts(distances[same], fold_of_pair[same], folds, THRESHOLDS)
-    correct = true_accepts - false_accepts + np.bincount(fold_of_pair[~same], minlength=folds)[:, np.newaxis]
+    folds_of_pairs = fold_of_pair(len(same), folds)
+    fold_sizes = np.bincount(folds_of_pairs)
+    false_accepts = _accepts(distances[~same], folds_of_pairs[~same], folds, THRESHOLDS)  # (folds, thresholds)
+    true_accepts = _accepts(distances[same], folds_of_pairs[same], folds, THRESHOLDS)
+    correct = true_accepts - false_accepts + np.bincount(folds_of_pairs[~same], minlength=folds)[:, np.newaxis]
     best = np.argmax(correct.sum(axis=0) - correct, axis=1)  # (folds,): the first maximum on the other folds
     accuracies = correct[np.arange(folds), best] / fold_sizes
     return VerificationResult(float(np.mean(accuracies)), float(np.std(accuracies)), accuracies, THRESHOLDS[best])
@@ -181,17 +209,17 @@ def validation_rate(
     folds = drawn_folds(same) if folds is None else folds
     _check(rows, same, folds)
     distances = _distances(rows)
-    fold_of_pair = _fold_of_pair(len(same), folds)
-    genuine = np.bincount(fold_of_pair[same], minlength=folds)
-    impostors = np.bincount(fold_of_pair[~same], minlength=folds)
+    folds_of_pairs = fold_of_pair(len(same), folds)
+    genuine = np.bincount(folds_of_pairs[same], minlength=folds)
+    impostors = np.bincount(folds_of_pairs[~same], minlength=folds)
     for counts, what in ((genuine, "one person"), (impostors, "two persons")):
         if not counts.all():
             raise UserError(f"verification: fold {int(np.argmin(counts)) + 1} of {folds} has no pair of {what}")
-    false_accepts = _accepts(distances[~same], fold_of_pair[~same], folds, FINE_THRESHOLDS)
+    false_accepts = _accepts(distances[~same], folds_of_pairs[~same], folds, FINE_THRESHOLDS)
     others = (false_accepts.sum(axis=0) - false_accepts) / (impostors.sum() - impostors)[:, np.newaxis]
-    accepted = distances < np.array([_threshold_at(far, rates) for rates in others])[fold_of_pair]
-    true_rates = np.bincount(fold_of_pair[same], accepted[same], folds) / genuine
-    false_rates = np.bincount(fold_of_pair[~same], accepted[~same], folds) / impostors
+    accepted = distances < np.array([_threshold_at(far, rates) for rates in others])[folds_of_pairs]
+    true_rates = np.bincount(folds_of_pairs[same], accepted[same], folds) / genuine
+    false_rates = np.bincount(folds_of_pairs[~same], accepted[~same], folds) / impostors
     return ValidationRate(float(np.mean(true_rates)), float(np.std(true_rates)), float(np.mean(false_rates)))
 
 
@@ -222,13 +250,6 @@ def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squared L2 distances (P,) of the pairs."""
     distances: NDArray[np.float64] = np.sum(np.square(np.subtract(rows[0::2], rows[1::2])), 1)
     return distances
-
-
-def _fold_of_pair(pairs: int, folds: int) -> NDArray[np.int64]:
-    """The fold (P,) of each pair: consecutive, the first ones a pair longer where it does not come out even."""
-    sizes = np.full(folds, pairs // folds)
-    sizes[: pairs % folds] += 1
-    return np.repeat(np.arange(folds), sizes)
 
 
 def _accepts(
@@ -267,6 +288,10 @@ def _check(rows: NDArray[np.float64], same: NDArray[np.bool_], folds: int) -> No
         raise UserError(
             f"verification: {len(same)} pairs cannot be cut into {folds} folds, give at least 2 and a pair each"
         )
+    _check_finite(rows)
+
+
+def _check_finite(rows: NDArray[np.float64]) -> None:
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         raise UserError(

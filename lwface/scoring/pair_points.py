@@ -3,6 +3,9 @@
 The meaning is that of ``lwface/scoring/operating_points.py``, to the last count. A float32 matrix product of the rows
 on either side gives the screened scores of all pairs, much faster than pair by pair; they take four bytes a pair. Only
 those within twice the proven error of a threshold's place are scored exactly.
+
+A row that stands for nobody, a failure to enrol, has no cosine with any: its pairs have the score ``NO_MATCH``, below
+all others, and so are refused, genuine and impostor alike.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ EXACT_BYTES = 2**22  # float64 work space while exact scores are computed: it st
 TAIL = 2**18  # impostor pairs with the highest scores that intervals look at,
 SAMPLE = 2**17  # and how many drawn from all stand for the others
 SAMPLE_SEED = 3
+NO_MATCH = -2.0  # below every cosine
 
 
 class ListedPairs:
@@ -34,6 +38,7 @@ class ListedPairs:
         features: the rows that are paired, N of them.
         first, second: (P,) positions in it.
         same: (P,) whether a pair is genuine.
+        enrolled: (N,) false of the rows that match nobody; None: there are none.
 
     Raises:
         UserError: there are no genuine or no impostor pairs.
@@ -45,13 +50,16 @@ class ListedPairs:
         first: NDArray[np.int32],
         second: NDArray[np.int32],
         same: NDArray[np.bool_],
+        enrolled: NDArray[np.bool_] | None = None,
     ) -> None:
+        self.enrolled = np.ones(len(features), dtype=bool) if enrolled is None else enrolled
         self.features, self.first, self.second = features, first, second
         self.genuine, self.impostors = np.flatnonzero(same), np.flatnonzero(~same)
         if not len(self.genuine) or not len(self.impostors):
             raise UserError(f"of {len(same)} pairs {len(self.genuine)} are genuine: there must be some of both kinds")
         self.error = screening_error(features.width)
         screened = screened_scores(features, first, second)
+        screened[~(self.enrolled[first] & self.enrolled[second])] = NO_MATCH
         self._right, self._wrong = screened[self.genuine], screened[self.impostors]
         self._ascending = np.sort(self._wrong)
 
@@ -110,7 +118,9 @@ class ListedPairs:
         for start in range(0, len(pairs), step):
             part = pairs[start : start + step]
             left, right = self.first[part].astype(np.int64), self.second[part].astype(np.int64)
-            scores[start : start + step] = score(self.features.units(left), self.features.units(right))
+            cosines = score(self.features.units(left), self.features.units(right))
+            both = self.enrolled[left] & self.enrolled[right]
+            scores[start : start + step] = np.where(both, cosines, NO_MATCH)
         return scores
 
     def _threshold(self, rank: int) -> tuple[float, int]:

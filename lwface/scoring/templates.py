@@ -5,6 +5,9 @@ photograph; the averages are added and the sum is L2-normalised. Before that, a 
 norm, and multiplied by the detector's score of the face. Everything is float64; the pooled feature is rounded to
 float32, as features are stored.
 
+A template whose features add up to nothing (zeros where the detector found no face, or scores of 0) has failed to
+enrol: it has no feature and matches nobody.
+
 Source: Whitelam et al., "IARPA Janus Benchmark-B Face Dataset", 2017, for templates; Cao et al., "VGGFace2", 2018,
 for media; and the scripts by which the field's numbers are made.
 """
@@ -28,7 +31,8 @@ class Templates(NamedTuple):
 
     ids: NDArray[np.int64]  # (T,) ascending
     features: NDArray[np.float32]  # (T, D), L2-normalised
-    mean_norm: float  # of the features pooled; 1 where they come normalised, and then norms weigh nothing
+    mean_norm: float  # of the features pooled that are not zero; 1 where they come normalised: norms weigh nothing
+    enrolled: NDArray[np.bool_]  # (T,) false: no feature, and a row that stands for none
 
 
 def pool(
@@ -54,8 +58,7 @@ def pool(
         name: what errors call the features.
 
     Raises:
-        UserError: a row is not finite, or is zero and has no direction where its norm is stripped; a template's
-            features add up to zero; an odd width has no halves.
+        UserError: a row is not finite; an odd width has no halves; no template can be enrolled.
     """
     if halves and features.shape[1] % 2:
         raise UserError(
@@ -65,7 +68,8 @@ def pool(
     ids, starts = np.unique(templates[order], return_index=True)
     ends = np.append(starts[1:], len(order))
     pooled = np.empty((len(ids), features.shape[1] // (2 if halves else 1)), dtype=np.float32)
-    norms = 0.0
+    enrolled = np.zeros(len(ids), dtype=bool)
+    norms, seen = 0.0, 0
     with progress(total=len(order), label="templates", unit="face") as shown:
         first = 0
         while first < len(ids):
@@ -74,21 +78,21 @@ def pool(
             rows = order[starts[first] : ends[last - 1]]
             faces = _faces(features, rows, halves, name)
             lengths = np.linalg.norm(faces, axis=1)
-            norms += float(lengths.sum())
+            norms, seen = norms + float(lengths.sum()), seen + int(np.count_nonzero(lengths))
             if not keep_norms:
-                if not lengths.all():
-                    raise UserError(f"{name}: row {rows[np.argmin(lengths)]} is all zeros and has no direction")
-                faces /= lengths[:, np.newaxis]
+                faces /= np.where(lengths == 0, 1, lengths)[:, np.newaxis]
             if weights is not None:
                 faces *= weights[rows, np.newaxis]
             sums = _sums(faces, media[rows], starts[first:last] - starts[first])
             lengths = np.linalg.norm(sums, axis=1)
-            if not lengths.all():
-                raise UserError(f"{name}: the faces of template {ids[first + np.argmin(lengths)]} add up to zero")
+            enrolled[first:last] = lengths > 0
+            sums[lengths == 0, 0] = lengths[lengths == 0] = 1
             pooled[first:last] = sums / lengths[:, np.newaxis]
             shown.update(len(rows))
             first = last
-    return Templates(ids, pooled, norms / len(order))
+    if not enrolled.any():
+        raise UserError(f"{name}: the features of every template are zero, or all detector scores are 0")
+    return Templates(ids, pooled, norms / seen, enrolled)
 
 
 def _faces(

@@ -63,16 +63,18 @@ def test_the_command_with_labels_as_text(pack, capsys):
     assert "XNorm" in capsys.readouterr().out
 
 
-def test_the_command_says_no_norm_of_unit_rows_and_keeps_the_accuracy_without_a_validation_rate(pack, capsys):
+def test_the_command_says_no_norm_of_unit_rows_and_has_no_figure_of_pairs_of_one_kind(pack, capsys):
     folder, rows, _, _ = pack
     units = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     (folder / "units.bin").write_bytes(struct.pack("<4i", 160, 12, 48, 5) + units.tobytes())
     (folder / "ones.txt").write_text("1\n" * 80)
     run("--features", folder / "units.bin", "--issame", folder / "ones.txt", "--json", folder / "o.json")
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("[units]Accuracy: 0.9")
-    assert second == "[units]Validation rate: none, verification: fold 1 of 10 has no pair of two persons"
-    assert json.loads((folder / "o.json").read_text())["validation"] is None
+    reason = "all 80 pairs are of one person"
+    assert first == f"[units]Accuracy: none, {reason}; add pairs of two persons"
+    assert second == f"[units]Validation rate: none, {reason}"
+    found = json.loads((folder / "o.json").read_text())
+    assert (found["accuracy"], found["std"], found["validation"]) == (None, None, None)
 
 
 def test_what_the_command_refuses(pack, capsys):

@@ -117,6 +117,57 @@ def test_damaged_property(tmp_path: Path, text: str) -> None:
         _ = FaceRecords(tmp_path).num_classes
 
 
+@pytest.mark.parametrize("text", ["\ufeff2,112,112\r\n2\r\n", "2;112;112\n\n2\n", "2 112 112", " 2, 112, 112 "])
+def test_property_of_other_writers(tmp_path: Path, text: str, capsys) -> None:
+    write_faces(tmp_path, [0.0, 1.0])
+    (tmp_path / "property").write_text(text, encoding="utf-8")
+    records = FaceRecords(tmp_path)
+    assert (records.num_classes, records.image_size) == (2, (112, 112))
+    assert records.labels().tolist() == [0, 1]
+    assert not capsys.readouterr().err
+
+
+def test_a_property_that_counts_other_images_says_so(tmp_path: Path, capsys) -> None:
+    write_faces(tmp_path, [0.0, 1.0])
+    (tmp_path / "property").write_text("2,112,112\n3\n")
+    assert FaceRecords(tmp_path).num_classes == 2
+    assert "property: says 3 images, the index has 2" in capsys.readouterr().err
+    (tmp_path / "property").write_text("2,112,112\n2,112,112\n")
+    with pytest.raises(RecordError, match="after its first line is not the number of images"):
+        _ = FaceRecords(tmp_path).num_classes
+
+
+def test_an_index_that_was_made_by_counting(tmp_path: Path, capsys) -> None:
+    """What MXNet's rec2idx writes: a key from 0 on for each record, in the order of the file."""
+    write_insightface(tmp_path)
+    expected = FaceRecords(tmp_path)
+    labels, data = expected.labels().tolist(), [expected.read(i) for i in range(len(expected))]
+    idx = tmp_path / "train.idx"
+    offsets = sorted(int(line.split("\t")[1]) for line in idx.read_text().splitlines())
+    assert not capsys.readouterr().err
+    idx.write_text("".join(f"{key}\t{offset}\n" for key, offset in enumerate(offsets)))
+    records = FaceRecords(tmp_path)
+    assert records.insightface
+    assert records.keys.tolist() == expected.keys.tolist()
+    assert records.labels().tolist() == labels
+    assert [records.read(i) for i in range(len(records))] == data
+    assert records.identities == expected.identities
+    assert "counted anew" in capsys.readouterr().err
+    assert pickle.loads(pickle.dumps(records)).labels().tolist() == labels
+    idx.write_text("".join(f"{key}\t{offset}\n" for key, offset in enumerate(offsets[:-1])))  # cut short: not that
+    assert not FaceRecords(tmp_path).insightface
+
+
+def test_a_plain_set_counted_anew_is_as_it_was(tmp_path: Path, capsys) -> None:
+    records = FaceRecords(write_faces(tmp_path, [0, 1, 1]))
+    idx = tmp_path / "train.idx"
+    offsets = sorted(int(line.split("\t")[1]) for line in idx.read_text().splitlines())
+    idx.write_text("".join(f"{key}\t{offset}\n" for key, offset in enumerate(offsets)))
+    again = FaceRecords(tmp_path)
+    assert again.labels().tolist() == records.labels().tolist()
+    assert not capsys.readouterr().err
+
+
 def test_without_property(tmp_path: Path) -> None:
     records = FaceRecords(write_faces(tmp_path, [0, 99]))
     assert not records.has_property

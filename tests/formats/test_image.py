@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import re
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from lwface.base.errors import UserError
 from lwface.formats.image import decode_rgb, encode_jpeg, image_damage, image_size, read_rgb
 from lwface.formats.image_files import is_image_name
+from lwface.formats.orientation import orientation
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +188,92 @@ def test_image_names() -> None:
     assert is_image_name("A.JPG")
     assert is_image_name("a.png")
     assert not is_image_name("a.txt")
+
+
+def pillow(data: bytes) -> np.ndarray:
+    """What Pillow shows, the turn of EXIF included."""
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+
+
+def opencv(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+
+
+def boundaries(data: bytes) -> list[int]:
+    """Where the header's segments begin."""
+    found, position = [], 2
+    while data[position + 1] != 0xDA:
+        found.append(position)
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return [*found, position]
+
+
+ODD_ENDS = {
+    "twice": b"\xff\xd9",
+    "three times, with padding": b"\xff\xff\xd9\0\0\xff\xd9\r\n",
+    "a trailer that ends like a JPEG": b"AFCP" + bytes(40) + b"\xff\xd9",
+    "a video": b"\0\0\0\x18ftypmp42" + bytes(range(200)),
+    "a short trailer": b"SEFT",
+    "a second picture, cut short": b"\xff\xd8\xff\xe0" + bytes(50),
+}
+
+
+@pytest.mark.parametrize("tail", ODD_ENDS)
+@pytest.mark.parametrize("kind", JPEGS)
+def test_what_follows_the_end_is_passed_over_as_decoders_do(picture: np.ndarray, kind: str, tail: str) -> None:
+    data = encoded(picture, ".jpg", JPEGS[kind])
+    odd = data + ODD_ENDS[tail]
+    for decoder in (decode_rgb, pillow, opencv):
+        np.testing.assert_array_equal(decoder(odd), decode_rgb(data))
+
+
+@pytest.mark.parametrize("stray", [b"\xff", b"\xff\xff\xff", b"\0", b"\0\0", b"\r\n", b"\x12\x34\x56", b"\0\xff"])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_bytes_before_a_marker_are_passed_over_as_decoders_do(picture: np.ndarray, kind: str, stray: bytes) -> None:
+    data = encoded(picture, ".jpg", JPEGS[kind])
+    expected = decode_rgb(data)
+    for place in boundaries(data)[1:]:
+        odd = data[:place] + stray + data[place:]
+        assert image_size(odd) == (60, 50)
+        for decoder in (decode_rgb, pillow, opencv):
+            np.testing.assert_array_equal(decoder(odd), expected)
+
+
+def test_the_turn_of_exif_is_found_behind_stray_bytes(picture: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(buffer, "JPEG", quality=95, exif=exif.tobytes())
+    data = buffer.getvalue()
+    for odd in (data, data[:2] + b"\xff\xff" + data[2:], data[:20] + b"\0\0" + data[20:]):
+        assert orientation(odd) == 6
+        assert decode_rgb(odd).shape == (50, 60, 3)
+        np.testing.assert_array_equal(decode_rgb(odd), pillow(odd))
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_an_end_inside_the_picture_is_refused_wherever_it_is(picture: np.ndarray, kind: str) -> None:
+    """Decoders make a picture of it that is grey from there on."""
+    data = encoded(picture, ".jpg", JPEGS[kind])
+    last = data.rindex(b"\xff\xda")
+    begin = last + 2 + int.from_bytes(data[last + 2 : last + 4], "big")
+    for place in range(begin, len(data) - 2):
+        for damaged in (data[:place] + b"\xff\xd9" + data[place + 2 :], data[:place] + b"\xff\xd9" + data[place:]):
+            found = decode_rgb(damaged)
+            assert found is None or np.array_equal(found, decode_rgb(data)), place
+
+
+def test_an_end_between_two_scans_is_refused(picture: np.ndarray) -> None:
+    data = encoded(picture, ".jpg", JPEGS["progressive"])
+    scans = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    for place in scans[1:]:
+        assert decode_rgb(data[:place] + b"\xff\xd9" + data[place:]) is None
+        assert decode_rgb(data[:place] + b"\xff\xd9" + data[place + 2 :]) is None  # where the marker was
+
+
+def test_stray_bytes_and_two_ends_together_are_damage(picture: np.ndarray) -> None:
+    """A header that lost its length can lead into the thumbnail, which ends before the picture."""
+    small = encoded(picture[:16, :16], ".jpg", [])
+    data = encoded(picture, ".jpg", [])
+    inside = b"\xff\xe1" + (12).to_bytes(2, "big") + b"Exif\0\0MM\0*" + bytes(9) + small[2:]
+    assert decode_rgb(data[:2] + inside + data[2:]) is None

@@ -45,9 +45,11 @@ def test_68_points(tmp_path: Path) -> None:
         (f"{HEADER}a.jpg,{ROW[:-2]}\n", "line 2: "),
         (f"{HEADER}a.jpg,{ROW[:-2]}nan\n", "line 2: a coordinate is not a finite number"),
         (f"{HEADER}a.jpg,{ROW}\na.jpg,{ROW}\n", r"line 3: a\.jpg is there twice"),
-        (b"\xff\xd8\xff\xe0 a picture", "not a csv file"),
+        (b"\xff\xd8\xff\xe0 a picture", "line 1 must be"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is not a text file"),
+        (f'{HEADER}"a.jpg,{ROW}\n', "is not csv"),
     ],
 )
 def test_mistakes_name_the_line(tmp_path: Path, text: str | bytes, message: str) -> None:
-    with pytest.raises(UserError, match=rf"points\.csv: .*{message}"):
+    with pytest.raises(UserError, match=rf"points\.csv.*{message}"):
         read_landmarks(table(tmp_path, text))

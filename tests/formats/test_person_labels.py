@@ -177,7 +177,7 @@ def test_errors_name_the_place(tmp_path, content, keys, message):
 
 
 def test_a_csv_that_is_not_text(tmp_path):
-    (tmp_path / "f.csv").write_bytes(b"a,b\n\xff,2\n")
+    (tmp_path / "f.csv").write_bytes(b"a,b\n\0,2\n")
     with pytest.raises(UserError, match="is not a text file"):
         read_people(tmp_path / "f.csv", 1, column="a")
 

@@ -144,3 +144,43 @@ def test_pairs_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a text file"):
         read_pairs(tmp_path / "p", [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", ["\t", ";", ","])
+def test_pairs_that_other_programs_wrote(tmp_path: Path, encoding: str, separator: str, capsys) -> None:
+    names = ["Ann Lee/1, a.jpg" if separator != "," else "Ann Lee/1.jpg", "b/2.jpg", "b/b_0007.jpg", "b/b_0012.jpg"]
+    rows = [
+        ("first", "second", "same"),  # a header
+        (names[0], names[1].replace("/", "\\"), "0"),
+        (names[1], names[2], "True"),
+        (names[0], names[2], "0.0"),
+        ("b", "7", "12", ""),  # a table of LFW's pairs has an empty last cell where two people are none
+        ("b", "7.0", "b", "12.0"),
+    ]
+    file = tmp_path / "pairs.csv"
+    file.write_bytes("".join(separator.join(row) + "\r\n" for row in rows).encode(encoding))
+    assert read_pairs(file, names) == [
+        Pair(names[0], names[1], False),
+        Pair(names[1], names[2], True),
+        Pair(names[0], names[2], False),
+        Pair(names[2], names[3], True),
+        Pair(names[2], names[3], False),
+    ]
+    assert "is taken for a header" in capsys.readouterr().err
+
+
+def test_names_may_hold_what_separates_elsewhere(tmp_path: Path) -> None:
+    names = ["Lee,Ann/1.jpg", "Lee,Bo/2.jpg", "a;b/c;d.jpg", "e f.jpg"]
+    (tmp_path / "p").write_text("Lee,Ann/1.jpg Lee,Bo/2.jpg 0\na;b/c;d.jpg\te f.jpg\t1\nLee,Ann/1.jpg;e f.jpg;1\n")
+    assert [pair[:2] for pair in read_pairs(tmp_path / "p", names)] == [
+        (names[0], names[1]),
+        (names[2], names[3]),
+        (names[0], names[3]),
+    ]
+
+
+def test_a_first_line_that_names_an_image_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("a.jpg,b.jpg,yes\n")
+    with pytest.raises(UserError, match="line 1 is not a pair"):
+        read_pairs(tmp_path / "p", ["a.jpg", "b.jpg"])

@@ -85,13 +85,23 @@ def test_one_medium_of_two_templates_is_two():
     assert found.features.tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize("keep_norms", [True, False])
+def test_a_template_whose_faces_add_up_to_nothing_is_not_enrolled(keep_norms):
+    features = np.array([[3, 0], [0, 0], [0, 4], [1, 0], [-1, 0], [5, 5]], dtype=np.float32)
+    ids, weights = np.array([7, 8, 7, 9, 9, 10]), np.array([1, 1, 1, 1, 1, 0.0])
+    found = pool(features, ids, np.arange(6), weights=weights, keep_norms=keep_norms)
+    assert found.enrolled.tolist() == [True, False, False, False]
+    assert found.mean_norm == pytest.approx((3 + 4 + 1 + 1 + 50**0.5) / 5)  # of the faces that have a feature
+    alone = pool(features[[0, 2]], ids[[0, 2]], np.arange(2), keep_norms=keep_norms)
+    assert found.features[0].tolist() == alone.features[0].tolist()
+    assert np.isfinite(found.features).all()
+
+
 def test_what_cannot_be_pooled_is_refused():
     zeros, ones = np.zeros(2, dtype=int), np.array([[1, 0], [-1, 0]], dtype=np.float32)
-    with pytest.raises(UserError, match="f: the faces of template 3 add up to zero"):
+    with pytest.raises(UserError, match="f: the features of every template are zero"):
         pool(ones, zeros + 3, np.array([0, 1]), name="f")
     with pytest.raises(UserError, match="f: row 1 is not finite"):
         pool(np.array([[1, 0], [np.inf, 0]], dtype=np.float32), zeros, zeros, name="f")
-    with pytest.raises(UserError, match="f: row 1 is all zeros and has no direction"):
-        pool(np.array([[1, 0], [0, 0]], dtype=np.float32), zeros, zeros, keep_norms=False, name="f")
     with pytest.raises(UserError, match="f: rows of 3 numbers have no two halves"):
         pool(np.ones((2, 3), dtype=np.float32), zeros, zeros, halves=True, name="f")
