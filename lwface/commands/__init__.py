@@ -33,6 +33,7 @@ COMMANDS = {
     "build-pack": "pairs of faces -> verification pack",
     "align-faces": "images and landmarks -> 112x112 crops",
     "rec-info": "look inside a record file, check it",
+    "pack-info": "look inside a verification pack, unpack it",
     "rec-to-images": "unpack a record file",
     "convert-ytf": "convert the YouTube Faces teaching set",
     "make-synthetic": "make the embedded set of procedural faces",

@@ -63,9 +63,9 @@ def main(argv: list[str] | None = None) -> int:
     from lwface.deploy.input_check import choose_pairs, score_inputs, score_table
     from lwface.deploy.input_verdict import judge
     from lwface.features.trust import require_own_features
+    from lwface.formats.pack_folds import require_both_kinds
     from lwface.formats.verification_pack import read_pack
     from lwface.models.pretrained import open_model
-    from lwface.scoring.pack_remarks import require_both_kinds
 
     device = select_device(arguments.device)
     network = open_model(

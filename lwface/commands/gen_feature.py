@@ -46,7 +46,10 @@ def parse_arguments(kind: str, description: str, flip: bool, argv: list[str] | N
     if args.track and not args.normalise:
         raise UserError(f"--no-normalise: the rows of a submission for {args.track} are L2-normalised")
     model_file(args.model)
-    find_list(args.input, videos=kind == "video")
+    if not _is_pack(kind, args.input):
+        find_list(args.input, videos=kind == "video")
+    if args.mirror and args.flip:
+        raise UserError("--mirror is the feature of the mirrored image alone: give --no-flip with it")
     if args.quality_model:
         find_quality(args.quality_model, args.model)
     return args
@@ -59,7 +62,7 @@ def write_feature_file(kind: str, args: argparse.Namespace) -> None:
     from lwface.base.device import select_device
     from lwface.base.origin import Origin, write_origin
     from lwface.features.embedder import Embedder
-    from lwface.features.writing import Work, look_through, write_features
+    from lwface.features.writing import PackListing, Work, look_through, write_features
     from lwface.models.store import load_model, model_sha256
 
     output, (height, width) = Path(args.output), _image_size(args.image_size)
@@ -76,27 +79,33 @@ def write_feature_file(kind: str, args: argparse.Namespace) -> None:
         _gate(track, args.model, network, height, width)
     embedder = Embedder(network, device=device, batch_size=args.batch_size, precision=args.precision)
     embedder.require_own_features(np.zeros((1, height, width, 3), np.uint8))
-    listing = look_through(args.input, videos=kind == "video")
-    _warn_of_rows(track, len(listing.names))
+    pack = _is_pack(kind, args.input)
+    listing = PackListing(args.input) if pack else look_through(args.input, videos=kind == "video")
+    _warn_of_rows(track, len(listing))
     backend = _backend_to_resume(output, args.backend) if args.resume else args.backend
     embedder.use_backend(backend, images=listing.images * (1 + args.flip), image_size=(height, width))
     write_features(
         listing,
         output,
         embedder,
-        Work(args.flip, height, width, args.num_workers, args.normalise),
+        Work(args.flip, height, width, args.num_workers, args.normalise, args.mirror),
         model_sha256=model,
         resume=args.resume,
         aggregation=aggregation,
     )
     write_origin(output, Origin.this(), model_sha256=model, list_sha256=listing.sha256, backend=embedder.backend)
-    if listing.names.walked is not None:
+    if listing.walked is not None:
         rows = output.with_suffix(f".{LIST_NAME}")
-        write_text(rows, "".join(f"{name}\n" for name in listing.names))
+        write_text(rows, "".join(f"{name}\n" for name in listing.walked))
         print(f"{rows}: what each row is of")
-    print(f"{output}: {len(listing.names)} rows of {embedder.embedding_size} float32, complete and checked")
+    print(f"{output}: {len(listing)} rows of {embedder.embedding_size} float32, complete and checked")
     for line in skipped_lines(listing.account.as_json()):
         print(line)
+
+
+def _is_pack(kind: str, path: str) -> bool:
+    """Whether the image track's input is a file, so that it is a verification pack."""
+    return kind == "image" and Path(path).is_file()
 
 
 def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
@@ -105,9 +114,10 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
     rows = "all images in it" if kind == "image" else "each folder in it that holds images"
     add(
         "--input",
-        metavar="FOLDER",
+        metavar="FOLDER" if kind == "video" else "PATH",
         default=f"./testdata-{kind}",
-        help=f"folder with filelist.txt and the {kind}s that it lists; without a list, {rows}",
+        help=f"folder with filelist.txt and the {kind}s that it lists; without a list, {rows}"
+        + ("" if kind == "video" else "; or a verification pack, such as lfw.bin: pair i is rows 2i and 2i+1"),
     )
     add(
         "--output",
@@ -138,10 +148,12 @@ def _parser(kind: str, description: str, flip: bool) -> argparse.ArgumentParser:
             default=True,
             help="divide each row by its L2 norm; without it the norm is kept, as templates of IJB are weighted by it",
         )
+        mirror = "with --no-flip: of the mirrored images, as eval/verification.py --mirrored takes them"
+        add("--mirror", action="store_true", help=mirror)
         parser.set_defaults(aggregate="mean", quality_model=None, cluster_threshold=None)
     else:
         _add_aggregation(parser)
-        parser.set_defaults(normalise=True)
+        parser.set_defaults(normalise=True, mirror=False)
     tracks = [track.name for track in TRACKS.values() if track.kind == kind]
     add(
         "--track",

@@ -1,7 +1,7 @@
 """Show what is inside a record file: layout, images, classes, sizes and the first records; --check reads everything.
 
-A verification pack (FILE.bin) is shown by its pairs. The exit status is 1 when --check finds damage. It also counts the
-images that an EXIF orientation turns: other readers, such as MXNet's, do not turn them.
+A verification pack (FILE.bin) is shown as pack_info.py shows it. The exit status is 1 when --check finds damage. It
+also counts the images that an EXIF orientation turns: other readers, such as MXNet's, do not turn them.
 """
 
 from __future__ import annotations
@@ -33,21 +33,18 @@ def main(argv: list[str] | None = None) -> int:
     load("cv2")
     from lwface.formats.face_records import FaceRecords
     from lwface.formats.verification_pack import read_pack
+    from lwface.making.pack_inspection import inspect_pack
     from lwface.making.record_inspection import (
         check,
         describe,
         describe_labels,
-        describe_pack,
-        pack_problem_of,
         problem_of,
     )
 
     if arguments.input.suffix == ".bin":
-        pack = read_pack(arguments.input)
-        describe_pack(pack)
-        if not arguments.check:
-            return 0
-        return check(len(pack.images), lambda index: pack_problem_of(pack, index), arguments.num_workers)
+        report = inspect_pack(read_pack(arguments.input), arguments.num_workers)
+        print("\n".join(report.lines(str(arguments.input))))
+        return 1 if report.damaged else 0
     records = FaceRecords(arguments.input)
     if records.has_property:
         _ = records.num_classes  # one line where that file is wrong, not one for each image

@@ -19,13 +19,14 @@ from lwface.base.progress import progress
 from lwface.features.embedder import Embedder
 from lwface.formats.file_list import read_image_list
 from lwface.formats.image import read_rgb
+from lwface.formats.pack_folds import folds_for
 from lwface.formats.person_labels import read_labels
 from lwface.formats.verification_pack import read_pack
 from lwface.scoring.exact.feature_set import FeatureSet
 from lwface.scoring.exact.grid import Grid
 from lwface.scoring.operating_points import OperatingPoint, operating_points
 from lwface.scoring.pack_accuracy import verify
-from lwface.scoring.pack_remarks import folds_for
+from lwface.scoring.parameters import FOLDS
 
 IMAGE_SIZE = (112, 112)
 BATCH = 32
@@ -81,7 +82,7 @@ def pack_cost(models: Mapping[str, nn.Module], path: PathLike) -> str:
         UserError: it is no pack, or of one kind of pairs.
     """
     pack = read_pack(path)
-    folds = folds_for(pack.issame, path)
+    folds = folds_for(pack.issame, path, FOLDS)
     images = pack.decode(IMAGE_SIZE)
     scores = {name: verify(*_embedder(model).embed_both(images), pack.issame, folds) for name, model in models.items()}
     texts = [f"{name} {score.accuracy:.5f}+-{score.std:.5f}" for name, score in scores.items()]

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from lwface.base.progress import progress
 from lwface.deploy.choices import COLOURS, RANGES
 from lwface.features.embedder import Embedder
+from lwface.formats.pack_folds import fold_of_pair
 from lwface.formats.verification_pack import VerificationPack
 from lwface.onnx.choices import Pixels
 from lwface.onnx.model import OnnxNetwork
 from lwface.onnx.pixels import pixels_words
 from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.pack_accuracy import evaluate, normalise_rows
-from lwface.scoring.pack_remarks import fold_of_pair
 from lwface.scoring.parameters import FOLDS
 
 SIGNIFICANCE = 0.05

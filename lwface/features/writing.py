@@ -1,4 +1,4 @@
-"""From a file list to a feature file: the work behind ``gen_image_feature.py`` and ``gen_video_feature.py``.
+"""From a file list or a pack to a feature file: the work behind ``gen_image_feature.py`` and ``gen_video_feature.py``.
 
 The images of all rows (one an image, the frames of a video) form one stream that is cut into full batches, so videos of
 different lengths waste nothing. Threads decode the next batches while the network runs (OpenCV lets go of Python's
@@ -18,7 +18,7 @@ import os
 import sys
 from array import array
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from lwface.formats.feature_file import FeatureWriter, Identity
 from lwface.formats.file_list import LIST_NAME, FileList, open_list
 from lwface.formats.image import decode_rgb, image_damage
 from lwface.formats.image_walk import frames_in
+from lwface.formats.verification_pack import read_pack
 
 LISTED_FAULTS = 10
 BATCHES_AHEAD = 2  # decoded and waiting, beyond the one each worker is at
@@ -76,10 +77,23 @@ class Listing:
     sha256: str
     account: Account
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.names)
+
     @property
     def folder(self) -> Path:
         """Where the list and its files lie."""
         return self.names.folder
+
+    @property
+    def walked(self) -> FileList | None:
+        """What each row is of, where a folder without a list told it."""
+        return None if self.names.walked is None else self.names
+
+    def read(self, path: str) -> bytes:
+        """The file of an image of the stream."""
+        return _read_file(path)
 
     def images_before(self, row: int) -> int:
         """How many images the rows before ``row`` have together."""
@@ -88,12 +102,12 @@ class Listing:
     @property
     def images(self) -> int:
         """How many images all rows have together."""
-        return self.images_before(len(self.names))
+        return self.images_before(len(self))
 
     def images_of_rows(self, first_row: int) -> Iterator[int]:
         """How many images each row has, from ``first_row`` on."""
         if self.frames is None:
-            return itertools.repeat(1, len(self.names) - first_row)
+            return itertools.repeat(1, len(self) - first_row)
         return itertools.islice(self.frames, first_row, None)
 
     def paths(self, first_row: int) -> Iterator[str]:
@@ -109,6 +123,48 @@ class Listing:
                     f"{folder}: {len(paths)} frames, but {expected} when the run began; start the run again"
                 )
             yield from paths
+
+
+class PackListing:
+    """The images of a verification pack, a row each, in its order: pair ``i`` is rows ``2i`` and ``2i+1``.
+
+    Args:
+        path: the pack.
+
+    Raises:
+        UserError: it is none.
+    """
+
+    walked = None
+
+    def __init__(self, path: PathLike) -> None:
+        self.account = Account()
+        self._images = read_pack(path).images
+        self._name = os.fspath(path)
+        digest = hashlib.sha256()
+        for image in self._images:
+            digest.update(hashlib.sha256(image).digest())
+        self.sha256 = digest.hexdigest()
+        self.images = len(self._images)
+
+    def __len__(self) -> int:
+        return self.images
+
+    def images_before(self, row: int) -> int:
+        """How many images the rows before ``row`` have together: one each."""
+        return row
+
+    def images_of_rows(self, first_row: int) -> Iterator[int]:
+        """How many images each row has, from ``first_row`` on: one."""
+        return itertools.repeat(1, self.images - first_row)
+
+    def paths(self, first_row: int) -> Iterator[str]:
+        """What the images are called, from that of ``first_row`` on."""
+        return (f"{self._name}: image {number}" for number in range(first_row, self.images))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of the image that is called so."""
+        return self._images[int(path.rpartition(" ")[2])]
 
 
 def look_through(folder: PathLike, *, videos: bool) -> Listing:
@@ -159,6 +215,7 @@ class Work:
         height, width: the size that each image must have.
         workers: threads that decode ahead of the network; 0: none.
         normalise: rows are L2-normalised. Else each is the one image's feature as the network gives it.
+        mirror: the mirrored image's feature in place of the image's.
     """
 
     flip: bool
@@ -166,6 +223,7 @@ class Work:
     width: int
     workers: int
     normalise: bool = True
+    mirror: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,14 +235,18 @@ class DecodedBatch:
     faults: list[tuple[str, str]]
 
 
-def decode(paths: Sequence[str], height: int, width: int) -> DecodedBatch:
-    """Read and decode ``paths``; nothing is resized."""
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def decode(paths: Sequence[str], height: int, width: int, read: Callable[[str], bytes] = _read_file) -> DecodedBatch:
+    """Read, by ``read``, and decode ``paths``; nothing is resized."""
     images = np.zeros((len(paths), height, width, 3), np.uint8)
     faults = []
     for place, path in enumerate(paths):
         try:
-            with open(path, "rb") as file:
-                data = file.read()
+            data = read(path)
         except OSError as error:
             faults.append((path, error.strerror or "cannot be read"))
             continue
@@ -198,7 +260,9 @@ def decode(paths: Sequence[str], height: int, width: int) -> DecodedBatch:
     return DecodedBatch(paths, images, faults)
 
 
-def decoded_batches(paths: Iterator[str], first: int, batch_size: int, work: Work) -> Generator[DecodedBatch]:
+def decoded_batches(
+    paths: Iterator[str], first: int, batch_size: int, work: Work, read: Callable[[str], bytes] = _read_file
+) -> Generator[DecodedBatch]:
     """Decode the stream ``paths`` batch by batch, in order, ``work.workers`` threads working ahead.
 
     The first batch has ``first`` images, the others ``batch_size``, the last what is left.
@@ -206,13 +270,13 @@ def decoded_batches(paths: Iterator[str], first: int, batch_size: int, work: Wor
     sizes = itertools.chain([first], itertools.repeat(batch_size))
     cuts = itertools.takewhile(bool, (list(itertools.islice(paths, size)) for size in sizes))
     if work.workers == 0:
-        yield from (decode(cut, work.height, work.width) for cut in cuts)
+        yield from (decode(cut, work.height, work.width, read) for cut in cuts)
         return
     pool = ThreadPoolExecutor(work.workers, thread_name_prefix="decode")
     waiting: deque[Future[DecodedBatch]] = deque()
     try:
         for cut in cuts:
-            waiting.append(pool.submit(decode, cut, work.height, work.width))
+            waiting.append(pool.submit(decode, cut, work.height, work.width, read))
             if len(waiting) >= work.workers + BATCHES_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -222,7 +286,7 @@ def decoded_batches(paths: Iterator[str], first: int, batch_size: int, work: Wor
 
 
 def write_features(
-    listing: Listing,
+    listing: Listing | PackListing,
     output: PathLike,
     embedder: Embedder,
     work: Work,
@@ -246,11 +310,12 @@ def write_features(
         UserError: one error about all images that cannot be used, or a resume with other settings. Rows that were
             finished are kept for a resume.
     """
-    rows = len(listing.names)
+    rows = len(listing)
     identity: Identity = {
         "model": model_sha256,
         "list": listing.sha256,
         "flip": work.flip,
+        **({"mirror": True} if work.mirror else {}),
         "aggregate": aggregation.label if work.normalise else "none, as the network gives it",
         "batch_size": embedder.batch_size,
         "image_size": f"3,{work.height},{work.width}",
@@ -274,12 +339,13 @@ def write_features(
 
 
 def _write_rows(
-    writer: FeatureWriter, listing: Listing, embedder: Embedder, work: Work, aggregation: Aggregation
+    writer: FeatureWriter, listing: Listing | PackListing, embedder: Embedder, work: Work, aggregation: Aggregation
 ) -> None:
     """Decode, embed, aggregate and write from ``writer.rows_done`` on."""
     done = listing.images_before(writer.rows_done)
     place = done % embedder.batch_size  # of the first image in its batch; what stands before it is of no account
-    batches = decoded_batches(listing.paths(writer.rows_done), embedder.batch_size - place, embedder.batch_size, work)
+    paths, full = listing.paths(writer.rows_done), embedder.batch_size
+    batches = decoded_batches(paths, full - place, full, work, listing.read)
     pools = RowPools(listing.images_of_rows(writer.rows_done), aggregation)
     faults = Faults()
     with (
@@ -292,7 +358,8 @@ def _write_rows(
             for path, reason in batch.faults:
                 faults.add(path, reason)
             if not faults.count:
-                images = np.pad(batch.images, ((place, 0), (0, 0), (0, 0), (0, 0)))
+                shown = batch.images[:, :, ::-1] if work.mirror else batch.images
+                images = np.pad(shown, ((place, 0), (0, 0), (0, 0), (0, 0)))
                 features = embedder.embed(images, work.flip)[place:].astype(np.float64)
                 units = normalise(features, batch.paths.__getitem__)
                 if work.normalise:

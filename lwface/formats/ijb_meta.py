@@ -25,17 +25,9 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.notes import note
+from lwface.formats.number_lists import CHUNK_BYTES, line_chunks, whole_numbers
 from lwface.formats.pair_lists import has_no_number
-from lwface.formats.text_files import (
-    CHUNK_BYTES,
-    decoded,
-    fields_of,
-    line_chunks,
-    name_and_fields,
-    numbered_lines,
-    table_rows,
-    whole_numbers,
-)
+from lwface.formats.text_files import decoded, fields_of, name_and_fields, numbered_lines, table_rows
 from lwface.formats.values import value_of
 
 NAME_FIELDS = 12  # of a line of the name list

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.base.notes import note
+from lwface.formats.number_lists import CHUNK_BYTES, line_chunks, whole_numbers
 from lwface.formats.person_labels import integer
-from lwface.formats.text_files import CHUNK_BYTES, decoded, fields_of, line_chunks, numbered_lines, whole_numbers
-from lwface.formats.values import value_of
-
-TRUTHS = {"1": 1, "0": 0, "True": 1, "False": 0, "true": 1, "false": 0, "TRUE": 1, "FALSE": 0}
+from lwface.formats.text_files import decoded, fields_of, numbered_lines
+from lwface.formats.values import TRUTHS, value_of
 
 
 class PairRows(NamedTuple):

@@ -17,6 +17,7 @@ MISSING = frozenset(
         *("NULL", "null", "None", r"\N", '""'),
     )
 )
+TRUTHS = {"1": 1, "0": 0, "True": 1, "False": 0, "true": 1, "false": 0, "TRUE": 1, "FALSE": 0}
 LONGEST_NUMBER = 400  # characters of one; what is longer is text
 EXACT_FLOAT = 2**53  # from here on a float64 does not tell neighbouring whole numbers apart
 

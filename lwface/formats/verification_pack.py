@@ -3,7 +3,8 @@
 A pack is a pickle of ``(images, issame)``: encoded images, two a pair in a row, and one truth value a pair. A pickle
 can make Python call anything, so none is loaded with the plain unpickler: :func:`read_pack` interprets only the
 instructions that lists of bytes, truth values and NumPy arrays need, and gives every name in the file a stand-in of its
-own. It reads what Python 2 and 3 wrote, with images as byte strings or as uint8 arrays.
+own. It reads what Python 2 and 3 wrote, with images as byte strings, uint8 arrays or latin1 text (bytes of Python 2
+that passed through Python 3), and truth values as booleans or as the numbers 0 and 1.
 """
 
 from __future__ import annotations
@@ -120,15 +121,18 @@ def _image_bytes(value: Any) -> bytes:
         return value.raw_bytes()
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
+    if isinstance(value, str) and not value.isascii() and max(value) <= "\xff":  # Python 2's, read as latin1
+        return value.encode("latin-1")
     raise PackError(f"an encoded image was expected in it, not {_kind(value)}")
 
 
 def _truth(value: Any) -> bool:
     if isinstance(value, _Array) and value.shape == ():
         value = value.scalar()
-    if isinstance(value, int) and value in (0, 1):
+    if isinstance(value, (int, float)) and value in (0, 1):
         return bool(value)
-    raise PackError(f"a truth value was expected in it, not {value if isinstance(value, int) else _kind(value)}")
+    shown = value if isinstance(value, (int, float)) else _kind(value)
+    raise PackError(f"a truth value was expected in it, not {shown}")
 
 
 def _kind(value: Any) -> str:
@@ -141,7 +145,7 @@ class _DType:
 
     def __init__(self, code: Any, *_flags: Any) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else code
-        if self.code not in ("u1", "i1", "b1", "i4", "i8", "u4", "u8", "O8", "O"):
+        if self.code not in ("u1", "i1", "b1", "i4", "i8", "u4", "u8", "f4", "f8", "O8", "O"):
             raise PackError("an array of this type does not belong in it")
         self.order = "<"
 
@@ -275,7 +279,7 @@ class _PackUnpickler(pickle._Unpickler):
         for code in (
             *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK),
             *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2),
-            *(pickle.LONG, pickle.LONG1),
+            *(pickle.LONG, pickle.LONG1, pickle.FLOAT, pickle.BINFLOAT),
             *(pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.BINBYTES, pickle.SHORT_BINBYTES),
             *(pickle.BINBYTES8, pickle.UNICODE, pickle.BINUNICODE, pickle.SHORT_BINUNICODE),
             *(pickle.EMPTY_LIST, pickle.LIST, pickle.APPEND, pickle.APPENDS),

@@ -15,9 +15,8 @@ from lwface.base.dice import below, shuffled
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.base.notes import note
-from lwface.formats.pair_lists import TRUTHS
 from lwface.formats.text_files import numbered_lines
-from lwface.formats.values import value_of, whole_number
+from lwface.formats.values import TRUTHS, value_of, whole_number
 from lwface.making.image_folder import Sample, by_person
 
 FOLDS = 10  # what everybody evaluates packs in; a pack of fewer shows it by its order

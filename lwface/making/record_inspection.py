@@ -1,4 +1,4 @@
-"""What is inside a record file or a verification pack, printed, and what is wrong with it."""
+"""What is inside a record file, printed, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, image_damage
 from lwface.formats.orientation import carries_turn
 from lwface.formats.record_files import RecordError
-from lwface.formats.verification_pack import VerificationPack
 from lwface.making.image_folder import ordered_map
 
 SHOWN_PROBLEMS = 10
@@ -36,14 +35,6 @@ def problem_of(records: FaceRecords, index: int) -> str | None:
     except RecordError as error:
         return str(error)
     return _Turned(f"record {key}") if carries_turn(data) else None
-
-
-def pack_problem_of(pack: VerificationPack, index: int) -> str | None:
-    """What is wrong with image ``index`` of a pack; None when nothing is."""
-    data = pack.images[index]
-    if decode_rgb(data) is None:
-        return f"{pack.name}: image {index}: {image_damage(data) or 'not an image that can be decoded'}"
-    return _Turned(f"image {index}") if carries_turn(data) else None
 
 
 def describe(records: FaceRecords, shown: int) -> None:
@@ -71,11 +62,6 @@ def describe_labels(records: FaceRecords) -> None:
     if counts.size:
         spread = f"{counts.min()} to {counts.max()} images each, median {np.median(counts):g}"
         print(f"labels      {counts.size} in use, {spread}")
-
-
-def describe_pack(pack: VerificationPack) -> None:
-    """Print how many pairs there are."""
-    print(f"pack        {pack.name}: {len(pack)} pairs, {int(pack.issame.sum())} of them of the same person")
 
 
 def check(count: int, problem: Callable[[int], str | None], workers: int) -> int:

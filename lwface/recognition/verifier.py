@@ -11,10 +11,11 @@ from torch import nn
 
 from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
+from lwface.formats.pack_folds import folds_for, one_kind
 from lwface.formats.verification_pack import VerificationPack, read_pack
 from lwface.scoring.drawn_folds import drawn_folds
 from lwface.scoring.pack_accuracy import normalise_rows, verify
-from lwface.scoring.pack_remarks import folds_for, one_kind, remark
+from lwface.scoring.pack_remarks import remark
 from lwface.scoring.parameters import FOLDS
 from lwface.training.task import Score
 

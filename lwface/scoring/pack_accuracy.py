@@ -11,7 +11,8 @@ rate of the other nine meets the FAR, on a straight line between two thresholds;
 the mean true accept rate of the ten folds, its population standard deviation, and the mean false accept rate, which is
 near the FAR asked for but not bounded by it (for a bound: ``eval/tar_far.py``).
 
-What such an accuracy is worth where pairs are of one kind or features collapsed: ``lwface/scoring/pack_remarks.py``.
+What such an accuracy is worth: ``lwface/formats/pack_folds.py`` where pairs are of one kind,
+``lwface/scoring/pack_remarks.py`` where features collapsed.
 
 Source: Huang et al., "Labeled Faces in the Wild", 2007, section "Protocol"; Schroff et al., "FaceNet", 2015, section 4,
 for the validation rate; grids and arithmetic (float64 from float32 network outputs) as in the reference trainer of
@@ -28,8 +29,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lwface.base.errors import UserError
 from lwface.formats.feature_file import NORM_TOLERANCE
+from lwface.formats.pack_folds import fold_of_pair, one_kind, remedy
 from lwface.scoring.drawn_folds import drawn_folds
-from lwface.scoring.pack_remarks import fold_of_pair, one_kind, remark, remedy
+from lwface.scoring.pack_remarks import remark
 from lwface.scoring.parameters import FOLDS, VALIDATION_FAR
 
 THRESHOLDS: NDArray[np.float64] = np.arange(0, 4, 0.01)  # on squared L2 distance, which is 2 - 2 cos

@@ -74,7 +74,16 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[s
     return root, table, points
 
 
-COMMANDS = ["split_people", "build_rec", "build_pack", "rec_info", "rec_to_images", "align_faces", "convert_ytf"]
+COMMANDS = [
+    "split_people",
+    "build_rec",
+    "build_pack",
+    "rec_info",
+    "pack_info",
+    "rec_to_images",
+    "align_faces",
+    "convert_ytf",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -167,6 +176,22 @@ def test_damaged_rec(crops: Path, tmp_path: Path) -> None:
     assert "skipped 1: wrong magic number" in out
 
 
+def test_a_pack_is_unpacked_and_built_again(crops: Path, tmp_path: Path) -> None:
+    pack, folder = tmp_path / "a.bin", tmp_path / "files"
+    run("build_pack", "--input", crops, "--pack-pairs", 20, "--output", pack)
+    out = run("pack_info", "--input", pack, "--unpack", folder, "--json", tmp_path / "a.json")
+    assert "a.bin: 20 pairs, 10 of one person (50.0%)" in out
+    assert "10 consecutive ones, each with pairs of both kinds" in out
+    assert f"20 pairs in {folder}" in out
+    assert json.loads((tmp_path / "a.json").read_text())["formats"] == {"jpg": 40}
+    assert "is already complete" in run("pack_info", "--input", pack, "--unpack", folder)
+    run("build_pack", "--input", folder, "--pairs", folder / "pairs.txt", "--output", tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == pack.read_bytes()
+    images = read_pack(pack).images
+    write_pack(tmp_path / "bad.bin", [images[0][:-9], *images[1:4]], [True, False])
+    assert "image 0 of pair 0: the JPEG is cut" in run("pack_info", "--input", tmp_path / "bad.bin", status=1)
+
+
 def test_rec_info_counts_what_exif_turns(crops: Path, tmp_path: Path) -> None:
     """Records and packs that other tools wrote; build_rec itself leaves no such tag."""
     block = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, 8, 0, 0)
@@ -181,10 +206,11 @@ def test_rec_info_counts_what_exif_turns(crops: Path, tmp_path: Path) -> None:
     assert "turned      2 images by an EXIF orientation (record 1, record 2)" in out
     write_pack(tmp_path / "a.bin", [tagged, plain, plain, plain], [True, False])
     out = run("rec_info", "--input", tmp_path / "a.bin", "--check")
-    assert "a: 2 pairs, 1 of them" in out
+    assert "a.bin: 2 pairs, 1 of one person" in out
     assert "turned      1 images by an EXIF orientation (image 0)" in out
     write_pack(tmp_path / "b.bin", [plain[:-40], plain], [True])
-    assert "b: image 0: the JPEG is cut short" in run("rec_info", "--input", tmp_path / "b.bin", "--check", status=1)
+    out = run("rec_info", "--input", tmp_path / "b.bin", "--check", status=1)
+    assert "image 0 of pair 0: the JPEG is cut short" in out
     people = tmp_path / "people" / "Ann"
     people.mkdir(parents=True)
     (people / "0.jpg").write_bytes(tagged)
@@ -407,6 +433,10 @@ def test_mistakes_are_one_line(crops: Path, frames: tuple[Path, Path, dict[str, 
         ("build_pack", ["--input", crops, "--output", tmp_path / "a.bin", "--count", 2000], "seed 0 can give 120"),
         ("build_pack", ["--input", crops, "--output", tmp_path / "file", "--count", 20], "already there"),
         ("rec_info", ["--input", crops], "train.rec: no such record file"),
+        ("pack_info", ["--input", tmp_path / "none.bin"], "none.bin: No such file"),
+        ("pack_info", ["--input", crops], "is a folder; give a pack in it"),
+        ("pack_info", ["--input", crops / "p00" / "0.jpg"], "not a verification pack"),
+        ("pack_info", ["--input", crops / "p00" / "0.jpg", "--skip-bad"], "--skip-bad is about --unpack"),
         ("rec_to_images", ["--input", tmp_path / "file", "--output", out], "index of file is missing"),
         ("align_faces", ["--input", root, "--landmarks", table, "--output", root], "is already there"),
         ("convert_ytf", ["--input", crops, "--output", out], "training_keypoints.csv: No such file"),

@@ -18,6 +18,7 @@ from lwface.commands import gen_image_feature
 from lwface.features.embedder import Embedder
 from lwface.formats.feature_file import read_features
 from lwface.formats.image import encode_jpeg
+from lwface.formats.verification_pack import write_pack
 from lwface.gate.budgets import TRACKS, Track
 from lwface.models.store import save_model
 from lwface.mxnet.export import save_mxnet
@@ -292,3 +293,29 @@ def test_from_another_folder_a_missing_model_is_one_line(images, tmp_path):
     assert done.stderr.count("\n") == 1
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, "--model" in done.stderr) == (2, True)
+
+
+def test_a_pack_gives_the_features_of_its_images_in_its_order(command, images, tmp_path, capsys):
+    encoded = [(images / name).read_bytes() for name in (*NAMES, NAMES[0])]
+    write_pack(tmp_path / "lfw.bin", encoded, [True, False, True])
+    assert command("--input", str(tmp_path / "lfw.bin"), "--batch-size", "2") == 0
+    found = read_features(tmp_path / "f.bin")
+    expected = naive_rows(images, flip=True)
+    np.testing.assert_allclose(found, [*expected, expected[0]], atol=2e-6)
+    assert "6 rows of 6 float32" in capsys.readouterr().out
+    write_pack(tmp_path / "bad.bin", [encoded[0], encoded[1][:-50]], [True])
+    assert command("--input", str(tmp_path / "bad.bin")) == 2
+    assert "bad.bin: image 1: the JPEG is cut short" in capsys.readouterr().err
+    assert command("--input", str(images / "b.jpg")) == 2
+    assert "b.jpg: not a verification pack" in capsys.readouterr().err
+
+
+def test_the_mirrored_image_alone_is_what_the_sum_lacks(command, images, tmp_path, capsys):
+    rows = {}
+    for name, flags in (("plain", ["--no-flip"]), ("mirror", ["--no-flip", "--mirror"]), ("sum", [])):
+        assert command("--no-normalise", "--output", str(tmp_path / f"{name}.bin"), *flags) == 0
+        rows[name] = np.array(read_features(tmp_path / f"{name}.bin"))
+    np.testing.assert_allclose(rows["plain"] + rows["mirror"], rows["sum"], atol=1e-5)
+    assert np.abs(rows["plain"] - rows["mirror"]).max() > 0.01
+    assert command("--mirror") == 2
+    assert "give --no-flip with it" in capsys.readouterr().err

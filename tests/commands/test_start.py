@@ -35,6 +35,7 @@ MISSING = {
     "build-pack": (["--input", ".", "--output", "o", "--pairs", "none.txt"], "none.txt"),
     "align-faces": (["--input", ".", "--output", "o", "--landmarks", "none.csv"], "none.csv"),
     "rec-info": (["--input", "none"], "none: no such record file"),
+    "pack-info": (["--input", "none.bin"], "none.bin"),
     "rec-to-images": (["--input", ".", "--output", "o"], "train.rec: no such record file"),
     "convert-ytf": (["--input", "none", "--output", "o"], "none/training_keypoints.csv"),
     "export": (["--model", "m,1", "--output", "o.onnx", "--pack", "none.bin"], "none.bin"),

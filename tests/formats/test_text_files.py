@@ -13,9 +13,10 @@ from lwface.formats import text_files
 from lwface.formats.file_list import read_image_list
 from lwface.formats.ijb_meta import read_faces, read_template_pairs
 from lwface.formats.landmark_csv import read_landmarks
+from lwface.formats.number_lists import line_chunks, whole_numbers
 from lwface.formats.pair_lists import read_ignored, read_issame, read_pairs
 from lwface.formats.person_labels import read_labels, read_people
-from lwface.formats.text_files import line_chunks, numbered_lines, table_rows, whole_numbers
+from lwface.formats.text_files import numbered_lines, table_rows
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 LINE_ENDS = ["\n", "\r\n", "\r"]

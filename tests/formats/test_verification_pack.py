@@ -77,6 +77,8 @@ FLAVOURS = {
     "column-major columns": ([np.asfortranarray(array) for array in arrays(shape=(1, -1))], SAME),
     "int8 arrays": (arrays("int8"), SAME),
     "bytearrays": ([bytearray(image) for image in IMAGES], SAME),
+    "floats": (IMAGES, [float(same) for same in SAME]),
+    "array of float64": (IMAGES, np.array(SAME, dtype=np.float64)),
     "array of objects": (np.array([*IMAGES, None], dtype=object)[:-1], SAME),
 }
 
@@ -103,6 +105,17 @@ def test_written_with_numpy_1(tmp_path: Path, protocol: int) -> None:
     pack = read_pack(stored(tmp_path, base64.b64decode(NUMPY_1[protocol])))
     assert pack.images == [bytes(range(5)), b"xy"]
     assert pack.issame.tolist() == [True]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_bytes_of_python_2_that_python_3_wrote_as_text(tmp_path: Path, protocol: int) -> None:
+    """Loaded with ``encoding="latin1"`` and dumped again."""
+    images = [b"\xff\xd8" + image for image in IMAGES]
+    data = pickle.dumps(([image.decode("latin-1") for image in images], SAME), protocol)
+    assert read_pack(stored(tmp_path, data)).images == images
+    for text in ("plain", "\u0100\xff"):  # no encoded image
+        with pytest.raises(PackError, match="an encoded image was expected in it, not str"):
+            read_pack(stored(tmp_path, pickle.dumps(([text, text], [True]), protocol)))
 
 
 def test_written_by_python_2(tmp_path: Path) -> None:
