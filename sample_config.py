@@ -122,6 +122,15 @@ network.m025.net_act = "relu"
 network.m025.net_output = "E"
 network.m025.net_multiplier = 0.25
 
+# Between m025 and m05: a first layer of stride 2. Bodies for points (landmarks/train.py), too.
+network.m05s = edict()
+network.m05s.net_name = "fmobilenet"
+network.m05s.emb_size = 256
+network.m05s.net_input = 0
+network.m05s.net_act = "relu"
+network.m05s.net_output = "E"
+network.m05s.net_multiplier = 0.5
+
 # ArcFace's smaller and larger residual networks, as in arcface_torch (arXiv 1801.07698). r200 is over every budget.
 network.r18 = edict()
 network.r18.net_name = "fresnet"

@@ -17,12 +17,11 @@ from lwface.commands.flags import (
     add_layer_flag,
     add_model_flag,
     add_place_flags,
-    add_track_flag,
     check_is_no_folder,
     command_parser,
     places_of,
 )
-from lwface.gate.budgets import get_track
+from lwface.gate.budgets import BUDGETS, get_budget
 from lwface.models.names import model_file
 from lwface.settings.sections import load_sections
 
@@ -36,14 +35,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     which.add_argument("--network", metavar="NAME", help="network to count, by its name in the configuration")
     add_model_flag(which, required=False)
     add_layer_flag(parser)
-    add_track_flag(parser, "track whose budget decides the exit status")
+    parser.add_argument("--track", help=f"track whose budget decides the exit status: {', '.join(BUDGETS)}")
     add_place_flags(parser)
     add_json_flag(parser)
     parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # --json FILE, as it was called
     parser.add_argument("--per-layer", action="store_true", help="add a table of every layer that was executed")
     arguments = parser.parse_args(argv)
     if arguments.track:
-        get_track(arguments.track)
+        get_budget(arguments.track)
     if arguments.layer and not arguments.model:
         raise UserError(
             f"--layer {arguments.layer}: a network of the configuration has one output; it goes with --model"
@@ -75,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         report = count_flops(create_network(network_settings(arguments.network, places_of(arguments))))
         subject, size = {"network": arguments.network}, report.model_bytes
-    track = get_track(arguments.track) if arguments.track else None
+    track = get_budget(arguments.track) if arguments.track else None
     figures = as_json(subject, report, size, track)
     full = {**figures, "layers": [vars(layer) for layer in report.layers]} if arguments.per_layer else figures
     for path in {arguments.json, arguments.output} - {None, PRINT}:

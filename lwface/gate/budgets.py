@@ -1,13 +1,14 @@
-"""The four tracks of the Lightweight Face Recognition challenge and what each allows.
+"""The four tracks of the Lightweight Face Recognition challenge, and other challenges, and what each allows.
 
 Sources: the challenge page (ICCV 2019 workshop) and the organiser's rulings in deepinsight/insightface issue 632:
 "1G" FLOPs is 1024**3. The light tracks' winner, VarGFaceNet, counts 1 022 388 952 FLOPs in a parameter file of
-20 046 809 bytes: legal only under 1024**3 and 20 MiB, not under powers of ten.
+20 046 809 bytes: legal only under 1024**3 and 20 MiB, not under powers of ten. The landmark challenge (its slides,
+"Model Constraints"): 15 MB, float32, one model that has weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lwface.base.errors import UserError, unknown_name
 
@@ -16,17 +17,24 @@ NUMBER_TYPE = "float32"
 
 
 @dataclass(frozen=True)
-class Track:
-    """What a network must keep to in one track, and how the track is ranked."""
+class Budget:
+    """What a network must keep to in one challenge."""
 
     name: str
-    flops: int  # official count, at most
+    flops: int | None  # official count, at most; None: no limit
     model_bytes: int | None  # size of the weights, at most; None: no limit was published
+    embedding: int = field(default=EMBEDDING_LIMIT, kw_only=True)  # numbers the network may put out
+    number_type: str = field(default=NUMBER_TYPE, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Track(Budget):
+    """A track of the recognition challenge, and how it is ranked."""
+
+    flops: int
     rows: int  # rows of the official test set's feature file
     far: float  # the FAR at which TAR ranks
     kind: str  # "image" or "video"
-    embedding: int = EMBEDDING_LIMIT
-    number_type: str = NUMBER_TYPE
 
 
 LIGHT_FLOPS = 1024**3
@@ -42,6 +50,9 @@ TRACKS = {
         Track("iqiyi-large", LARGE_FLOPS, None, 203_848, 1e-4, "video"),
     )
 }
+# The light-weight landmark challenge: "15MB", of which 15 * 10**6 is the strict reading; no limit on FLOPs.
+LANDMARKS = Budget("landmarks-68", None, 15 * 10**6, embedding=2 * 68)
+BUDGETS: dict[str, Budget] = {**TRACKS, LANDMARKS.name: LANDMARKS}
 
 
 class BudgetError(UserError):
@@ -58,7 +69,15 @@ def get_track(name: str) -> Track:
         raise unknown_name("track", name, TRACKS) from None
 
 
-def violations(track: Track, *, flops: int, model_bytes: int, embedding: int, number_type: str) -> list[str]:
+def get_budget(name: str) -> Budget:
+    """The track or other challenge called ``name``; :class:`UserError` naming the nearest when there is none."""
+    try:
+        return BUDGETS[name]
+    except KeyError:
+        raise unknown_name("track", name, BUDGETS) from None
+
+
+def violations(track: Budget, *, flops: int, model_bytes: int, embedding: int, number_type: str) -> list[str]:
     """What ``track`` forbids about a network with these figures, one sentence each; empty when it is admitted.
 
     Args:
@@ -68,7 +87,9 @@ def violations(track: Track, *, flops: int, model_bytes: int, embedding: int, nu
         number_type: name of the weights' number type, such as ``float32``.
     """
     found = []
-    if flops > track.flops:
+    if model_bytes == 0:
+        found.append(f"it has no weights, which {track.name} demands")
+    if track.flops is not None and flops > track.flops:
         found.append(f"FLOPs {flops} exceed the limit {track.flops} of {track.name} by {flops - track.flops}")
     if track.model_bytes is not None and model_bytes > track.model_bytes:
         over = model_bytes - track.model_bytes

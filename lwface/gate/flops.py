@@ -37,7 +37,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
-from lwface.gate.budgets import Track, violations
+from lwface.gate.budgets import Budget, violations
 
 CONVOLUTION = "convolution"
 FULLY_CONNECTED = "fully connected"
@@ -183,7 +183,7 @@ def _shape(tensor: object) -> str:
     return "x".join(map(str, tensor.shape)) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
 
 
-def budget_violations(report: FlopsReport, track: Track, file_bytes: int = 0) -> list[str]:
+def budget_violations(report: FlopsReport, track: Budget, file_bytes: int = 0) -> list[str]:
     """What ``track`` forbids about a counted network, one sentence each; empty when it is admitted.
 
     Args:

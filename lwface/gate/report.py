@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lwface.gate.budgets import Track
+from lwface.gate.budgets import Budget
 from lwface.gate.flops import FlopsReport, LayerCost, budget_violations, flops_text
 
 MIB = 1024**2
 
 
-def as_json(subject: dict[str, str], report: FlopsReport, size: int, track: Track | None) -> dict[str, Any]:
+def as_json(subject: dict[str, str], report: FlopsReport, size: int, track: Budget | None) -> dict[str, Any]:
     """All figures as one JSON object; ``size`` is what the track's limit on bytes is held against."""
     figures: dict[str, Any] = {
         **subject,
@@ -29,7 +29,7 @@ def as_json(subject: dict[str, str], report: FlopsReport, size: int, track: Trac
     return figures
 
 
-def as_text(figures: dict[str, Any], track: Track | None) -> str:
+def as_text(figures: dict[str, Any], track: Budget | None) -> str:
     """The figures as aligned lines, the official count first in the official program's words."""
     unseen = ", ".join(f"{kind} {flops_text(macs)}" for kind, macs in figures["uncounted"].items()) or "nothing"
     size = figures["model_bytes"]
@@ -45,7 +45,9 @@ def as_text(figures: dict[str, Any], track: Track | None) -> str:
     ]
     lines = [f"FLOPs: {figures['flops']}", *(f"  {name:27}{value}" for name, value in rows)]
     if track is not None:
-        shares = [f"{figures['flops'] / track.flops:.1%} of the FLOPs"]
+        shares = []
+        if track.flops is not None:
+            shares.append(f"{figures['flops'] / track.flops:.1%} of the FLOPs")
         if track.model_bytes is not None:
             shares.append(f"{size / track.model_bytes:.1%} of the bytes")
         verdict = "within the budget" if figures["fits"] else "OVER THE BUDGET"

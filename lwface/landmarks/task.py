@@ -8,27 +8,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from lwface.base.evaluating import evaluating
-from lwface.landmarks.data import PointImages
+from lwface.landmarks.dataset import PointDataset
+from lwface.landmarks.losses import POINT_LOSSES
 from lwface.models.store import save_model
+from lwface.networks.points import PointNetwork
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
 from lwface.training.task import Batch, Outcome, Score, Task, Validation, autocast
 
+PART = 64  # held-out faces that go through the network at once
+
 
 class PointTask(Task):
-    """Regression of points: the network's 2 K numbers are their places, -1 at one edge of the image and 1 at the other.
-
-    The loss is the mean absolute error of these numbers. The figure is NME, the mean distance of a point from its place
-    over the side of the image.
+    """Learns the points of faces. The figure is NME by box: the points' mean distance from their places, over the root
+    of the area of their tight box.
 
     Args:
-        network: (N, 3, S, S) to (N, 2 K), on ``device``.
+        network: on ``device``.
         data: what is learnt from.
-        held_out: what judges.
+        held_out: what judges; may be empty.
+        loss: name in :data:`~lwface.landmarks.losses.POINT_LOSSES`.
         run: the settings.
         device: where everything is.
     """
@@ -37,50 +39,73 @@ class PointTask(Task):
     merit = "1-NME"
 
     def __init__(
-        self, network: nn.Module, data: PointImages, held_out: PointImages, run: Run, device: torch.device
+        self,
+        network: PointNetwork,
+        data: PointDataset,
+        held_out: PointDataset,
+        loss: str,
+        run: Run,
+        device: torch.device,
     ) -> None:
         self.network, self.data, self.held_out = network, data, held_out
+        self.distance = POINT_LOSSES[loss]
         self.run, self.device = run, device
         self.modules = {"network": network}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Everything decays alike."""
-        return [group([p for p in self.network.parameters() if p.requires_grad], self.run.wd)]
+        """Matrices and kernels decay; factors, offsets and slopes do not."""
+        learning = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        decayed, exempt = ([p for p in learning if (p.ndim > 1) is many] for many in (True, False))
+        return [group(decayed, self.run.wd), group(exempt, 0.0)]
 
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, S, S) uint8 and places (N, 2 K)."""
-        images = batch.images.to(self.device).permute(0, 3, 1, 2)  # (N, 3, S, S)
-        places = batch.targets.to(self.device) * (2 / batch.images.shape[2]) - 1  # (N, K, 2)
-        return images, places.flatten(1)
+        """Images (N, 3, 112, 112) uint8 and places (N, K, 2)."""
+        images = batch.images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return images, batch.targets.to(self.device, non_blocking=True)
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
-        """Mean absolute error, and the sum of the images' NME."""
+        """The head's loss, and the sum of the images' NME."""
         with autocast(self.device, self.run.precision):
-            found = self.network(inputs)  # (N, 2 K)
-        found = found.to(targets.dtype)
-        return Outcome(functional.l1_loss(found, targets), {"nme": _nme(found.detach(), targets).sum()})
+            output = self.network.output(inputs)
+        output, head = output.float(), self.network.head
+        loss: Tensor = head.loss(output, targets, self.distance)  # type: ignore[operator]
+        with torch.no_grad():
+            found: Tensor = head.decode(output)  # type: ignore[operator]
+        return Outcome(loss, {"nme": nme_by_box(found, targets).sum()})
 
     def validate(self, step: int) -> Validation:
         """NME of the held-out faces."""
-        found = []
-        with evaluating(self.network), torch.inference_mode():
-            for part in np.array_split(np.arange(len(self.held_out)), -(-len(self.held_out) // 64)):
-                inputs, targets = self.on_device(self.held_out[part], step)
-                found.append(_nme(self.network(inputs), targets))
-        nme = float(torch.cat(found).double().mean())
+        if not len(self.held_out):
+            return Validation()
+        nme = float(nme_by_box(*self.found(self.held_out)).double().mean())
         print(f"[heldout][{step}]NME: {nme:.5f}", flush=True)
         return Validation([Score("heldout", {"nme": nme})], [1 - nme])
 
+    def found(self, data: PointDataset) -> tuple[Tensor, Tensor]:
+        """Found and true places (N, K, 2) of ``data``, on the device."""
+        found, true = [], []
+        with evaluating(self.network), torch.inference_mode():
+            for part in np.array_split(np.arange(len(data)), -(-len(data) // PART)):
+                inputs, targets = self.on_device(data.batch(part, 0), 0)
+                found.append(self.network(inputs).unflatten(1, (-1, 2)))
+                true.append(targets)
+        return torch.cat(found), torch.cat(true)
+
+    @property
+    def validation_images(self) -> int:
+        """The held-out faces."""
+        return len(self.held_out)
+
     def announce(self) -> None:
         """Say how much there is to learn from."""
-        points = self.held_out.points.shape[1]
-        print(f"{points} points on {len(self.data)} images, {len(self.held_out)} held out", flush=True)
+        print(f"{self.network.points} points on {len(self.data)} images, {len(self.held_out)} held out", flush=True)
 
     def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
         """Write the network."""
         save_model(str(folder / "model"), number, self.network, settings)
 
 
-def _nme(found: Tensor, places: Tensor) -> Tensor:
-    """(N,) mean distance of the points of each image from their places, both (N, 2 K), over the image's side."""
-    return (found - places).unflatten(1, (-1, 2)).norm(dim=2).mean(dim=1) / 2
+def nme_by_box(found: Tensor, true: Tensor) -> Tensor:
+    """(N,) the points' mean distance over the root of the area of the true points' tight box, both (N, K, 2)."""
+    sides = true.amax(1) - true.amin(1)
+    return (found - true).norm(dim=2).mean(1) / sides.prod(1).clamp(min=1e-6).sqrt()

@@ -69,6 +69,10 @@ class FaceDataset(Dataset[Batch]):
             self._replace_bad(images, labels, good_rows, bad)
         return Batch(torch.from_numpy(images), torch.from_numpy(labels), bad)
 
+    def batch(self, positions: np.ndarray, step: int) -> Batch:
+        """The same: what is random is left to the device, which mirrors."""
+        return self[positions]
+
     def _replace_bad(self, images: np.ndarray, labels: np.ndarray, good_rows: np.ndarray, bad: dict[int, str]) -> None:
         if not self.skip_bad or not good_rows.any():
             named = "; ".join(f"key {key}: {reason}" for key, reason in list(bad.items())[:LISTED])

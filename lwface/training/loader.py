@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from lwface.base.errors import UserError
 from lwface.training.sampler import BatchSampler
@@ -31,7 +32,7 @@ def load_batches(
     loader = DataLoader(
         _ErrorsAsValues(dataset),
         batch_size=None,  # the sampler makes the batches
-        sampler=sampler,
+        sampler=_Numbered(sampler),
         num_workers=num_workers,
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
@@ -69,11 +70,25 @@ class _ErrorsAsValues(torch.utils.data.Dataset[Any]):
     def __init__(self, dataset: Batches) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, positions: Any) -> Batch | UserError:
+    def __getitem__(self, numbered: Any) -> Batch | UserError:
+        step, positions = numbered
         try:
-            return self.dataset[positions]
+            return self.dataset.batch(positions, step)
         except UserError as error:
             return error
+
+
+class _Numbered(Sampler[tuple[int, np.ndarray]]):
+    """The batches of a sampler, each with its step."""
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        return enumerate(self.sampler, start=self.sampler.start)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -51,13 +51,13 @@ class Validation:
 
 
 class Batches(Protocol):
-    """Training data: an array of positions (N,) gives the batch of these items."""
+    """Training data, a batch at a time."""
 
     def __len__(self) -> int:
         """How many items there are."""
 
-    def __getitem__(self, positions: Any) -> Batch:
-        """The batch of the items at ``positions``."""
+    def batch(self, positions: Any, step: int) -> Batch:
+        """The batch of the items at ``positions`` (N,); what is random in it comes from seed and ``step``."""
 
 
 class Batch(NamedTuple):

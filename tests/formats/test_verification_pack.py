@@ -339,7 +339,7 @@ def test_instructions_that_only_take_memory_end_early(tmp_path: Path, instructio
     path = stored(tmp_path, pickle.PROTO + b"\x04" + instruction * 300_000)
     tracemalloc.start()
     try:
-        with pytest.raises(PackError, match="more instructions than the images of a file of its size need"):
+        with pytest.raises(PackError, match="more instructions than a file of its size needs"):
             read_pack(path)
         assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
     finally:

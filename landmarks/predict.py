@@ -1,0 +1,6 @@
+"""Write the points of pictures as solution.txt. What it takes: --help."""
+
+from lwface.commands import run
+
+if __name__ == "__main__":
+    run("predict-landmarks")

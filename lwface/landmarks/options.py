@@ -1,0 +1,74 @@
+"""What a run of the point task may be asked for; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lwface.base.errors import UserError
+
+VIEWS = BOX, IMAGE = ("box", "image")  # what the network sees: a square around the face's box, or the whole picture
+
+# The settings of a run that differ from recognition's.
+DEFAULTS = {
+    "optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "mom": 0.9, "per_batch_size": 64, "lr_policy": "cosine",
+    "warmup_steps": 200, "max_steps": 10_000, "verbose": 500, "frequent": 50, "num_workers": 2, "end_epoch": 1_000_000,
+    "lr_steps": "", "ckpt": 3, "models_root": "models",
+}  # fmt: skip
+LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", "simcc": "l1"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures to learn from.
+
+    Attributes:
+        path: folder or csv.
+        times: how often each is taken in an epoch.
+    """
+
+    path: Path
+    times: int = 1
+
+    @staticmethod
+    def of(text: str) -> Source:
+        """``PATH`` or ``PATH:TIMES``.
+
+        >>> Source.of("faces:3").times
+        3
+        """
+        path, colon, times = text.rpartition(":")
+        if colon and times.isdigit() and not Path(text).exists():
+            if not int(times):
+                raise UserError(f"--data {text}: each picture has to be taken at least once")
+            return Source(Path(path), int(times))
+        return Source(Path(text))
+
+
+@dataclass(frozen=True)
+class PointWish:
+    """What a run of the point task is made of.
+
+    Attributes:
+        network: name in the configuration, or of a family.
+        head, loss: names in their registries.
+        data: what is learnt from.
+        val: what judges; None: a part of ``data``.
+        held_out: share of the people of ``data`` that judge, where ``val`` is None.
+        split_seed: draws them.
+        view: ``box`` or ``image``.
+        augmentation: factor on the strength of the augmentation.
+        pretrained: a model of faces whose body is started from; empty: random.
+    """
+
+    network: str
+    head: str
+    loss: str
+    data: Sequence[Source]
+    val: Path | None = None
+    held_out: float = 0.1
+    split_seed: int = 0
+    view: str = BOX
+    augmentation: float = 1.0
+    pretrained: str = ""

@@ -1,0 +1,166 @@
+"""Pictures with points, wherever they come from: one list of them, the same for all layouts on disk.
+
+===================== ================================================================================================
+the challenge's       ``annot.pkl``, its folder, or one with ``synthetics_train`` and ``aflw_val`` in it
+YouTube Faces         ``training_keypoints.csv`` and ``test_keypoints.csv`` beside ``training`` and ``test``
+procedural faces      ``annotations.csv`` beside ``frames``: ``datasets/make_synthetic.py --frames``
+a csv                 ``image,x0,y0,...,x67,y67``, images in its own folder
+===================== ================================================================================================
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lwface.base.account import Account
+from lwface.base.dice import shuffled
+from lwface.base.errors import UserError
+from lwface.formats.landmark_csv import read_landmarks
+from lwface.formats.point_annotations import ANNOTATIONS, read_annotations
+from lwface.formats.text_files import table_rows
+from lwface.landmarks.scheme import POINTS
+from lwface.making.youtube_faces import read_youtube_faces
+from lwface.making.youtube_names import PARTS
+
+TRAINING, VALIDATION = "synthetics_train", "aflw_val"  # the challenge's folders
+SYNTHETIC = "annotations.csv"
+SYNTHETIC_SPLITS = ("train", "image", "video", "pack")  # of procedural faces, each of other people
+
+
+@dataclass(frozen=True)
+class PointPicture:
+    """A picture on disk with points.
+
+    Attributes:
+        path: of the picture.
+        name: of it in its set.
+        points: (68, 2) float64, in its pixels.
+        person: who it shows; the picture itself where that is not known.
+        track: the video that it is a frame of; empty for none.
+    """
+
+    path: Path
+    name: str
+    points: np.ndarray
+    person: str
+    track: str = ""
+
+
+@dataclass
+class PointSet:
+    """Pictures of one folder or csv.
+
+    Attributes:
+        name: what messages and models call it.
+    """
+
+    name: str
+    pictures: list[PointPicture]
+    account: Account = field(default_factory=Account)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def read_point_set(path: Path, part: str = "train") -> PointSet:
+    """The pictures of ``path``, a folder or a file of it, in an order that is always the same.
+
+    Args:
+        part: ``train`` or ``val``, where the folder has both.
+
+    Raises:
+        UserError: nothing that is known lies there, or a picture that it names does not.
+    """
+    if path.is_file():
+        return _of_challenge(path) if path.suffix == ".pkl" else _of_table(path)
+    for folder in (path, path / (TRAINING if part == "train" else VALIDATION)):
+        if (folder / ANNOTATIONS).is_file():
+            return _of_challenge(folder / ANNOTATIONS)
+    if all((path / f"{name}_keypoints.csv").is_file() for name in PARTS):
+        return _of_youtube(path)
+    if (path / SYNTHETIC).is_file():
+        return _of_synthetic(path, part)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder or csv")
+    known = f"{ANNOTATIONS}, {TRAINING}/{ANNOTATIONS}, {PARTS[0]}_keypoints.csv or {SYNTHETIC}"
+    raise UserError(f"{path}: no points in it: expected {known}; or give a csv of image,x0,y0,...,x67,y67 itself")
+
+
+def split_by_person(pictures: Sequence[PointPicture], share: float, seed: int) -> tuple[list[PointPicture], ...]:
+    """``(training, held out)``: all pictures of each person on one side, ``share`` of the people held out by ``seed``.
+
+    Raises:
+        UserError: a side would have nobody.
+    """
+    people = shuffled(sorted({picture.person for picture in pictures}), random.Random(seed))
+    count = round(share * len(people))
+    if not 0 < count < len(people):
+        raise UserError(f"{share:g} of {len(people)} people are {count}: both sides need someone")
+    held = set(people[:count])
+    return [p for p in pictures if p.person not in held], [p for p in pictures if p.person in held]
+
+
+def _of_table(path: Path) -> PointSet:
+    found = read_landmarks(path)
+    wrong = next((name for name, points in found.items() if len(points) != POINTS), None)
+    if wrong is not None:
+        raise UserError(f"{path}: {len(found[wrong])} points an image, expected {POINTS}")
+    pictures = [PointPicture(path.parent / name, name, points, name) for name, points in found.items()]
+    return _present(PointSet(path.stem, pictures), path)
+
+
+def _of_challenge(path: Path) -> PointSet:
+    found = read_annotations(path, POINTS)
+    folder = path.parent
+    pictures = [PointPicture(folder / name, name, points, name) for name, points in found.items()]
+    return _present(PointSet(folder.name, pictures), path)
+
+
+def _of_youtube(root: Path) -> PointSet:
+    faces = read_youtube_faces(root)
+    pictures = [
+        PointPicture(root / sample.name, sample.name, faces.landmarks[sample.name], sample.person, sample.group)
+        for sample in faces.samples
+    ]
+    return PointSet(root.name, pictures, faces.account)
+
+
+def _of_synthetic(root: Path, part: str) -> PointSet:
+    table = root / SYNTHETIC
+    rows = table_rows(table)
+    header = next(rows, (1, []))[1]
+    if "x0" not in header or "split" not in header:
+        raise UserError(f"{table}: line 1 names no points x0,y0,...: make the set anew by datasets/make_synthetic.py")
+    place = {name: position for position, name in enumerate(header)}
+    columns = [place[f"{axis}{point}"] for point in range(POINTS) for axis in "xy"]
+    wanted = SYNTHETIC_SPLITS[:1] if part == "train" else SYNTHETIC_SPLITS[1:2]
+    pictures = []
+    for line, row in rows:
+        if row[place["split"]] not in wanted:
+            continue
+        try:
+            points = np.array([row[column] for column in columns], np.float64).reshape(POINTS, 2)
+        except (ValueError, IndexError):
+            raise UserError(f"{table}: line {line}: its points are not {2 * POINTS} numbers") from None
+        name = row[place["image"]]
+        person = f"{row[place['split']]}/{row[place['identity']]}"
+        pictures.append(PointPicture(root / "frames" / name, name, points, person))
+    if not (root / "frames").is_dir():
+        raise UserError(f"{root}: its frames are not there: make the set with --frames")
+    return _present(PointSet(root.name, pictures), table)
+
+
+def _present(found: PointSet, where: Path) -> PointSet:
+    """``found``, whose pictures must all be there."""
+    if not found.pictures:
+        raise UserError(f"{where}: it names no picture")
+    lacking = [picture.name for picture in found.pictures if not picture.path.is_file()]
+    if lacking:
+        raise UserError(f"{where}: {len(lacking)} of {len(found)} pictures are not there, such as {lacking[0]}")
+    found.account.taken = len(found)
+    return found

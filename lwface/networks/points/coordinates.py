@@ -1,0 +1,53 @@
+"""Points as coordinates, straight from a linear layer (as in PFLD, arXiv:1902.10859, and its forerunners)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lwface.networks.base import IMAGE_SIZE
+from lwface.networks.layers import BatchNorm
+from lwface.networks.points.base import POINT_HEADS, Distance, PointHead
+
+CHANNELS = 64  # that the map is reduced to before all its positions go into the linear layer
+SCALE = 16.0  # pixels a unit of the linear layer's output, so that fresh weights put points near the middle
+
+
+@POINT_HEADS.register_as("coordinates")
+class Coordinates(PointHead):
+    """1x1 convolution to few channels, batch norm, PReLU, and a linear layer over the whole map.
+
+    With ``uncertain`` each coordinate has the logarithm of a scale beside it, for the likelihood of a Laplace
+    distribution.
+    """
+
+    losses = ("wing", "l1", "smooth_l1", "nll")
+
+    def __init__(self, *, channels: int, size: int, points: int, uncertain: bool) -> None:
+        super().__init__()
+        self.points, self.uncertain = points, uncertain
+        self.reduce = nn.Conv2d(channels, CHANNELS, 1, bias=False)
+        self.norm = BatchNorm(CHANNELS)
+        self.act = nn.PReLU(CHANNELS)
+        self.places = nn.Linear(CHANNELS * size * size, 2 * points * (2 if uncertain else 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Numbers (N, 2 K), or (N, 4 K) with the scales behind the coordinates."""
+        return self.places(self.act(self.norm(self.reduce(features))).flatten(1))
+
+    def decode(self, output: Tensor) -> Tensor:
+        """The coordinates, scaled."""
+        return output[:, : 2 * self.points].unflatten(1, (self.points, 2)) * SCALE + IMAGE_SIZE / 2
+
+    def encode(self, places: Tensor) -> Tensor:
+        """The inverse; scales of a pixel."""
+        numbers = ((places - IMAGE_SIZE / 2) / SCALE).flatten(1)
+        return torch.cat((numbers, torch.zeros_like(numbers)), 1) if self.uncertain else numbers
+
+    def loss(self, output: Tensor, places: Tensor, distance: Distance) -> Tensor:
+        """Of coordinates in pixels; with scales, the negative log-likelihood ``distance / scale + log(scale)``."""
+        losses = distance(self.decode(output), places)  # (N, K, 2)
+        if not self.uncertain:
+            return losses.mean()
+        log_scale = output[:, 2 * self.points :].unflatten(1, (self.points, 2))
+        return (losses * torch.exp(-log_scale) + log_scale).mean()
