@@ -2,8 +2,9 @@
 
     python landmarks/predict.py --model models/m05s-coordinates-data/model,1 --input test --output solution.txt --zip
 
-Faces are found by ``--boxes``, or each picture is of one face: the model is then shown the whole picture, and after
-that the box of what it found. Points are in pixels of the picture as shown.
+Faces are found by ``--boxes``, or each picture is of one face and the model was trained with ``--view both`` (it is
+shown the whole picture, and after that the box of what it found) or ``--view image``. Points are in pixels of the
+picture as shown.
 """
 
 from __future__ import annotations

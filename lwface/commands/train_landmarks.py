@@ -45,7 +45,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--head", choices=sorted(LOSS_OF_HEAD), default="coordinates", help="how the points are read off the body's map"
     )
     add("--loss", choices=LOSSES, help="what the head learns by; not given: the head's usual one")
-    what = "what the network sees: a square around the face's box, or the whole picture of one face"
+    what = (
+        "what the network sees: a square around the face's box, the whole picture of one face, or both in turn, to "
+        "find the box by itself"
+    )
     add("--view", choices=VIEWS, default=BOX, help=what)
     add("--augmentation", metavar="X", type=float, default=1.0, help="factor on the strength of the augmentation")
     add("--pretrained", metavar="MODEL", default="", help="a face-recognition model of this network, to start the body")

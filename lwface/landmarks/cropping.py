@@ -28,6 +28,12 @@ def square_of(boxes: np.ndarray, room: float = ROOM) -> np.ndarray:
     return np.column_stack(((boxes[:, :2] + boxes[:, 2:]) / 2, sides.max(axis=1) * room))
 
 
+def whole_square(picture: np.ndarray) -> np.ndarray:
+    """Middle and side (3,) of the square around the whole of ``picture`` (H, W, 3)."""
+    height, width = picture.shape[:2]
+    return np.array(((width - 1) / 2, (height - 1) / 2, max(width, height)))
+
+
 def to_crop(square: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """The matrix (2, 3) from pixels of the picture to those of the crop of ``square`` (3,)."""
     x, y, side = square

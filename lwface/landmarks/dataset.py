@@ -11,8 +11,8 @@ import torch
 from lwface.base.errors import UserError
 from lwface.formats.image import read_rgb
 from lwface.landmarks.augmentation import NONE, Strength, augment
-from lwface.landmarks.cropping import box_of, crop, moved, square_of, to_crop
-from lwface.landmarks.options import BOX, IMAGE
+from lwface.landmarks.cropping import box_of, crop, moved, square_of, to_crop, whole_square
+from lwface.landmarks.options import BOTH, BOX, IMAGE
 from lwface.landmarks.point_sets import PointPicture
 from lwface.landmarks.scheme import MIRROR
 from lwface.networks.base import IMAGE_SIZE
@@ -21,6 +21,7 @@ from lwface.training.task import Batch
 KEPT_SIDE = 2 * IMAGE_SIZE  # pixels of a face's square beyond which a kept picture is made smaller
 KEPT_ROOM = 1.6  # of the square that is kept, for what augmentation moves in
 MEMORY = 3 * 2**30  # bytes of pictures that are kept decoded; more are read each time
+WHOLE_SHARE = 0.3  # of the crops that are whole pictures, where the network sees both
 
 
 class PointDataset:
@@ -30,7 +31,7 @@ class PointDataset:
         pictures: at least one.
         seed: of the augmentation.
         strength: of it.
-        view: ``box`` or ``image``.
+        view: of :data:`~lwface.landmarks.options.VIEWS`; without augmentation, ``both`` is the box.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class PointDataset:
         """
         images, places = [], []
         for number, position in enumerate(positions):
-            picture, points, square = self._picture(int(position))
+            picture, points, squares = self._picture(int(position))
             if self.strength is NONE:
-                matrix = to_crop(square)
+                matrix = to_crop(squares[0])
                 image, found = crop(picture, matrix), moved(points, matrix).astype(np.float32)
             else:
                 draw = np.random.default_rng((self.seed, step, number))
+                square = squares[-1 if draw.random() < WHOLE_SHARE else 0]
                 image, found = augment(picture, points, square, MIRROR, self.strength, draw)
             images.append(image)
             places.append(found)
@@ -67,42 +69,45 @@ class PointDataset:
         for position in range(len(self)):
             if self._room_left <= 0:
                 return
-            self._kept[position] = kept = _reduced(*self._read(position))
+            self._kept[position] = kept = _reduced(*self._read(position), whole=self.view != BOX)
             self._room_left -= kept[0].nbytes
 
     def _picture(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self._kept[position] if position in self._kept else self._read(position)
 
     def _read(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Picture, points and square."""
+        """Picture, points and the squares (1 or 2, 3) that a crop may be of."""
         picture = self.pictures[position]
         pixels = read_rgb(picture.path)
-        if self.view == IMAGE:
-            height, width = pixels.shape[:2]
-            square = np.array([(width - 1) / 2, (height - 1) / 2, max(width, height)], np.float64)
-        else:
-            square = square_of(box_of(picture.points)[None])[0]
-        if not square[2] > 1:
+        squares = []
+        if self.view in (BOX, BOTH):
+            squares.append(square_of(box_of(picture.points)[None])[0])
+        if self.view in (IMAGE, BOTH):
+            squares.append(whole_square(pixels))
+        if not squares[0][2] > 1:
             raise UserError(f"{picture.path}: its points are all at one place")
-        return pixels, picture.points, square
+        return pixels, picture.points, np.stack(squares)
 
 
-def _reduced(pixels: np.ndarray, points: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _reduced(
+    pixels: np.ndarray, points: np.ndarray, squares: np.ndarray, *, whole: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The part of a picture that crops can show, no finer than they need it."""
     height, width = pixels.shape[:2]
-    x, y, side = square
-    half = KEPT_ROOM * side / 2
-    left, top = max(0, int(x - half)), max(0, int(y - half))
-    right, bottom = min(width, int(x + half) + 2), min(height, int(y + half) + 2)
-    if right <= left or bottom <= top:
-        return pixels, points, square
-    part = pixels[top:bottom, left:right]
-    scale = min(1.0, KEPT_SIDE / side)
-    offset = np.array((left, top), np.float64)
-    if scale == 1:
-        return np.ascontiguousarray(part), points - offset, square - (*offset, 0)
-    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
-    by = np.array(size) / np.array(part.shape[1::-1])
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    middle = (square[:2] - offset + 0.5) * by - 0.5
-    return small, (points - offset + 0.5) * by - 0.5, np.array([*middle, side * by.mean()])
+    x, y, side = squares[0]
+    left, top, right, bottom = 0, 0, width, height
+    if not whole:
+        half = KEPT_ROOM * side / 2
+        left, top = max(0, int(x - half)), max(0, int(y - half))
+        right, bottom = min(width, int(x + half) + 2), min(height, int(y + half) + 2)
+    if right <= left or bottom <= top:  # the face is outside of the picture
+        return pixels, points, squares
+    part, offset = pixels[top:bottom, left:right], np.array((left, top), np.float64)
+    size = np.maximum(1, np.round(np.array(part.shape[1::-1]) * min(1.0, KEPT_SIDE / side))).astype(int)
+    by = size / part.shape[1::-1]
+    small = cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
+
+    def there(places: np.ndarray) -> np.ndarray:
+        return (places - offset + 0.5) * by - 0.5
+
+    return small, there(points), np.column_stack((there(squares[:, :2]), squares[:, 2] * by.mean()))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from lwface.base.errors import UserError
 
-VIEWS = BOX, IMAGE = ("box", "image")  # what the network sees: a square around the face's box, or the whole picture
+# What the network sees: a square around the face's box, the whole picture of one face, or now this and now that, so
+# that it finds the box in a picture by itself.
+VIEWS = BOX, IMAGE, BOTH = ("box", "image", "both")
 
 # The settings of a run that differ from recognition's.
 DEFAULTS = {
@@ -57,7 +59,7 @@ class PointWish:
         val: what judges; None: a part of ``data``.
         held_out: share of the people of ``data`` that judge, where ``val`` is None.
         split_seed: draws them.
-        view: ``box`` or ``image``.
+        view: one of :data:`VIEWS`.
         augmentation: factor on the strength of the augmentation.
         pretrained: a model of faces whose body is started from; empty: random.
     """

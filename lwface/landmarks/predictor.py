@@ -12,8 +12,8 @@ from torch import nn
 from lwface.base.errors import UserError
 from lwface.features.choices import EAGER
 from lwface.features.runners import Original, Workload, arithmetic, make_runner
-from lwface.landmarks.cropping import box_of, crop, out_of_crop, square_of, to_crop
-from lwface.landmarks.options import BOX, IMAGE
+from lwface.landmarks.cropping import box_of, crop, out_of_crop, square_of, to_crop, whole_square
+from lwface.landmarks.options import BOTH, BOX, IMAGE
 from lwface.landmarks.scheme import MIRROR, POINTS
 from lwface.models.store import load_model
 from lwface.networks.base import IMAGE_SIZE
@@ -79,12 +79,12 @@ class PointPredictor:
     def whole(self, image: np.ndarray, refinements: int = REFINEMENTS) -> np.ndarray:
         """Points (K, 2) float32 of a picture (H, W, 3) uint8 RGB of one face, without its box.
 
-        A model that sees boxes is first shown the whole picture, and then the box of what it found there.
+        A model that sees both is first shown the whole picture, and then the box of what it found there.
         """
-        height, width = image.shape[:2]
-        square = np.array([[(width - 1) / 2, (height - 1) / 2, max(width, height)]])
-        found = self._of_squares([image], square)
-        for _ in range(refinements if self.view == BOX else 0):
+        if self.view == BOX:
+            raise UserError("this model sees faces in their boxes: it needs boxes, or a model trained with --view both")
+        found = self._of_squares([image], whole_square(image)[None])
+        for _ in range(refinements if self.view == BOTH else 0):
             found = self(image, box_of(found))
         return found[0]
 

@@ -42,8 +42,8 @@ points. Per cent of one say nothing about per cent of another.</dd>
 from one frame to the next; see the jitter of the labels where there are videos.</dd>
 <dt>Why are jaws worst?</dt>
 <dd>Nothing marks where along the outline a point belongs, and data sets disagree on turned faces: projected points
-stay on the head, hidden, while points marked by hand slide along the outline. A model can be fitted to another convention
-with <code>landmarks/adapt.py</code>.</dd></dl>"""
+stay on the head, hidden, while points marked by hand slide along the outline. A model can be fitted to another
+convention with <code>landmarks/adapt.py</code>.</dd></dl>"""
 
 
 def write_point_report(

@@ -39,7 +39,7 @@ class SimCC(PointHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (N, K, 2, bins)."""
-        each = self.act(self.norm(self.reduce(features))).reshape(len(features), self.points, -1)
+        each = self.act(self.norm(self.reduce(features))).unflatten(1, (self.points, HIDDEN)).flatten(2)
         return self.classify(each).unflatten(2, (2, self.bins))
 
     def decode(self, output: Tensor) -> Tensor:
