@@ -26,11 +26,11 @@ YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))  # degrees, either side
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval, where there are people enough for one."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def interval(values: np.ndarray, people: Sequence[str], seed: int = 0) -> Interv
     sums, counts = np.bincount(place, values), np.bincount(place)
     mean = float(values.mean())
     if len(owners) < 2:
-        return Interval(mean, float("nan"), float("nan"))
+        return Interval(mean, None, None)
     drawn = np.random.default_rng(seed).multinomial(len(owners), np.full(len(owners), 1 / len(owners)), REPLICATES)
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, (0.025, 0.975))
@@ -135,7 +135,7 @@ def summary(faces: Faces, *, public: float | None = None, seed: int = 0) -> dict
     if public is not None:
         side, challenge = halves(faces.names, public, seed), faces.nme("challenge")
         found["sides"] = {
-            name: {"faces": int(chosen.sum()), "nme": float(challenge[chosen].mean()) if chosen.any() else float("nan")}
+            name: {"faces": int(chosen.sum()), "nme": float(challenge[chosen].mean()) if chosen.any() else None}
             for name, chosen in (("public", side), ("private", ~side), ("total", np.ones_like(side)))
         }
     lengths = faces.lengths("box")[:, None]
@@ -145,7 +145,7 @@ def summary(faces: Faces, *, public: float | None = None, seed: int = 0) -> dict
     found["yaw"] = {}
     for low, high in YAW_BINS:
         chosen = (poses >= low) & (poses < high)
-        value = float(by_box[chosen].mean()) if chosen.any() else float("nan")
+        value = float(by_box[chosen].mean()) if chosen.any() else None
         found["yaw"][f"{low}-{high}"] = {"faces": int(chosen.sum()), "nme": value}
     found["auc"], found["failures"] = area_under_curve(by_box), failure_rate(by_box)
     boxes = faces.lengths("box")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,13 +32,13 @@ def as_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def per_cent(share: float) -> str:
+def per_cent(share: float | None) -> str:
     """A share in per cent, to three decimals; a dash where there is none."""
-    return "-" if math.isnan(share) else f"{100 * share:.3f} %"
+    return "-" if share is None else f"{100 * share:.3f} %"
 
 
-def _interval(figure: Mapping[str, float]) -> str:
-    if math.isnan(figure["low"]):
+def _interval(figure: Mapping[str, float | None]) -> str:
+    if figure["low"] is None or figure["high"] is None:
         return ""
     return f"95 %: {100 * figure['low']:.3f} to {100 * figure['high']:.3f}"
 

@@ -84,9 +84,7 @@ def write_point_report(
 
 def _sentence(found: Mapping[str, Any]) -> str:
     box = found["nme"]["box"]
-    spread = (
-        f" ({100 * box['low']:.2f} to {100 * box['high']:.2f} with other people)" if box["low"] == box["low"] else ""
-    )
+    spread = f" ({100 * box['low']:.2f} to {100 * box['high']:.2f} with other people)" if box["low"] is not None else ""
     worst = max(found["regions"], key=found["regions"].get)
     return (
         f"On average a point is <b>{100 * box['value']:.2f} %</b> of the face’s size away from its place{spread}; "
@@ -99,7 +97,7 @@ def _errors(found: Mapping[str, Any]) -> str:
     headings = ("figure", "value", "95 % interval")
     rows = []
     for norm, figure in found["nme"].items():
-        known = figure["low"] == figure["low"]
+        known = figure["low"] is not None
         spread = f"{per_cent(figure['low'])} to {per_cent(figure['high'])}" if known else "–"
         rows.append(row(headings, [escape(LABELS[norm]), per_cent(figure["value"]), spread], ("", "main")))
     for side, figure in found.get("sides", {}).items():

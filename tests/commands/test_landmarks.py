@@ -1,0 +1,227 @@
+"""The landmark challenge's four steps as they are typed: train, gate, predict, evaluate; and a model adapted."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from lwface.base.errors import UserError
+from lwface.base.journal import fingerprint, open_job
+from lwface.commands import adapt_landmarks, evaluate_landmarks, export, gate, predict_landmarks, train_landmarks
+from lwface.formats.point_annotations import write_annotations
+from lwface.formats.point_solution import read_solution
+from lwface.landmarks.evaluation import Faces
+from lwface.landmarks.point_sets import read_point_set
+from lwface.landmarks.solutions import read_faces
+from lwface.synthetic import generate
+
+
+@pytest.fixture(scope="module")
+def challenge(tmp_path_factory):
+    """The challenge's layout, of procedural faces: annotations beside pictures."""
+    made, root = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("data")
+    options = generate.Options(
+        train_people=8, images_per_person=4, heldout_people=6, heldout_images=2, video_people=0, pack_people=2,
+        pack_pairs=2, frames=True,
+    )  # fmt: skip
+    with open_job(made, fingerprint({}, []), generate.PRODUCTS) as journal:
+        generate.generate(options, made, journal, 1)
+    for folder, part in (("synthetics_train", "train"), ("aflw_val", "val")):
+        (root / folder).mkdir()
+        annotations = {}
+        for picture in read_point_set(made, part).pictures:
+            flat = picture.name.replace("/", "_")
+            (root / folder / flat).write_bytes(picture.path.read_bytes())
+            annotations[flat] = picture.points
+        write_annotations(root / folder / "annot.pkl", annotations)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(challenge, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    flags = "--network m025 --head coordinates --view both --max-steps 20 --per-batch-size 16 --warmup-steps 2"
+    more = f"--verbose 20 --num-workers 0 --lr 0.003 --models-root {folder} --track landmarks-68"
+    assert train_landmarks.main(["--data", str(challenge), *flags.split(), *more.split()]) == 0
+    return f"{folder}/m025-coordinates-{challenge.name}/model,1"
+
+
+@pytest.fixture(scope="module")
+def solution(challenge, model, tmp_path_factory):
+    """solution.txt and its zip of the validation pictures, whose labels are hidden: only the pictures are given."""
+    folder = tmp_path_factory.mktemp("solution")
+    hidden = folder / "pictures"
+    hidden.mkdir()
+    for path in (challenge / "aflw_val").glob("*.jpg"):
+        (hidden / path.name).write_bytes(path.read_bytes())
+    output = folder / "solution.txt"
+    wish = ["--model", model, "--input", str(hidden), "--output", str(output), "--zip", "--draw", str(folder / "drawn")]
+    predict_landmarks.main(wish)
+    return output
+
+
+def test_the_gate_admits_it(model, capsys):
+    assert gate.main(["--model", model, "--track", "landmarks-68", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["embedding"] == 136
+    assert figures["fits"]
+    assert figures["model_bytes"] < 15 * 10**6
+
+
+def test_fifteen_million_bytes_decide(model, monkeypatch, capsys):
+    """The strict reading of "15MB"; the other would admit 15 * 2**20."""
+    from lwface.gate.budgets import LANDMARKS, violations
+
+    asked = {"flops": 10**12, "embedding": 136, "number_type": "float32"}
+    assert violations(LANDMARKS, model_bytes=15_000_000, **asked) == []
+    assert len(violations(LANDMARKS, model_bytes=15_000_001, **asked)) == 1
+    assert len(violations(LANDMARKS, model_bytes=1000, **{**asked, "number_type": "float16"})) == 1
+    assert violations(LANDMARKS, model_bytes=0, **asked) == ["it has no weights, which landmarks-68 demands"]
+    assert gate.main(["--network", "r18", "--track", "landmarks-68"]) == 1
+
+
+def test_the_zip_is_what_is_handed_in(solution, challenge):
+    with zipfile.ZipFile(solution.with_suffix(".zip")) as archive:
+        assert archive.namelist() == ["solution.txt"]
+    found = read_solution(solution.with_suffix(".zip"))
+    assert set(found) == {path.name for path in (challenge / "aflw_val").glob("*.jpg")}
+    assert len(list((solution.parent / "drawn").glob("*.jpg"))) == len(found)
+
+
+def test_it_is_scored(solution, challenge, tmp_path, capsys):
+    truth = challenge / "aflw_val" / "annot.pkl"
+    wish = ["--solution", str(solution.with_suffix(".zip")), "--truth", str(truth), "--public", "0.6", "--seed", "1"]
+    evaluate_landmarks.main([*wish, "--report", str(tmp_path / "report"), "--json", str(tmp_path / "figures.json")])
+    text = capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    found, true = read_solution(solution), {p.name: p.points for p in read_point_set(truth).pictures}
+    naive = np.mean([np.linalg.norm(found[name] - true[name], axis=1).mean() / 384 for name in true])
+    assert figures["nme"]["challenge"]["value"] == pytest.approx(naive, rel=1e-12)
+    assert figures["sides"]["public"]["faces"] == round(0.6 * len(true))
+    assert f"{100 * naive:.3f} %" in text
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Worst faces" in page
+    assert "annot.pkl" in page
+    assert page.count("data:image/jpeg") == min(24, len(true))
+
+
+def test_boxes_of_the_truth_and_of_a_csv_are_the_same(challenge, model, tmp_path):
+    pictures = challenge / "aflw_val"
+    lines = ["image,left,top,right,bottom"]
+    for picture in read_point_set(pictures).pictures:
+        (left, top), (right, bottom) = picture.points.min(axis=0), picture.points.max(axis=0)
+        lines.append(
+            f"{picture.name},{left!r},{top!r},{right!r},{bottom!r}".replace("np.float64(", "").replace(")", "")
+        )
+    (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n")
+    outputs = []
+    for name, flags in (("a", ["--boxes", tmp_path / "boxes.csv"]), ("b", ["--truth-boxes", pictures])):
+        output = tmp_path / f"{name}.txt"
+        predict_landmarks.main(["--model", model, "--input", str(pictures), "--output", str(output), *map(str, flags)])
+        outputs.append(output.read_bytes())
+    assert outputs[0] == outputs[1]
+
+
+def test_an_onnx_file_gives_the_same_points(challenge, model, tmp_path):
+    """In the same boxes: where the box is found first, its rounding moves the pixels of the crop."""
+    export.main(["--model", model, "--output", str(tmp_path / "points.onnx")])
+    pictures = str(challenge / "aflw_val")
+    found = []
+    for which, backend in ((model, "eager"), (str(tmp_path / "points.onnx"), "onnxruntime")):
+        wish = ["--model", which, "--input", pictures, "--truth-boxes", pictures, "--backend", backend, "--output"]
+        predict_landmarks.main([*wish, str(tmp_path / f"{backend}.txt")])
+        found.append(read_solution(tmp_path / f"{backend}.txt"))
+    for name, points in found[0].items():
+        np.testing.assert_allclose(found[1][name], points, atol=0.01)
+
+
+def test_mirrored_pictures_are_averaged(challenge, model, tmp_path):
+    from lwface.landmarks.predictor import PointPredictor
+    from lwface.landmarks.scheme import MIRROR
+
+    crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
+    plain, both = PointPredictor.load(model), PointPredictor.load(model, mirror=True)
+    mirrored = plain.places(crops[:, :, ::-1].copy())[:, MIRROR] * (-1, 1) + (111, 0)
+    np.testing.assert_allclose(both.places(crops), (plain.places(crops) + mirrored) / 2, atol=1e-9)
+
+
+def test_a_model_is_adapted_and_carries_the_map(challenge, model, tmp_path, capsys):
+    """To points that lie five pixels lower."""
+    moved = tmp_path / "moved"
+    (moved).mkdir()
+    annotations = {}
+    for picture in read_point_set(challenge / "synthetics_train").pictures:
+        (moved / picture.name).write_bytes(picture.path.read_bytes())
+        annotations[picture.name] = picture.points + np.array((0, 12))
+    write_annotations(moved / "annot.pkl", annotations)
+    output = f"{tmp_path}/adapted,1"
+    adapt_landmarks.main(["--model", model, "--data", str(moved), "--held-out", "0.3", "--output", output])
+    text = capsys.readouterr().out
+    before, after = (float(line.split()[-2]) for line in text.splitlines() if "NME by the box" in line)
+    assert after < before
+    truths = ["--input", str(moved), "--truth-boxes", str(moved)]
+    for name, which in (("raw", model), ("adapted", output)):
+        predict_landmarks.main(["--model", which, *truths, "--output", str(tmp_path / f"{name}.txt")])
+    errors = {}
+    for name in ("raw", "adapted"):
+        faces, _ = read_faces(tmp_path / f"{name}.txt", moved)
+        assert isinstance(faces, Faces)
+        errors[name] = faces.nme("box").mean()
+    assert errors["adapted"] < errors["raw"]
+    with pytest.raises(UserError, match="it is adapted to moved"):
+        adapt_landmarks.main(["--model", output, "--data", str(moved), "--output", f"{tmp_path}/again,1"])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["image,left,top,right"], "line 1 has no column bottom"),
+        (["image,left,top,right,bottom", "a.jpg,1,2,3,x"], "line 2: a box of 1, 2, 3, x is not four numbers"),
+        (["image,left,top,right,bottom", "a.jpg,5,2,3,9"], "line 2: left < right and top < bottom expected"),
+        (["image,left,top,right,bottom", "a.jpg,1,2,3,4", "a.jpg,1,2,3,4"], r"line 3: a\.jpg is there twice"),
+        (["image,left,top,right,bottom", "a.jpg,1,2,3,4"], r"none of its names, such as a\.jpg, is a picture's"),
+    ],
+)
+def test_boxes_that_are_wrong(challenge, model, tmp_path, lines, message):
+    (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n")
+    wish = ["--model", model, "--input", str(challenge / "aflw_val"), "--output", str(tmp_path / "solution.txt")]
+    with pytest.raises(UserError, match=message):
+        predict_landmarks.main([*wish, "--boxes", str(tmp_path / "boxes.csv")])
+    assert not (tmp_path / "solution.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        (train_landmarks, "--data nowhere", "--data nowhere: no such folder or csv"),
+        (train_landmarks, "--data . --held-out 1", "--held-out 1: expected a share"),
+        (train_landmarks, "--data . --augmentation 9", "--augmentation 9: expected 0 to 3"),
+        (train_landmarks, "--data . --network m05x", "network 'm05x'"),
+        (train_landmarks, "--data . --track landmark-68", "track 'landmark-68': did you mean 'landmarks-68'"),
+        (
+            evaluate_landmarks,
+            "--solution pyproject.toml --truth pyproject.toml --public 2",
+            "--public 2: expected a share",
+        ),
+        (predict_landmarks, "--model nowhere,1 --input . --output s.txt", "nowhere"),
+        (adapt_landmarks, "--model nowhere,1 --data . --output m,1", "nowhere"),
+    ],
+)
+def test_command_lines_that_are_wrong(command, flags, message, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    with pytest.raises((UserError, OSError), match=message):
+        command.parse_arguments(flags.split())
+
+
+def test_a_model_of_faces_is_none_of_points(tmp_path, challenge):
+    from lwface.models.store import save_model
+    from lwface.networks import create_network
+
+    config = {"net_name": "fmobilenet", "net_multiplier": 0.25, "net_input": 0, "net_output": "E", "emb_size": 16}
+    save_model(str(tmp_path / "face"), 1, create_network(config), config)
+    wish = ["--model", f"{tmp_path}/face,1", "--input", str(challenge / "aflw_val"), "--output"]
+    with pytest.raises(UserError, match="gives 16 numbers a face and is none of 68 points"):
+        predict_landmarks.main([*wish, str(tmp_path / "s.txt")])
