@@ -39,6 +39,7 @@ COMMANDS = {
     "predict-landmarks": "write the points of pictures: solution.txt of the landmark challenge",
     "evaluate-landmarks": "score a solution.txt: NME",
     "adapt-landmarks": "fit a model of points to the convention of another data set",
+    "package-landmarks": "pack what is handed in for the landmark challenge",
     "convert-ytf": "convert the YouTube Faces teaching set",
     "make-synthetic": "make the embedded set of procedural faces",
     "export": "write a trained model as an ONNX model",

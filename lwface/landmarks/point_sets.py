@@ -10,10 +10,12 @@ a csv                 ``image,x0,y0,...,x67,y67``, images in its own folder
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from lwface.landmarks.scheme import POINTS
 from lwface.making.youtube_faces import read_youtube_faces
 from lwface.making.youtube_names import PARTS
 
+CHALLENGE, YOUTUBE, PROCEDURAL, CSV = "challenge", "youtube", "procedural", "csv"
 TRAINING, VALIDATION = "synthetics_train", "aflw_val"  # the challenge's folders
 SYNTHETIC = "annotations.csv"
 SYNTHETIC_SPLITS = ("train", "image", "video", "pack")  # of procedural faces, each of other people
@@ -57,14 +60,24 @@ class PointSet:
 
     Attributes:
         name: what messages and models call it.
+        kind: of the layouts above: challenge, youtube, procedural or csv.
     """
 
     name: str
+    kind: str
     pictures: list[PointPicture]
     account: Account = field(default_factory=Account)
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def described(self, times: int) -> dict[str, Any]:
+        """What a model keeps of a set it learnt from; the digest is of the pictures' names and points."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            digest.update(f"{picture.name}\n".encode() + picture.points.astype("<f8").tobytes())
+        found = {"name": self.name, "kind": self.kind, "pictures": len(self), "times": times}
+        return {**found, "sha256": digest.hexdigest()}
 
 
 def read_point_set(path: Path, part: str = "train") -> PointSet:
@@ -111,14 +124,14 @@ def _of_table(path: Path) -> PointSet:
     if wrong is not None:
         raise UserError(f"{path}: {len(found[wrong])} points an image, expected {POINTS}")
     pictures = [PointPicture(path.parent / name, name, points, name) for name, points in found.items()]
-    return _present(PointSet(path.stem, pictures), path)
+    return _present(PointSet(path.stem, CSV, pictures), path)
 
 
 def _of_challenge(path: Path) -> PointSet:
     found = read_annotations(path, POINTS)
     folder = path.parent
     pictures = [PointPicture(folder / name, name, points, name) for name, points in found.items()]
-    return _present(PointSet(folder.name, pictures), path)
+    return _present(PointSet(folder.name, CHALLENGE, pictures), path)
 
 
 def _of_youtube(root: Path) -> PointSet:
@@ -127,7 +140,7 @@ def _of_youtube(root: Path) -> PointSet:
         PointPicture(root / sample.name, sample.name, faces.landmarks[sample.name], sample.person, sample.group)
         for sample in faces.samples
     ]
-    return PointSet(root.name, pictures, faces.account)
+    return PointSet(root.name, YOUTUBE, pictures, faces.account)
 
 
 def _of_synthetic(root: Path, part: str) -> PointSet:
@@ -152,7 +165,7 @@ def _of_synthetic(root: Path, part: str) -> PointSet:
         pictures.append(PointPicture(root / "frames" / name, name, points, person))
     if not (root / "frames").is_dir():
         raise UserError(f"{root}: its frames are not there: make the set with --frames")
-    return _present(PointSet(root.name, pictures), table)
+    return _present(PointSet(root.name, PROCEDURAL, pictures), table)
 
 
 def _present(found: PointSet, where: Path) -> PointSet:

@@ -84,8 +84,8 @@ def point_run(wish: PointWish, places: Places | None = None, **settings: Any) ->
         "point_adapted": False,
         "view": wish.view,
         "augmentation": wish.augmentation,
-        "data": [f"{source.path.name}:{source.times}" for source in wish.data],
         "validation": wish.val.name if wish.val else f"{wish.held_out:g} of the people, seed {wish.split_seed}",
+        "started_from": Path(wish.pretrained).name,
     }
     names = network_settings(wish.network, places)
     return Run(
@@ -115,7 +115,8 @@ def prepare(wish: PointWish, run: Run, *, device: str = "auto", track: str | Non
     run = run.replace(precision=choose_precision(run.precision, place))
     seed_everything(run.seed)
     network = build_network(run, track, start=not (folder / CHECKPOINT).exists())
-    learnt, held_out = open_data(wish)
+    learnt, held_out, described = open_data(wish)
+    run = run.replace(declared={**run.declared, "data": described})
     data = PointDataset(learnt, seed=run.seed, strength=scaled(wish.augmentation), view=wish.view)
     data.keep()
     judge = PointDataset(held_out, view=wish.view)
@@ -150,14 +151,15 @@ def build_network(run: Run, track: str | None, *, start: bool) -> PointNetwork:
     return network
 
 
-def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture]]:
-    """``(training, held out)``: the pictures of a wish, said in a line a set.
+def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture], list[dict[str, Any]]]:
+    """``(training, held out, described)``: the pictures of a wish, said in a line a set, and what a model keeps of it.
 
     Raises:
         UserError: a set is not there or cannot be split.
     """
     learnt: list[PointPicture] = []
     held_out: list[PointPicture] = []
+    described = []
     for source in wish.data:
         found = read_point_set(source.path)
         pictures, told = found.pictures, ""
@@ -173,10 +175,11 @@ def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture]]:
         for line in skipped_lines(found.account.as_json()):
             print(f"  {line}", flush=True)
         learnt += pictures * source.times
+        described.append(found.described(source.times))
     if wish.val is not None:
         held_out = read_point_set(wish.val, "val").pictures
         print(f"validation {wish.val}: {len(held_out)} pictures", flush=True)
-    return learnt, held_out
+    return learnt, held_out, described
 
 
 def scaled(factor: float) -> Strength:

@@ -8,7 +8,15 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.base.journal import fingerprint, open_job
-from lwface.commands import adapt_landmarks, evaluate_landmarks, export, gate, predict_landmarks, train_landmarks
+from lwface.commands import (
+    adapt_landmarks,
+    evaluate_landmarks,
+    export,
+    gate,
+    package_landmarks,
+    predict_landmarks,
+    train_landmarks,
+)
 from lwface.formats.point_annotations import write_annotations
 from lwface.formats.point_solution import read_solution
 from lwface.landmarks.evaluation import Faces
@@ -173,6 +181,43 @@ def test_a_model_is_adapted_and_carries_the_map(challenge, model, tmp_path, caps
         adapt_landmarks.main(["--model", output, "--data", str(moved), "--output", f"{tmp_path}/again,1"])
 
 
+def test_what_is_handed_in(model, solution, tmp_path):
+    report = tmp_path / "my report.pdf"
+    report.write_bytes(b"%PDF-1.4 nothing")
+    wish = ["--student", "R07654321", "--model", model, "--report", str(report), "--solution", str(solution)]
+    for folder in ("one", "two"):
+        package_landmarks.main([*wish, "--output", str(tmp_path / folder)])
+    assert (tmp_path / "one/R07654321.zip").read_bytes() == (tmp_path / "two/R07654321.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one/R07654321.zip") as archive:
+        names = archive.namelist()
+        readme = archive.read("R07654321/README.md").decode()
+    assert {name.partition("/")[0] for name in names} == {"R07654321"}
+    expected = ("README.md", "report.pdf", "solution.txt", "model/model-0001.safetensors", "code/landmarks/train.py")
+    assert {f"R07654321/{name}" for name in expected} <= set(names)
+    assert not [name for name in names if name.endswith((".jpg", ".pkl", ".rec"))]
+    assert "--network m025 --head coordinates --loss wing --view both" in readme
+    assert "torch 2" in readme
+
+
+def test_outside_data_are_not_handed_in():
+    from lwface.landmarks.package import require_own_data
+
+    own = {"name": "synthetics_train", "kind": "challenge", "pictures": 100_000}
+    require_own_data("m", {"data": [own], "started_from": ""})
+    for config, message in (
+        (
+            {"data": [own, {"name": "ytf", "kind": "youtube", "pictures": 9}]},
+            r"it learnt from ytf \(youtube, 9 pictures\)",
+        ),
+        ({"data": [{**own, "name": "aflw_val"}]}, "it learnt from aflw_val"),
+        ({"data": [own], "started_from": "model,0"}, "it started from model,0: that is outside data"),
+        ({"data": [own], "point_adapted_to": "300W"}, "it is adapted to 300W"),
+        ({}, "does not say what it learnt from"),
+    ):
+        with pytest.raises(UserError, match=message):
+            require_own_data("m", config)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -205,6 +250,7 @@ def test_boxes_that_are_wrong(challenge, model, tmp_path, lines, message):
             "--public 2: expected a share",
         ),
         (predict_landmarks, "--model nowhere,1 --input . --output s.txt", "nowhere"),
+        (package_landmarks, "--student ../x --model m,1 --report pyproject.toml", "letters and digits expected"),
         (adapt_landmarks, "--model nowhere,1 --data . --output m,1", "nowhere"),
     ],
 )

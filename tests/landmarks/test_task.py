@@ -97,12 +97,15 @@ def test_the_saved_model_gives_the_figure_that_was_logged(faces, unbroken):
     assert np.mean(errors) == pytest.approx(best, rel=2e-2)  # the loop's pictures are made smaller once more
 
 
-def test_the_model_says_what_it_learnt_from(unbroken):
+def test_the_model_says_what_it_learnt_from(faces, unbroken):
     network, config = load_model(str(unbroken / "model-0001.safetensors"))
     assert config["points"] == 68
     assert config["point_head"] == "coordinates"
-    assert config["data"][0].endswith(":1")
-    assert not config["data"][0].startswith("/")
+    (data,) = config["data"]
+    assert (data["kind"], data["pictures"], data["times"]) == ("procedural", 60, 1)
+    assert data["name"] == faces.name
+    assert len(data["sha256"]) == 64
+    assert config["started_from"] == ""
     assert network.embedding_size == 136
 
 
@@ -145,15 +148,17 @@ def test_batches_do_not_depend_on_who_makes_them(faces, tmp_path, workers):
 
 
 def test_people_are_held_out_whole(faces):
-    learnt, held_out = open_data(PointWish("m025", "pip", "l1", [Source(faces)], held_out=0.25, split_seed=3))
+    learnt, held_out, _ = open_data(PointWish("m025", "pip", "l1", [Source(faces)], held_out=0.25, split_seed=3))
     assert len(held_out) == 15
     assert not {picture.person for picture in learnt} & {picture.person for picture in held_out}
     assert len(learnt) + len(held_out) == 60
 
 
 def test_pictures_are_taken_several_times(faces):
-    learnt, _ = open_data(PointWish("m025", "pip", "l1", [Source(faces, 3)], held_out=0))
+    learnt, _, described = open_data(PointWish("m025", "pip", "l1", [Source(faces, 3)], held_out=0))
     assert len(learnt) == 180
+    assert described[0]["pictures"] == 60
+    assert described[0]["times"] == 3
 
 
 def test_kept_pictures_give_the_crops_of_those_that_are_read(faces):
