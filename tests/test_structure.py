@@ -14,7 +14,11 @@ from lwface.commands import COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = sorted(
     [
-        *(path for folder in ("common", "recognition", "eval", "datasets", "landmarks") for path in (ROOT / folder).glob("*.py")),
+        *(
+            path
+            for folder in ("common", "recognition", "eval", "datasets", "landmarks")
+            for path in (ROOT / folder).glob("*.py")
+        ),
         *ROOT.glob("gen_*.py"),
     ]
 )

@@ -34,7 +34,7 @@ def test_version(monkeypatch, capsys):
 def test_an_unknown_command_is_one_line_with_the_nearest(monkeypatch, capsys):
     status, out, err = said(monkeypatch, capsys, "tar-fra")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("error: unknown command 'tar-fra': did you mean 'tar-far'? choose from align-faces, ")
+    assert err.startswith("error: unknown command 'tar-fra': did you mean 'tar-far'? choose from adapt-landmarks, ")
 
 
 @pytest.mark.parametrize(("typed", "name"), [*ALIASES.items(), ("rec-info", "rec-info")])

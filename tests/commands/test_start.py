@@ -37,6 +37,20 @@ MISSING = {
     "rec-info": (["--input", "none"], "none: no such record file"),
     "pack-info": (["--input", "none.bin"], "none.bin"),
     "rec-to-images": (["--input", ".", "--output", "o"], "train.rec: no such record file"),
+    "train-landmarks": (["--data", "none"], "--data none: no such folder or csv"),
+    "predict-landmarks": (
+        ["--model", "none,1", "--input", ".", "--output", "o"],
+        "none-0001.safetensors: no such model",
+    ),
+    "evaluate-landmarks": (["--solution", "none.txt", "--truth", "none.pkl"], "none.txt"),
+    "adapt-landmarks": (
+        ["--model", "none,1", "--data", ".", "--output", "m,1"],
+        "none-0001.safetensors: no such model",
+    ),
+    "package-landmarks": (
+        ["--student", "a", "--model", "none,1", "--report", "r.pdf"],
+        "none-0001.safetensors: no such model",
+    ),
     "convert-ytf": (["--input", "none", "--output", "o"], "none/training_keypoints.csv"),
     "export": (["--model", "m,1", "--output", "o.onnx", "--pack", "none.bin"], "none.bin"),
     "convert-model": (["--model", "none,1"], "none-0001.safetensors: no such model"),
