@@ -50,8 +50,8 @@ peers: .venv-insightface/.runs .venv-web/.runs $(addprefix build/peers/,ncnn/.ru
 networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md
 
-clean:  ## remove what the targets made, but no data and no model
-	rm -rf .venv .venv-mxnet .venv-insightface .venv-web .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
+clean:  ## remove the environments, the peers and the caches that targets made, but no data and no model
+	rm -rf .venv .venv-mxnet .venv-insightface .venv-web build/peers .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
 
 # A stamp file tells make that the installation ended well and is newer than the pins.
 .venv/.runs: requirements.txt requirements-extras.txt pyproject.toml

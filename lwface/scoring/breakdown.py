@@ -97,7 +97,7 @@ class BreakdownTally:
         return kept, scores[kept]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What was counted of the genuine pairs, as :class:`lwface.scoring.exact.sharding.Consumer` has it."""
+        """What was counted of the genuine pairs, as :class:`lwface.scoring.exact.tiles.Consumer` has it."""
         return {"genuine": self._genuine.ravel(), "tally": self._tally.state()}
 
     def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
@@ -184,11 +184,11 @@ class ColumnTally:
         self._tally.add_genuine(*self._comparisons.rows(batch.pairs), batch.scores)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         return self._tally.state()
 
     def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         self._tally.merge(states)
 
     def result(self, tail: ScoredPairs, complete: bool) -> Breakdown:

@@ -86,11 +86,11 @@ class Acceptance:
         return accepted.tolist()
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         return {"counts": self._counts}
 
     def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 

@@ -327,12 +327,12 @@ class Lowest:
         return _listed(self._rows.take(slice(count)), self._scores[:count])
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         left, right = self._rows
         return {"left": left, "right": right, "scores": self._scores}
 
     def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         self._keep([Pairs(s["left"], s["right"]) for s in states], [s["scores"] for s in states])
 
     def _keep(self, rows: Sequence[Pairs], scores: Sequence[NDArray[np.float64]]) -> None:
@@ -369,11 +369,11 @@ class ScoreCounts:
         return ScoreHistogram(np.linspace(-1, 1, HISTOGRAM_BINS + 1), self._counts, sampled)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         return {"counts": self._counts}
 
     def merge(self, states: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         self._counts = np.sum([s["counts"] for s in states], axis=0)
 
 
@@ -413,11 +413,11 @@ class _Spread:
         self._tally.add(self.bootstrap.codes(self._comparisons.persons(batch.pairs).left), batch.scores)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         return {"counts": self._tally.state()}
 
     def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         self._tally.merge([s["counts"] for s in states])
 
     @property

@@ -25,8 +25,9 @@ from lwface.training.loop import Loop
 STEPS = 40
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread():
+    """For all runs alike, those of the module's fixtures too: other threads add up in another order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

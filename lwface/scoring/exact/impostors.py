@@ -99,12 +99,12 @@ class Tail:
         return ScoredPairs(Pairs(left[order], right[order]), scores[order])
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         (left, right), scores = self._joined()
         return {"left": left, "right": right, "scores": scores, "limits": np.array([self.floor, self.lost])}
 
     def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         self._found = [ScoredPairs(Pairs(s["left"], s["right"]), s["scores"]) for s in states]
         self._count = sum(len(found.scores) for found in self._found)
         self.floor, self.lost = (max(float(s["limits"][place]) for s in states) for place in range(2))

@@ -111,7 +111,7 @@ class RankSearch:
             self._kept += part._kept
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         if self._exact is not None:
             return self._exact.state()
         kept = self._kept or []
@@ -120,7 +120,7 @@ class RankSearch:
         return {"figures": figures, "counts": self._counts, "left": sides[0], "right": sides[1]}
 
     def merge(self, states: States) -> None:
-        """See :class:`lwface.scoring.exact.sharding.Consumer`."""
+        """See :class:`lwface.scoring.exact.tiles.Consumer`."""
         if self._exact is not None:
             self._exact.merge(states)
             return
