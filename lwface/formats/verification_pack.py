@@ -42,6 +42,12 @@ class VerificationPack:
     def __len__(self) -> int:
         return len(self.issame)
 
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each different image stands first (U,), and which of these each of the ``2P`` images is (2P,)."""
+        firsts: dict[bytes, int] = {}
+        places = np.array([firsts.setdefault(image, len(firsts)) for image in self.images])
+        return np.unique(places, return_index=True)[1], places
+
     def decode(self, image_size: tuple[int, int] = (112, 112)) -> np.ndarray:
         """All images as uint8 ``(2P, H, W, 3)`` RGB; :class:`PackError` for one that is damaged or not of that size."""
         different = {id(image): image for image in self.images}  # a pickle refers to one many times in two bytes each

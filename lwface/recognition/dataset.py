@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -13,6 +15,7 @@ from lwface.training.sampler import random_stream
 from lwface.training.task import Batch
 
 LISTED = 10  # bad images named in one line
+KEPT_BYTES = 2**28  # of decoded images at most: a data set of up to 7133 faces
 
 
 class BadImage(UserError):
@@ -27,12 +30,22 @@ class FaceDataset(Dataset[Batch]):
         image_size: (height, width) that every image must have: nothing is resized.
         images_filter: leave out identities with fewer images; labels stay as they are.
         skip_bad: in place of an image that does not decode, take the next of the batch that does; ``Batch.bad`` tells.
+        keep: decode each image of a data set of at most :data:`KEPT_BYTES` once. For the process that trains: several
+            that load would each keep all.
     """
 
     def __init__(
-        self, records: FaceRecords, *, image_size: tuple[int, int], images_filter: int = 0, skip_bad: bool = False
+        self,
+        records: FaceRecords,
+        *,
+        image_size: tuple[int, int],
+        images_filter: int = 0,
+        skip_bad: bool = False,
+        keep: bool = False,
     ) -> None:
         self.records, self.image_size, self.skip_bad = records, image_size, skip_bad
+        fits = len(records) * math.prod(image_size) * 3 <= KEPT_BYTES
+        self.decoded: dict[int, tuple[int, np.ndarray]] | None = {} if keep and fits else None  # label and image
         self.kept: np.ndarray | None = None  # positions in records; None: all
         if images_filter > 1:
             labels = records.labels()
@@ -56,6 +69,9 @@ class FaceDataset(Dataset[Batch]):
         bad: dict[int, str] = {}
         good_rows = np.ones(len(indices), dtype=bool)
         for row, index in enumerate(indices):
+            if self.decoded is not None and index in self.decoded:
+                labels[row], images[row] = self.decoded[index]
+                continue
             labels[row], data = self.records.read(int(index))
             image = decode_rgb(data)
             if image is None:
@@ -65,6 +81,8 @@ class FaceDataset(Dataset[Batch]):
             if image.shape[:2] != self.image_size:
                 raise self._wrong_size(index, image.shape)
             images[row] = image
+            if self.decoded is not None:
+                self.decoded[int(index)] = int(labels[row]), image
         if bad:
             self._replace_bad(images, labels, good_rows, bad)
         return Batch(torch.from_numpy(images), torch.from_numpy(labels), bad)

@@ -55,7 +55,13 @@ def open_dataset(run: Run) -> tuple[FaceDataset, int]:
         raise UserError(f"{folder}: images of {found} by its property file, expected {wanted}: align them to that size")
     classes = run.num_classes or records.num_classes
     print("num_classes", classes)
-    dataset = FaceDataset(records, image_size=size, images_filter=run.data_images_filter, skip_bad=run.skip_bad)
+    dataset = FaceDataset(
+        records,
+        image_size=size,
+        images_filter=run.data_images_filter,
+        skip_bad=run.skip_bad,
+        keep=run.num_workers == 0,
+    )
     print("images", len(dataset))
     print("rand_mirror", run.data_rand_mirror, flush=True)
     return dataset, classes

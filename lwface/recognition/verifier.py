@@ -55,8 +55,8 @@ class Verifier:
 
     @property
     def images(self) -> int:
-        """How many the packs have together."""
-        return sum(2 * len(pack) for pack, _ in self.packs)
+        """How many different ones the packs have together."""
+        return sum(len(pack.distinct()[0]) for pack, _ in self.packs)
 
     def score(self, network: nn.Module, device: torch.device, batch_size: int, step: int) -> list[Score]:
         """Score ``network`` on every pack and print the original's lines; the network keeps its mode and weights.
@@ -76,7 +76,8 @@ class Verifier:
             print("testing verification..", flush=True)
             images = pack.decode(self.image_size)  # (2P, H, W, 3)
             start = time.monotonic()
-            plain, mirrored = embedder.embed_both(images)
+            firsts, places = pack.distinct()  # many are in several pairs
+            plain, mirrored = (features[places] for features in embedder.embed_both(images[firsts]))
             print(plain.shape)
             print("infer time", time.monotonic() - start)
             try:

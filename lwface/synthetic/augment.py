@@ -86,6 +86,14 @@ def finish(canvas: Floats, shot: Shot, frame_size: int, rng: np.random.Generator
     return np.ascontiguousarray(decoded[..., ::-1])
 
 
+def reach(shot: Shot) -> int:
+    """How many pixels of the picture away, before JPEG, what was drawn changes a pixel of :func:`finish`, at most."""
+    blur = 4 * shot.blur + 1  # where OpenCV cuts a Gaussian off, for float32
+    motion = float(np.hypot(*shot.motion)) / 2 + 1
+    detail = 3 / shot.detail if shot.detail < 1 else 0.0  # a coarse pixel and its neighbour
+    return int(np.ceil(1 + blur + motion + detail))
+
+
 @lru_cache(maxsize=1)
 def _noise_sheet() -> Floats:
     """Unit noise (512, 512, 3) from which every picture takes a piece, since drawing it anew takes long."""

@@ -92,10 +92,13 @@ def samples(piece: Piece, options: Options) -> Iterator[Picture]:
             frames=piece.count,
             fps=options.video_fps,
             difficulty=options.difficulty,
+            crop_only=not options.frames,
         )
     else:
         for index in range(piece.count):
-            yield sample_image(options.seed, piece.identity, index, difficulty=options.difficulty)
+            yield sample_image(
+                options.seed, piece.identity, index, difficulty=options.difficulty, crop_only=not options.frames
+            )
 
 
 COLUMNS = (

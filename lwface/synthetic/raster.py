@@ -6,6 +6,7 @@ which is exact enough for triangles of a few pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,7 @@ def rasterise(
     *,
     double_sided: bool = False,
     level: Floats | None = None,
+    window: Sequence[float] | None = None,
 ) -> Hits:
     """The visible fragments of a mesh on a ``size`` x ``size`` image.
 
@@ -65,17 +67,24 @@ def rasterise(
         faces: (F, 3) vertex indices; outside is where the corners run counter-clockwise on the screen seen with y up.
         double_sided: also draw triangles seen from behind.
         level: (V,) the surface ends where this, interpolated, is not positive; what lies behind is seen there.
+        window: left, top, right and bottom, in pixels: triangles that lie outside are left out, all others are whole.
     """
     corners = np.ascontiguousarray(faces.T)  # (3, F)
     x, y = (np.take(np.ascontiguousarray(screen[:, axis]), corners) for axis in (0, 1))  # (3, F)
     area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
     y_low = np.maximum(np.ceil(np.minimum(np.minimum(y[0], y[1]), y[2])), 0).astype(np.int32)
     y_high = np.minimum(np.floor(np.maximum(np.maximum(y[0], y[1]), y[2])), size - 1).astype(np.int32)
+    drawn = y_high >= y_low
+    if window is not None:
+        left, top, right, bottom = window
+        drawn &= (y_high >= top) & (y_low <= bottom)
+        drawn &= np.maximum(np.maximum(x[0], x[1]), x[2]) >= left
+        drawn &= np.minimum(np.minimum(x[0], x[1]), x[2]) <= right
     facing = np.abs(area) > 1e-6 if double_sided else area < -1e-6
     if level is not None:
         at_corners = np.take(level, corners)
         facing &= np.maximum(np.maximum(at_corners[0], at_corners[1]), at_corners[2]) > 0
-    kept = np.flatnonzero(facing & (y_high >= y_low))
+    kept = np.flatnonzero(facing & drawn)
     x, y, y_low = x[:, kept], y[:, kept], y_low[kept]
     inverse = 1.0 / area[kept]
     # Barycentric weights are planes over the screen: w = a*x + b*y + c, with x from corner 0 and y from its first row.

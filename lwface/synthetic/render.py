@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.formats.alignment import align, five_from_68
+from lwface.formats.alignment import ARCFACE_TEMPLATE, CROP_SIZE, align, five_from_68, similarity_transform
 from lwface.synthetic import augment, eyes, parts, shading
 from lwface.synthetic.head import (
     COLUMNS,
@@ -36,13 +36,14 @@ from lwface.synthetic.texture import paint, smooth_noise
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 OVERSAMPLING = 1.5
+JPEG_UNIT = 16  # pixels that are coded together, where colours have half the resolution
 
 
 @dataclass(frozen=True)
 class Picture:
     """One picture and what is known about it."""
 
-    frame: NDArray[np.uint8]  # (S, S, 3) RGB, uncropped
+    frame: NDArray[np.uint8]  # (S, S, 3) RGB, uncropped; right where the crop shows it, if no more was asked for
     crop: NDArray[np.uint8]  # (112, 112, 3) RGB, aligned
     landmarks5: Floats  # (5, 2) frame pixels: eyes, tip of the nose, corners of the mouth; the image's left first
     landmarks68: Floats  # (68, 2) frame pixels, iBUG order
@@ -139,20 +140,25 @@ def posed_head(who: Person, shot: Shot) -> Floats:
     return who.vertices + blend(shot.expression, template().expression_modes)
 
 
-def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FRAME_SIZE) -> Picture:
-    """Picture of ``who`` in ``shot``; ``noise_seed`` numbers the noise of the sensor."""
+def render(
+    who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FRAME_SIZE, crop_only: bool = False
+) -> Picture:
+    """Picture of ``who`` in ``shot``; ``noise_seed`` numbers the noise of the sensor.
+
+    With ``crop_only`` what the crop does not show is left out of the frame where that saves time; the crop is the same.
+    """
     size = round(frame_size * OVERSAMPLING)
     pose, camera = Pose(shot), Camera(shot, size)
     head = posed_head(who, shot)
     canvas = augment.background(*shot.background, size)
-    scene = Scene(who, shot, head, pose, camera)
-    scene.draw(canvas)
     points = landmark_points(head, who.look, shot.lids)  # (68, 3)
     full, _ = camera.project(pose(points))
     landmarks = (full + 0.5) * (frame_size / size) - 0.5
+    five = five_from_68(landmarks).astype(np.float32)
+    window = (_window(five, shot) + 0.5) * (size / frame_size) - 0.5 if crop_only else None
+    Scene(who, shot, head, pose, camera, window).draw(canvas)
     rng = generator(who.seed, who.identity, noise_seed, STREAM_NOISE)
     frame = augment.finish(canvas.reshape(size, size, 3), shot, frame_size, rng)
-    five = five_from_68(landmarks).astype(np.float32)
     return Picture(
         frame,
         align(frame, five),
@@ -164,20 +170,44 @@ def render(who: Person, shot: Shot, *, noise_seed: int = 0, frame_size: int = FR
     )
 
 
+def _window(five: Floats, shot: Shot) -> Floats:
+    """Left, top, right, bottom (4,) of all that the crop at the points ``five (5, 2)`` depends on, in frame pixels."""
+    to_crop = similarity_transform(five, ARCFACE_TEMPLATE)
+    corners = np.array(((0, 0), (CROP_SIZE, 0), (0, CROP_SIZE), (CROP_SIZE, CROP_SIZE)))
+    corners = np.linalg.solve(to_crop[:, :2], (corners - to_crop[:, 2]).T).T
+    low, high = corners.min(axis=0) - 2, corners.max(axis=0) + 2
+    low, high = np.floor(low / JPEG_UNIT) * JPEG_UNIT, np.ceil(high / JPEG_UNIT) * JPEG_UNIT
+    reach = augment.reach(shot)
+    return np.concatenate((low - reach, high + reach))
+
+
 def sample_image(
-    seed: int, identity: int, index: int, *, difficulty: float = 1.0, frame_size: int = FRAME_SIZE
+    seed: int,
+    identity: int,
+    index: int,
+    *,
+    difficulty: float = 1.0,
+    frame_size: int = FRAME_SIZE,
+    crop_only: bool = False,
 ) -> Picture:
     """Image ``index`` of ``identity``: a function of its arguments alone."""
     who = person(seed, identity)
     shot = sample_shot(who, index, difficulty=difficulty)
-    return render(who, shot, noise_seed=index, frame_size=frame_size)
+    return render(who, shot, noise_seed=index, frame_size=frame_size, crop_only=crop_only)
 
 
 class Scene:
-    """All parts of one picture, drawn layer by layer: what is solid first, then hair and headgear with their edges."""
+    """All parts of one picture, drawn layer by layer: what is solid first, then hair and headgear with their edges.
 
-    def __init__(self, who: Person, shot: Shot, head: Floats, pose: Pose, camera: Camera) -> None:
+    Args:
+        window: (4,) left, top, right and bottom in the camera's pixels; what lies outside need not be drawn.
+    """
+
+    def __init__(
+        self, who: Person, shot: Shot, head: Floats, pose: Pose, camera: Camera, window: Floats | None = None
+    ) -> None:
         self.who, self.shot, self.head, self.pose, self.camera = who, shot, head, pose, camera
+        self.window = window
         look = who.look
         self.posed = pose(head)
         normals = grid_normals(self.posed)
@@ -293,7 +323,8 @@ class Scene:
             starts.append(face)
         joined = np.concatenate(screens), np.concatenate(depths), np.concatenate(faces)
         level = attributes[0][:, 7] + shading.STRAND_EDGE if double_sided else None
-        hits = rasterise(*joined, self.camera.size, double_sided=double_sided, level=level)
+        size, window = self.camera.size, self.window
+        hits = rasterise(*joined, size, double_sided=double_sided, level=level, window=window)
         return hits, np.concatenate(attributes), starts
 
     def draw(self, canvas: Floats) -> None:

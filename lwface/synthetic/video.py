@@ -65,12 +65,13 @@ def video(
     fps: float = 25.0,
     difficulty: float = 1.0,
     frame_size: int = FRAME_SIZE,
+    crop_only: bool = False,
 ) -> Iterator[Picture]:
     """Frame after frame of video ``index`` of ``identity``; a function of the arguments alone."""
     who = person(seed, identity)
     first = (FIRST_SHOT + index) * NOISE_STRIDE
     for number, shot in enumerate(shots(seed, identity, index, frames=frames, fps=fps, difficulty=difficulty)):
-        yield render(who, shot, noise_seed=first + number, frame_size=frame_size)
+        yield render(who, shot, noise_seed=first + number, frame_size=frame_size, crop_only=crop_only)
 
 
 def _knots(time: NDArray[np.float64], every: float) -> NDArray[np.float64]:

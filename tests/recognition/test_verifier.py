@@ -52,6 +52,25 @@ def test_lines_and_scores(folder, capfd):
     assert lines[-1] == f"[lfw][2000]Remark: no better than guessing: {guess}"  # such pixels tell nobody apart
 
 
+def test_an_image_of_several_pairs_is_embedded_once(folder):
+    images = read_pack(folder / "lfw.bin").images
+    drawn = np.random.default_rng(1).integers(0, 30, 40)
+    write_pack(folder / "again.bin", [images[i] for i in drawn], [i % 2 == 0 for i in range(20)])
+    seen = []
+
+    class Counting(Pixels):
+        def forward(self, images):
+            seen.append(int((images.flatten(1) > 0).any(dim=1).sum()))  # a batch is filled up with zeros
+            return super().forward(images)
+
+    verifier = Verifier(folder, ["again"], (112, 112))
+    (score,) = verifier.score(Counting(), torch.device("cpu"), 8, 1)
+    pack = read_pack(folder / "again.bin")
+    both = Embedder(Pixels(), device=torch.device("cpu"), batch_size=8).embed_both(pack.decode((112, 112)))
+    assert tuple(score.figures.values()) == tuple(verify(*both, pack.issame))
+    assert sum(seen) == 2 * len(set(drawn)) == 2 * verifier.images
+
+
 def test_a_pack_of_three_folds_is_scored_in_three(folder, capfd):
     images = read_pack(folder / "lfw.bin").images
     write_pack(folder / "few.bin", images[:24], ([True] * 2 + [False] * 2) * 3)

@@ -336,6 +336,19 @@ def brute_force(screen: np.ndarray, depth: np.ndarray, faces: np.ndarray, size: 
     return owner
 
 
+@pytest.mark.parametrize("number", range(12))
+def test_what_the_crop_does_not_show_changes_nothing_in_it(number: int) -> None:
+    """Hard shots, with the strongest blur, the coarsest detail and colours coded coarsely, in turn."""
+    who = person(SEED, number)
+    view = sample_shot(who, number, difficulty=1.5)
+    changes = [{}, {"blur": 2.0}, {"detail": 0.3}, {"motion": np.array((5.0, -7.0), np.float32)}][number % 4]
+    view = dataclasses.replace(view, quality=40, **changes)
+    whole, part = (render.render(who, view, noise_seed=1, crop_only=crop_only) for crop_only in (False, True))
+    assert np.array_equal(whole.crop, part.crop)
+    assert np.array_equal(whole.landmarks68, part.landmarks68)
+    assert not np.array_equal(whole.frame, part.frame)
+
+
 def test_rasteriser_agrees_with_a_loop() -> None:
     rng = np.random.default_rng(1)
     screen = rng.uniform(-4, 20, (24, 2)).astype(np.float32)

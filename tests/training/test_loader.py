@@ -14,6 +14,7 @@ from lwface.base.errors import UserError
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
+from lwface.recognition import dataset as dataset_module
 from lwface.recognition.dataset import BadImage, FaceDataset, mirror_choice, to_network_input
 from lwface.training.loader import load_batches
 from lwface.training.sampler import BatchSampler
@@ -67,6 +68,21 @@ def test_same_batches_for_any_number_of_workers_and_any_start(records):
             assert torch.equal(a.images, b.images)
             assert torch.equal(a.targets, b.targets)
     assert torch.equal(torch.get_rng_state(), state)  # loading draws nothing from the global state
+
+
+def test_kept_images_are_the_same_and_decoded_once(records, monkeypatch):
+    expected = all_batches(FaceDataset(records, image_size=SIZE))
+    calls = []
+    monkeypatch.setattr(dataset_module, "decode_rgb", lambda data: calls.append(data) or decode_rgb(data))
+    dataset = FaceDataset(records, image_size=SIZE, keep=True)
+    for found, batch in zip(all_batches(dataset), expected, strict=True):
+        assert torch.equal(found.images, batch.images)
+        assert torch.equal(found.targets, batch.targets)
+        found.images.zero_()  # what is kept is not what was handed out
+    assert len(calls) == 12
+    monkeypatch.setattr(dataset_module, "KEPT_BYTES", 12 * 112 * 112 * 3 - 1)
+    all_batches(FaceDataset(records, image_size=SIZE, keep=True))
+    assert len(calls) == 12 + 7 * 4
 
 
 def test_filter_drops_small_identities_and_keeps_labels(records):
