@@ -35,7 +35,7 @@ LINE = "{:10} {:>5} {:14} {:>10} {:>12}"
 Program = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # (B, 3, H, W) -> (B, D)
 
 
-def onnxruntime_program(file: str) -> Program:
+def onnxruntime_program(file: str, _batch: int) -> Program:
     """ONNX Runtime as it comes."""
     import onnxruntime
 
@@ -43,15 +43,18 @@ def onnxruntime_program(file: str) -> Program:
     return lambda planes: session.run(None, {session.get_inputs()[0].name: planes})[0]
 
 
-def openvino_program(file: str) -> Program:
-    """OpenVINO in float32."""
+def openvino_program(file: str, batch: int) -> Program:
+    """OpenVINO in float32, told the size of the batches."""
     import openvino
 
-    model = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda planes: np.array(model(planes)[0])
+    core = openvino.Core()
+    model = core.read_model(file)
+    model.reshape([batch, 3, 112, 112])
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda planes: np.array(compiled(planes)[0])
 
 
-PROGRAMS = {"onnxruntime": onnxruntime_program, "openvino": openvino_program}
+PROGRAMS: dict[str, Callable[[str, int], Program]] = {"onnxruntime": onnxruntime_program, "openvino": openvino_program}
 
 
 def in_batches(program: Program, images: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
@@ -76,8 +79,8 @@ def measure(name: str, batches: list[int], repeats: int, images: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder, "model.onnx"))
         Path(file).write_bytes(export_onnx(network))
-        programs = {program: opened(file) for program, opened in PROGRAMS.items()}
-    for batch in batches:
+        opened = {batch: {program: start(file, batch) for program, start in PROGRAMS.items()} for batch in batches}
+    for batch, programs in opened.items():
         engine = Embedder(network, device=select_device("cpu"), batch_size=batch)
         engine.use_backend(AUTO, images=10**6)
         works: dict[str, Callable[[], NDArray[np.float32]]] = {"engine": lambda e=engine: e.embed(faces, flip=False)}  # type: ignore[misc]

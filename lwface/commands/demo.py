@@ -24,7 +24,7 @@ from lwface.settings.places import checkout
 from lwface.settings.sections import load_sections
 
 TRACK = "deepglint-light"
-NETWORK = "m025"
+NETWORK = "r10_xs"
 LOSS = "arcface_small"
 DATASET = "synthetic"
 DATA = Path("datasets", DATASET)

@@ -1,4 +1,4 @@
-"""Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200.
+"""Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200 r10_xs.
 
 The units of He et al. 2016 (arXiv 1603.05027) in three versions, over four stages of 56 to 7 pixels. r18, r34 and r200
 are those of arcface_torch, with whose weights embeddings are the same. It reports multiply-adds, and counts batch norms

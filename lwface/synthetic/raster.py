@@ -6,7 +6,6 @@ which is exact enough for triangles of a few pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +56,7 @@ def rasterise(
     *,
     double_sided: bool = False,
     level: Floats | None = None,
-    window: Sequence[float] | None = None,
+    window: Floats | None = None,
 ) -> Hits:
     """The visible fragments of a mesh on a ``size`` x ``size`` image.
 
@@ -67,7 +66,7 @@ def rasterise(
         faces: (F, 3) vertex indices; outside is where the corners run counter-clockwise on the screen seen with y up.
         double_sided: also draw triangles seen from behind.
         level: (V,) the surface ends where this, interpolated, is not positive; what lies behind is seen there.
-        window: left, top, right and bottom, in pixels: triangles that lie outside are left out, all others are whole.
+        window: (4,) left, top, right and bottom, in pixels: triangles outside are left out, all others are whole.
     """
     corners = np.ascontiguousarray(faces.T)  # (3, F)
     x, y = (np.take(np.ascontiguousarray(screen[:, axis]), corners) for axis in (0, 1))  # (3, F)
