@@ -386,6 +386,7 @@ default.warmup_steps = 0
 default.total_steps = 0
 default.poly_power = 2.0
 default.accumulate = 1
+default.ema = 0.0
 default.checkpoint_steps = 0
 default.seed = 0
 default.num_workers = 2

@@ -22,7 +22,7 @@ FLAGS = (
     *("ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
-    *("end_epoch", "checkpoint_steps", "optimizer"),
+    *("end_epoch", "checkpoint_steps", "optimizer", "ema"),
 )
 
 

@@ -72,6 +72,14 @@ class Run:
     total_steps: Annotated[int, Setting("length of 'cosine' and 'poly'; 0: max_steps, else end_epoch", minimum=0)] = 0
     poly_power: Annotated[float, Setting("exponent of the policy 'poly'", minimum=0)] = 2.0
     optimizer: Annotated[str, Setting("who updates the weights", choices=("sgd", "adamw"))] = "sgd"
+    ema: Annotated[
+        float,
+        Setting(
+            "decay of a moving average of the weights, verified and saved in their place; 0: none",
+            minimum=0,
+            maximum=0.99999,
+        ),
+    ] = 0.0
     accumulate: Annotated[int, Setting("batches whose gradients make one step", minimum=1)] = 1
     max_steps: Annotated[int, Setting("stop after this many steps; 0: no limit", minimum=0, changeable=True)] = 0
     precision: Annotated[str, Setting("arithmetic of the network", choices=("auto", "float32", "bf16"))] = "auto"

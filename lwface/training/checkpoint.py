@@ -76,6 +76,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], current: Mapping[str, A
     Raises:
         UserError: names the first such setting with both values.
     """
+    saved = {"ema": 0.0, **saved}  # younger than some checkpoints, and then it was not
     for key in sorted(saved.keys() | current.keys()):
         if key not in CHANGEABLE and saved.get(key) != current.get(key):
             values = f"{key} = {saved.get(key)!r}, now it is {current.get(key)!r}"

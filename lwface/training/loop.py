@@ -20,6 +20,7 @@ from lwface.base.errors import UserError
 from lwface.base.files import write_json
 from lwface.base.lock import held
 from lwface.settings.run import Run, step_list
+from lwface.training.average import WeightAverage
 from lwface.training.best import BestModel
 from lwface.training.checkpoint import (
     check_same_run,
@@ -88,6 +89,7 @@ class Loop:
         self.step, self.last_step = 0, last_step(run, self.steps_per_epoch)
         self.run = run.replace(total_steps=schedule_length(run, self.steps_per_epoch))
         self.rate_changes = step_list(run.lr_steps) if run.lr_policy == "step" else []
+        self.average = WeightAverage(task.modules, run.ema) if run.ema else None
         self.best = BestModel()
         self.before: list[float] = []  # merits of the model that training starts from, where it is a trained one
         self.saved: tuple[int, int] | None = None  # number of the last model saved, and its step
@@ -168,6 +170,8 @@ class Loop:
                 rate = learning_rate(run, self.step)
                 loss, sums = self.training_step(batch, rate)
                 self.step += 1
+                if self.average:
+                    self.average.update(self.step)
                 yield Update(loss, sums, rate)
 
     def training_step(self, batch: Batch, rate: float) -> tuple[float, dict[str, float]]:
@@ -195,7 +199,11 @@ class Loop:
         return mean_loss, dict(zip(task.figures, sums, strict=True))
 
     def validate_and_save(self) -> None:
-        """Judge what was learnt, and save the model when ``ckpt`` says so."""
+        """Judge what was learnt (averaged weights, where there are such), and save the model when ``ckpt`` says so."""
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            self._validate_and_save()
+
+    def _validate_and_save(self) -> None:
         start = time.monotonic()
         found = self.task.validate(self.step)
         self.log.validation(self.step, found.scores, seconds=time.monotonic() - start)
@@ -217,6 +225,7 @@ class Loop:
             "config": json.loads(json.dumps(self.run.as_dict())),
             "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
             "optimizer": self.optimizer.state_dict(),
+            "average": self.average.average if self.average else None,
             "random": random_states(),
             "best": self.best.state(),
             "before": self.before,
@@ -243,6 +252,8 @@ class Loop:
         for name, module in self.task.modules.items():
             module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.restore(state["average"])
         self.best.restore(state["best"])
         self.before = state.get("before", [])  # older checkpoints have neither
         self.saved = tuple(state["saved"]) if state.get("saved") else None

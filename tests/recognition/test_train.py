@@ -181,6 +181,54 @@ def test_stopped_by_a_signal_and_resumed(options, unbroken, tmp_path, monkeypatc
     assert_same_run(tmp_path / "models", unbroken)
 
 
+def test_averaged_weights_are_the_formulas_and_do_not_disturb_the_run(options, unbroken, tmp_path, monkeypatch):
+    """What is verified and saved is the average of all weights and running statistics, here summed up in float64."""
+    expected = {}
+    original = Loop.training_step
+
+    def following(self, batch, rate):
+        found = original(self, batch, rate)
+        decay = min(0.7, (self.step + 1) / (self.step + 10))
+        for name, tensor in self.task.modules["network"].state_dict().items():
+            value = tensor.double()
+            if self.step == 0:
+                expected[name] = start[name].double()
+            expected[name] = decay * expected[name] + (1 - decay) * value
+        return found
+
+    start = prepared(options(ema=0.7), tmp_path / "none").task.modules["network"].state_dict()
+    start = {name: tensor.clone() for name, tensor in start.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "training_step", following)
+        assert train(options(ema=0.7, ckpt=2)) == 0
+    losses = [[entry["loss"] for entry in log_of(root) if "loss" in entry] for root in (tmp_path / "models", unbroken)]
+    assert losses[0] == losses[1]
+    checkpoint = read_checkpoint(tmp_path / "models" / RUN / "last.ckpt")
+    network = load_model(f"{tmp_path}/models/{RUN}/model,3")[0].state_dict()
+    for name, tensor in network.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor.double(), expected[name], rtol=1e-5, atol=1e-7)
+    assert not torch.equal(checkpoint["modules"]["network"]["body.0.weight"], network["body.0.weight"])
+
+
+def test_an_averaged_run_stopped_and_resumed_is_the_same(options, tmp_path, monkeypatch):
+    assert train(options(ema=0.7, root="whole")) == 0
+    original = Loop.training_step
+
+    def stopping(self, batch, rate):
+        if self.step == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, batch, rate)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "training_step", stopping)
+        assert train(options(ema=0.7)) == 143
+    assert train(options(ema=0.7, resume=True)) == 0
+    assert_same_run(tmp_path / "models", tmp_path / "whole")
+    averages = [read_checkpoint(tmp_path / root / RUN / "last.ckpt")["average"] for root in ("models", "whole")]
+    assert all(torch.equal(a, b) for a, b in zip(*averages, strict=True))
+
+
 SCRIPT = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]

@@ -84,8 +84,10 @@ def test_interrupted_write_keeps_the_old_one(tmp_path, monkeypatch):
 
 
 def test_which_changes_are_refused(tmp_path):
-    saved = {"lr": 0.1, "verbose": 5, "max_steps": 7, "net_name": "a"}
-    check_same_run(tmp_path, saved, {"lr": 0.1, "verbose": 6, "max_steps": 9, "net_name": "a"})
-    for change in ({"lr": 0.2}, {"net_name": "b"}, {"new": 1}):
+    saved = {"lr": 0.1, "verbose": 5, "max_steps": 7, "net_name": "a", "ema": 0.0}
+    check_same_run(tmp_path, saved, {"lr": 0.1, "verbose": 6, "max_steps": 9, "net_name": "a", "ema": 0.0})
+    older = {key: value for key, value in saved.items() if key != "ema"}  # from before there were averages
+    check_same_run(tmp_path, older, saved)
+    for change in ({"ema": 0.5}, {"lr": 0.2}, {"net_name": "b"}, {"new": 1}):
         with pytest.raises(UserError, match=next(iter(change))):
             check_same_run(tmp_path, saved, saved | change)
