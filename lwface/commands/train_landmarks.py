@@ -23,7 +23,18 @@ from lwface.settings.sections import load_sections
 
 # Settings of every run that have a flag here, in the order of --help.
 FLAGS = (
-    *("models_root", "lr", "wd", "per_batch_size", "max_steps", "warmup_steps", "lr_policy", "optimizer", "accumulate"),
+    *(
+        "models_root",
+        "lr",
+        "wd",
+        "per_batch_size",
+        "max_steps",
+        "warmup_steps",
+        "lr_policy",
+        "optimizer",
+        "ema",
+        "accumulate",
+    ),
     *("seed", "verbose", "frequent", "checkpoint_steps", "ckpt", "num_workers", "precision"),
 )
 LOSSES = ("wing", "l1", "smooth_l1", "nll", "adaptive_wing", "l2", "cross_entropy")

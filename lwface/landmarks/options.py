@@ -16,7 +16,7 @@ VIEWS = BOX, IMAGE, BOTH = ("box", "image", "both")
 DEFAULTS = {
     "optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "mom": 0.9, "per_batch_size": 64, "lr_policy": "cosine",
     "warmup_steps": 200, "max_steps": 10_000, "verbose": 500, "frequent": 50, "num_workers": 2, "end_epoch": 1_000_000,
-    "lr_steps": "", "ckpt": 3, "models_root": "models",
+    "lr_steps": "", "ckpt": 3, "models_root": "models", "ema": 0.998,
 }  # fmt: skip
 LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", "simcc": "l1"}
 

@@ -41,7 +41,7 @@ def wish(faces, **changes):
 def settings(folder, **changes):
     usual = {
         "max_steps": STEPS, "per_batch_size": 16, "lr": 0.005, "warmup_steps": 5, "verbose": 20, "frequent": 10,
-        "num_workers": 0, "models_root": str(folder), "precision": "float32",
+        "num_workers": 0, "models_root": str(folder), "precision": "float32", "ema": 0.9,
     }  # fmt: skip
     return usual | changes
 
