@@ -14,8 +14,10 @@ from typing import Any
 
 from lwface.base.commands import HelpFormatter, existing
 from lwface.base.errors import UserError
+from lwface.base.setting import Setting
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
+from lwface.formats.keypoint_tables import LOOKUP, challenge_file
 from lwface.formats.landmark_order import MAX_RESIDUAL, NAMED, Y_FIRST, landmark_order
 from lwface.gate.budgets import TRACKS
 from lwface.scoring.parameters import REPLICATES
@@ -68,6 +70,16 @@ def add_batch_size_flag(parser: argparse._ActionsContainer) -> None:
     """``--batch-size``; the original's ``--batch_size``."""
     what = "images that the network sees at once"
     add_flag(parser, "--batch-size", "--batch_size", type=int, default=32, metavar="N", help=what)
+
+
+def add_setting_flag(parser: argparse._ActionsContainer, key: str, setting: Setting, value: Any) -> None:
+    """The flag of a setting of a run, with its meaning as help; underscores become dashes. ``value`` is the default."""
+    flag = f"--{key.replace('_', '-')}"
+    if setting.kind is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=value, help=setting.meaning)
+    else:
+        choices = setting.choices or None
+        parser.add_argument(flag, type=setting.kind, default=value, choices=choices, help=setting.meaning)
 
 
 def add_device_flag(parser: argparse._ActionsContainer) -> None:
@@ -256,3 +268,19 @@ def check_is_no_folder(flag: str, path: str | Path, what: str) -> None:
     """:class:`UserError` where the file to write is a folder; ``what`` it is the name of."""
     if Path(path).is_dir():
         raise UserError(f"{flag} {path}: is a folder; give the name of {what}")
+
+
+def add_lookup_flags(parser: argparse._ActionsContainer, folder: str, *, required: bool = False) -> None:
+    """``--data`` and ``--lookup``: which coordinates the keypoint challenge asks for."""
+    parser.add_argument("--data", type=Path, metavar="FOLDER", required=required, help=folder)
+    parser.add_argument("--lookup", type=Path, metavar="FILE", help="another table than the IdLookupTable.csv there")
+
+
+def lookup_file(arguments: argparse.Namespace) -> Path:
+    """The table that these flags name; :class:`UserError` where they name none, or it is not there."""
+    if arguments.lookup is not None:
+        existing(arguments.lookup)
+        return Path(arguments.lookup)
+    if arguments.data is None:
+        raise UserError("give --data FOLDER, or --lookup FILE")
+    return challenge_file(arguments.data, LOOKUP)

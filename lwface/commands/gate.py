@@ -21,7 +21,9 @@ from lwface.commands.flags import (
     command_parser,
     places_of,
 )
+from lwface.formats.keypoint_tables import POINTS
 from lwface.gate.budgets import BUDGETS, get_budget
+from lwface.landmarks.keypoint_choices import INPUT_SHAPE, NETWORKS
 from lwface.models.names import model_file
 from lwface.settings.sections import load_sections
 
@@ -32,7 +34,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     parser = command_parser(__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--network", metavar="NAME", help="network to count, by its name in the configuration")
+    what = f"network to count, by its name in the configuration, or of the keypoint challenge: {', '.join(NETWORKS)}"
+    which.add_argument("--network", metavar="NAME", help=what)
     add_model_flag(which, required=False)
     add_layer_flag(parser)
     parser.add_argument("--track", help=f"track whose budget decides the exit status: {', '.join(BUDGETS)}")
@@ -49,7 +52,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         )
     if arguments.model:
         model_file(arguments.model)
-    else:
+    elif arguments.network not in NETWORKS:
         load_sections(places_of(arguments)).entry("network", arguments.network)
     for flag, path in (("--json", arguments.json), ("--output", arguments.output)):
         if path and path != PRINT:
@@ -63,16 +66,24 @@ def main(argv: list[str] | None = None) -> int:
     load("torch")
     from lwface.gate.flops import count_flops
     from lwface.gate.report import as_json, as_text, layer_table
+    from lwface.landmarks.keypoint_models import is_keypoint_model, load_keypoint_model
+    from lwface.landmarks.keypoint_networks import create_keypoint_network
     from lwface.models.store import load_model
     from lwface.networks import create_network
     from lwface.settings.resolve import network_settings
 
     if arguments.model:
-        report = count_flops(load_model(arguments.model, arguments.layer)[0])
+        if is_keypoint_model(arguments.model):
+            report = count_flops(load_keypoint_model(arguments.model), INPUT_SHAPE)
+        else:
+            report = count_flops(load_model(arguments.model, arguments.layer)[0])
         file_bytes = model_file(arguments.model).stat().st_size
         subject, size = {"model": arguments.model}, max(report.model_bytes, file_bytes)
     else:
-        report = count_flops(create_network(network_settings(arguments.network, places_of(arguments))))
+        if arguments.network in NETWORKS:
+            report = count_flops(create_keypoint_network(arguments.network, POINTS), INPUT_SHAPE)
+        else:
+            report = count_flops(create_network(network_settings(arguments.network, places_of(arguments))))
         subject, size = {"network": arguments.network}, report.model_bytes
     track = get_budget(arguments.track) if arguments.track else None
     figures = as_json(subject, report, size, track)

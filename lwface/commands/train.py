@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lwface.base.commands import load
 from lwface.base.errors import UserError
-from lwface.base.setting import Setting
-from lwface.commands.flags import add_device_flag, add_place_flags, add_track_flag, command_parser, places_of
+from lwface.commands.flags import (
+    add_device_flag,
+    add_place_flags,
+    add_setting_flag,
+    add_track_flag,
+    command_parser,
+    places_of,
+)
 from lwface.gate.budgets import get_track
 from lwface.settings.places import Places, require_dataset
 from lwface.settings.run import RUN_SETTINGS, step_list
@@ -72,7 +77,7 @@ def parse_arguments(argv: Sequence[str]) -> Training:
         parents=[names],
     )
     for key in FLAGS:
-        _add_flag(parser, key, RUN_SETTINGS[key], usual.get(key))
+        add_setting_flag(parser, key, RUN_SETTINGS[key], usual.get(key))
     add_device_flag(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run; from the beginning if there is none")
     add_track_flag(parser, "refuse a network over the budget of this track")
@@ -89,12 +94,3 @@ def parse_arguments(argv: Sequence[str]) -> Training:
     step_list(parsed["lr_steps"])
     require_dataset(places.dataset_folder(usual["dataset_path"]), chosen["dataset"])
     return Training(chosen, given, places, parsed["device"], parsed["resume"], parsed["track"])
-
-
-def _add_flag(parser: argparse.ArgumentParser, key: str, setting: Setting, value: Any) -> None:
-    flag = f"--{key.replace('_', '-')}"
-    if setting.kind is bool:
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=value, help=setting.meaning)
-    else:
-        choices = setting.choices or None
-        parser.add_argument(flag, type=setting.kind, default=value, choices=choices, help=setting.meaning)

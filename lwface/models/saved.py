@@ -91,12 +91,13 @@ def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
             network = create_network(config or {})
     except (KeyError, TypeError):
         raise UserError(f"{path}: holds no configuration; expected a model saved by recognition/train.py") from None
-    _check_tensors(path, network.state_dict(), tensors)
+    check_tensors(path, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
     return network.eval(), config or {}
 
 
-def _check_tensors(path: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
+def check_tensors(path: Path, expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
+    """:class:`UserError` where the tensors of the file ``path`` are not those of a network, by name and shape."""
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
         what = (

@@ -1,0 +1,216 @@
+"""The approaches to the gaps of the facial keypoints challenge, compared on faces whose points are all known.
+
+    python benchmarks/keypoints.py --data datasets/keypoints --work build/keypoints --page docs/keypoints.md
+
+--data is what datasets/make_keypoints.py made. Each network is trained with each approach and seed, every model with
+the same number of steps, and scored on two truths: the coordinates that are asked for, as in the challenge, and all
+fifteen points of every image. ``ffill, shuffled`` is forward-fill on the same rows in an order drawn by the seed, of
+the first network. What was done is kept in --work, so that the same command goes on; --page gets the tables between its
+two marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.errors import UserError
+from lwface.base.files import write_json, write_text
+from lwface.base.progress import progress
+from lwface.formats.keypoint_images import KeypointFaces, TestImages, read_test, read_training
+from lwface.formats.keypoint_lookup import Lookup, read_lookup
+from lwface.formats.keypoint_tables import FOUR, HIGHEST, LOWEST, POINTS, TEST, TRAINING, challenge_file
+from lwface.gate.flops import count_flops
+from lwface.landmarks.keypoint_choices import DROP, FFILL, INPUT_SHAPE, MASKED, NETWORKS, TWO_MODELS, KeypointSettings
+from lwface.landmarks.keypoint_data import parts_of
+from lwface.landmarks.keypoint_making import PEOPLE, TRUTH, TRUTH_ALL
+from lwface.landmarks.keypoint_models import load_keypoint_model, locations_of, predict_all
+from lwface.landmarks.keypoint_networks import create_keypoint_network
+from lwface.landmarks.keypoint_scoring import read_people, score
+from lwface.landmarks.keypoint_training import prepare_keypoints
+
+MEAN, SHUFFLED = "mean face", "ffill, shuffled"
+APPROACHES_HERE = (DROP, FFILL, SHUFFLED, TWO_MODELS, MASKED)
+BEGIN, END = "<!-- benchmarks/keypoints.py: begin -->", "<!-- benchmarks/keypoints.py: end -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What all comparisons share: the faces, and the truths by name."""
+
+    faces: KeypointFaces
+    test: TestImages
+    truths: dict[str, Lookup]
+    people: dict[int, str]
+
+    def scores(self, points: np.ndarray) -> dict[str, Any]:
+        """The scores of points (N, 15, 2) of the test images, on each truth."""
+        found = {}
+        for name, truth in self.truths.items():
+            locations = np.clip(locations_of(truth, self.test.ids, points), LOWEST, HIGHEST)
+            found[name] = score(truth, locations, people=self.people)
+        return found
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter, allow_abbrev=False)
+    add = parser.add_argument
+    add("--data", type=Path, metavar="FOLDER", required=True, help="what datasets/make_keypoints.py made")
+    add("--work", type=Path, metavar="FOLDER", required=True, help="for models and scores; kept to go on")
+    add("--networks", default="mobileface,net2", metavar="NAMES", help="networks, comma-separated")
+    add("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1")
+    add("--steps", default="600,300", metavar="N,N", help="steps of each model, a number a network")
+    add("--lr", default="0.003,0.001", metavar="X,X", help="learning rate, a number a network")
+    add("--per-batch-size", type=int, default=32, metavar="N", help="images a step")
+    add("--page", type=Path, metavar="FILE", help="page whose table to write; not given: print it")
+    arguments = parser.parse_args()
+    networks = arguments.networks.split(",")
+    try:
+        steps = [int(word) for word in arguments.steps.split(",")]
+        rates = [float(word) for word in arguments.lr.split(",")]
+    except ValueError:
+        raise UserError(f"--steps {arguments.steps}, --lr {arguments.lr}: expected numbers, comma-separated") from None
+    if not len(networks) == len(steps) == len(rates) or not set(networks) <= set(NETWORKS):
+        expected = f"some of {', '.join(NETWORKS)}, with a number of --steps and --lr each"
+        raise UserError(f"--networks {arguments.networks}: expected {expected}")
+    arguments.plans = list(zip(networks, steps, rates, strict=True))
+    return arguments
+
+
+def train(settings: KeypointSettings, faces: KeypointFaces, folder: Path) -> list[Path]:
+    """The model files of an approach, of the last step each; trained where they are not there yet."""
+    files = []
+    for part in parts_of(settings.approach, faces, held_out=settings.held_out, seed=settings.seed):
+        # The first model of two-models is drop's: it learns the same, in the same order, from the same weights.
+        name = DROP if settings.approach == TWO_MODELS and not part.name else f"{folder.name}{part.name}"
+        own = folder.with_name(name)
+        files.append(own / "model-0001.safetensors")
+        if not files[-1].is_file():
+            with contextlib.redirect_stdout(io.StringIO()):
+                loop = prepare_keypoints(settings, part, torch.device("cpu"))
+            label = f"{settings.network} {name} {settings.seed}"
+            for _ in progress(loop.updates(), total=loop.last_step, label=label, unit="step"):
+                pass
+            loop.task.save(own, 1, loop.run.as_dict())
+    return files
+
+
+def compare(bench: Bench, plan: tuple[str, int, float], approach: str, seed: int, arguments: Any) -> dict[str, Any]:
+    """The scores of one network with one approach and seed."""
+    network, steps, rate = plan
+    folder = arguments.work / f"{network}-{seed}" / approach.replace(", ", "-")
+    kept = folder.with_suffix(".json")
+    if kept.is_file():
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+    faces = bench.faces
+    if approach == SHUFFLED:
+        faces = faces.rows(np.random.default_rng(seed).permutation(len(faces.images)))
+    settings = KeypointSettings(
+        network=network,
+        approach=FFILL if approach == SHUFFLED else approach,
+        max_steps=steps,
+        per_batch_size=arguments.per_batch_size,
+        lr=rate,
+        seed=seed,
+    )
+    models = [load_keypoint_model(str(file)) for file in train(settings, faces, folder)]
+    found = bench.scores(predict_all(models, bench.test.images, torch.device("cpu")))
+    write_json(kept, found)
+    return found
+
+
+def comparison(results: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    """The comparison in Markdown. Figures are means over the seeds, of intervals too."""
+    head = ("network", "approach", "RMSE, asked for", "95 % over people", "seeds", "RMSE, all 15", "the 4", "the 11")
+    rows = []
+    for (network, approach), found in results.items():
+        asked = [one["asked"]["rmse"] for one in found]
+        low, high = np.mean([one["asked"]["rmse_interval"] for one in found], axis=0)
+        seeds = " ".join(f"{value:.2f}" for value in asked)
+        whole = np.mean([one["all"]["rmse"] for one in found])
+        four, eleven = (np.mean([_rmse_of(one["all"], four=four) for one in found]) for four in (True, False))
+        figures = (
+            f"{np.mean(asked):.2f}",
+            f"{low:.2f} to {high:.2f}",
+            seeds,
+            *(f"{v:.2f}" for v in (whole, four, eleven)),
+        )
+        rows.append((network, approach, *figures))
+    return _markdown(head, rows)
+
+
+def _rmse_of(scores: dict[str, Any], *, four: bool) -> float:
+    """RMSE over the four points that most rows have, or over the eleven others."""
+    chosen = [one for name, one in scores["points"].items() if (name in FOUR) == four]
+    total = sum(one["known"] * one["rmse"] ** 2 for one in chosen)
+    return float(np.sqrt(total / sum(one["known"] for one in chosen)))
+
+
+def costs(plans: list[tuple[str, int, float]]) -> str:
+    """What each network costs by the gate's count, and how it was trained, in Markdown."""
+    told = {network: (f"{steps}", f"{rate:g}") for network, steps, rate in plans}
+    rows = []
+    for network in NETWORKS:
+        report = count_flops(create_keypoint_network(network, POINTS), INPUT_SHAPE)
+        figures = (f"{report.flops}", f"{report.params}", f"{report.model_bytes}")
+        rows.append((network, *figures, *told.get(network, ("", ""))))
+    return _markdown(("network", "FLOPs", "parameters", "bytes", "steps here", "learning rate"), rows)
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def into_page(page: Path, text: str) -> None:
+    """Put ``text`` between the marks of ``page``.
+
+    Raises:
+        UserError: it has no such marks.
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{page}: has no lines {BEGIN} and {END}")
+    write_text(page, f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def main() -> None:
+    """Train what is missing, and make the tables."""
+    arguments = parse_arguments()
+    bench = Bench(
+        read_training(challenge_file(arguments.data, TRAINING)),
+        read_test(challenge_file(arguments.data, TEST)),
+        {"asked": read_lookup(arguments.data / TRUTH), "all": read_lookup(arguments.data / TRUTH_ALL)},
+        read_people(arguments.data / PEOPLE),
+    )
+    mean = np.broadcast_to(np.nanmean(bench.faces.points, axis=0), (len(bench.test.images), len(POINTS), 2))
+    done: dict[tuple[str, str, int], dict[str, Any]] = {("", MEAN, 0): bench.scores(mean)}
+    for plan in arguments.plans:
+        for seed in range(arguments.seeds):
+            for approach in APPROACHES_HERE:
+                if approach != SHUFFLED or plan is arguments.plans[0]:  # of the rows' order one network tells enough
+                    done[plan[0], approach, seed] = compare(bench, plan, approach, seed, arguments)
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for (network, approach, _), found in done.items():
+        results.setdefault((network, approach), []).append(found)
+    text = f"{comparison(results)}\n\n{costs(arguments.plans)}"
+    print(text)
+    if arguments.page:
+        into_page(arguments.page, text)
+
+
+if __name__ == "__main__":
+    run_command(main)
