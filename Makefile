@@ -42,8 +42,8 @@ format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.develops  ## measure against named peers, on the same work in the same run (not what needs a GPU or a model)
-	for script in $(filter-out %/gpu_scoring.py %/aggregation.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
+bench: .venv/.develops  ## measure against named peers, on the same work in the same run (not what needs a GPU, a model or real faces)
+	for script in $(filter-out %/gpu_scoring.py %/aggregation.py %/keypoints.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
 
 peers: .venv-insightface/.runs .venv-web/.runs $(addprefix build/peers/,ncnn/.runs mnn/.runs litert/.runs tract/.runs web/.runs)  ## set up the programs that benchmarks/deployment.py runs, 3 GB
 

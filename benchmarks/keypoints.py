@@ -5,8 +5,8 @@
 --data is what datasets/make_keypoints.py made. Each network is trained with each approach and seed, every model with
 the same number of steps, and scored on two truths: the coordinates that are asked for, as in the challenge, and all
 fifteen points of every image. ``ffill, shuffled`` is forward-fill on the same rows in an order drawn by the seed, of
-the first network. What was done is kept in --work, so that the same command goes on; --page gets the tables between its
-two marks.
+the first network and seed. What was done is kept in --work, so that the same command goes on; --page gets the tables
+between its two marks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lwface.base.commands import HelpFormatter, run_command
 from lwface.base.errors import UserError
 from lwface.base.files import write_json, write_text
 from lwface.base.progress import progress
-from lwface.formats.keypoint_images import KeypointFaces, TestImages, read_test, read_training
+from lwface.formats.keypoint_images import AskedFaces, KeypointFaces, read_test, read_training
 from lwface.formats.keypoint_lookup import Lookup, read_lookup
 from lwface.formats.keypoint_tables import FOUR, HIGHEST, LOWEST, POINTS, TEST, TRAINING, challenge_file
 from lwface.gate.flops import count_flops
@@ -41,7 +41,7 @@ from lwface.landmarks.keypoint_training import prepare_keypoints
 
 MEAN, SHUFFLED = "mean face", "ffill, shuffled"
 APPROACHES_HERE = (DROP, FFILL, SHUFFLED, TWO_MODELS, MASKED)
-BEGIN, END = "<!-- benchmarks/keypoints.py: begin -->", "<!-- benchmarks/keypoints.py: end -->"
+COSTS = "networks"  # the name of the table of costs on the page; that of scores is called as the data set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Bench:
     """What all comparisons share: the faces, and the truths by name."""
 
     faces: KeypointFaces
-    test: TestImages
+    test: AskedFaces
     truths: dict[str, Lookup]
     people: dict[int, str]
 
@@ -93,7 +93,11 @@ def train(settings: KeypointSettings, faces: KeypointFaces, folder: Path) -> lis
     files = []
     for part in parts_of(settings.approach, faces, held_out=settings.held_out, seed=settings.seed):
         # The first model of two-models is drop's: it learns the same, in the same order, from the same weights.
-        name = DROP if settings.approach == TWO_MODELS and not part.name else f"{folder.name}{part.name}"
+        name = (
+            DROP
+            if settings.approach == TWO_MODELS and not part.name
+            else "-".join(filter(None, (folder.name, part.name)))
+        )
         own = folder.with_name(name)
         files.append(own / "model-0001.safetensors")
         if not files[-1].is_file():
@@ -158,15 +162,13 @@ def _rmse_of(scores: dict[str, Any], *, four: bool) -> float:
     return float(np.sqrt(total / sum(one["known"] for one in chosen)))
 
 
-def costs(plans: list[tuple[str, int, float]]) -> str:
-    """What each network costs by the gate's count, and how it was trained, in Markdown."""
-    told = {network: (f"{steps}", f"{rate:g}") for network, steps, rate in plans}
+def costs() -> str:
+    """What each network costs by the gate's count, in Markdown."""
     rows = []
     for network in NETWORKS:
         report = count_flops(create_keypoint_network(network, POINTS), INPUT_SHAPE)
-        figures = (f"{report.flops}", f"{report.params}", f"{report.model_bytes}")
-        rows.append((network, *figures, *told.get(network, ("", ""))))
-    return _markdown(("network", "FLOPs", "parameters", "bytes", "steps here", "learning rate"), rows)
+        rows.append((network, f"{report.flops}", f"{report.params}", f"{report.model_bytes}"))
+    return _markdown(("network", "FLOPs", "parameters", "bytes"), rows)
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -174,16 +176,17 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def into_page(page: Path, text: str) -> None:
-    """Put ``text`` between the marks of ``page``.
+def into_page(page: Path, name: str, text: str) -> None:
+    """Put ``text`` between the lines of ``page`` that mark the table ``name``.
 
     Raises:
-        UserError: it has no such marks.
+        UserError: it has no such lines.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    marks = [f"<!-- benchmarks/keypoints.py {name}: {what} -->" for what in ("begin", "end")]
+    before, begin, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise UserError(f"{page}: has no lines {BEGIN} and {END}")
+        raise UserError(f"{page}: has no lines {' and '.join(marks)}")
     write_text(page, f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
@@ -201,15 +204,15 @@ def main() -> None:
     for plan in arguments.plans:
         for seed in range(arguments.seeds):
             for approach in APPROACHES_HERE:
-                if approach != SHUFFLED or plan is arguments.plans[0]:  # of the rows' order one network tells enough
+                if approach != SHUFFLED or (plan is arguments.plans[0] and seed == 0):  # one run tells what order does
                     done[plan[0], approach, seed] = compare(bench, plan, approach, seed, arguments)
     results: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for (network, approach, _), found in done.items():
         results.setdefault((network, approach), []).append(found)
-    text = f"{comparison(results)}\n\n{costs(arguments.plans)}"
-    print(text)
-    if arguments.page:
-        into_page(arguments.page, text)
+    for name, text in ((arguments.data.absolute().name, comparison(results)), (COSTS, costs())):
+        print(f"{text}\n")
+        if arguments.page:
+            into_page(arguments.page, name, text)
 
 
 if __name__ == "__main__":

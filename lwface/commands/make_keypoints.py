@@ -15,9 +15,10 @@ import argparse
 from pathlib import Path
 
 from lwface.base.account import print_summary
-from lwface.base.commands import existing, load
+from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.commands.flags import command_parser
+from lwface.landmarks.keypoint_sources import check_output, check_source
 
 COMPLETE_SHARE = 0.324  # 2284 of the original's 7049 rows
 
@@ -31,9 +32,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--test-share", type=float, default=0.2, metavar="X", help="share of the people who are in test.csv")
     what = "share of the rows that are of the source with all fifteen points; the others have four"
     add("--complete-share", type=float, default=COMPLETE_SHARE, metavar="X", help=what)
+    what = "let the rows with four points mark nose tip and lower lip elsewhere, as users of the original report"
+    add("--other-labels", action="store_true", help=what)
     add("--seed", type=int, default=0, metavar="N", help="of the split, of the cuts and of the gaps")
     arguments = parser.parse_args(argv)
-    existing(arguments.input)
+    check_source(arguments.input)
+    check_output(arguments.output)
     for flag, value in (("--test-share", arguments.test_share), ("--complete-share", arguments.complete_share)):
         if not 0 < value < 1:
             raise UserError(f"{flag} {value:g}: expected more than 0 and less than 1")
@@ -44,10 +48,16 @@ def main(argv: list[str] | None = None) -> None:
     """Make the set."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.landmarks.keypoint_making import Making, check_source, make
+    from lwface.landmarks.keypoint_making import Making, make
 
-    check_source(arguments.input)
-    job = Making(arguments.input, arguments.output, arguments.test_share, arguments.complete_share, arguments.seed)
+    job = Making(
+        arguments.input,
+        arguments.output,
+        arguments.test_share,
+        arguments.complete_share,
+        arguments.seed,
+        arguments.other_labels,
+    )
     made = make(job)
     print_summary(made, "faces with 68 points")
     complete = f"{made['complete_rows']} of them complete"

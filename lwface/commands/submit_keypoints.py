@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from lwface.base.commands import load
+from lwface.base.errors import UserError
 from lwface.commands.flags import (
     add_device_flag,
     add_lookup_flags,
@@ -21,6 +22,7 @@ from lwface.commands.flags import (
     lookup_file,
 )
 from lwface.formats.keypoint_tables import TEST, challenge_file
+from lwface.landmarks.keypoint_choices import PICTURES
 from lwface.models.names import model_file
 
 
@@ -39,6 +41,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for flag, path in (("--output", arguments.output), ("--picture", arguments.picture)):
         if path:
             check_is_no_folder(flag, path, "the file to write")
+    if arguments.picture and arguments.picture.suffix.lower() not in PICTURES:
+        raise UserError(f"--picture {arguments.picture}: expected a name that ends in {' or '.join(PICTURES)}")
     for model in filter(None, (arguments.model, arguments.four_model)):
         model_file(model)
     challenge_file(arguments.data, TEST)

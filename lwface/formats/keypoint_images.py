@@ -43,7 +43,7 @@ class KeypointFaces(NamedTuple):
         return np.asarray(~np.isnan(self.points).any(axis=2))
 
 
-class TestImages(NamedTuple):
+class AskedFaces(NamedTuple):
     """Faces whose points are asked for: ``ids (N,)`` int64 and ``images (N, 96, 96)`` uint8."""
 
     ids: NDArray[np.int64]
@@ -70,7 +70,7 @@ def read_training(path: PathLike) -> KeypointFaces:
     return KeypointFaces(np.stack(images), points)
 
 
-def read_test(path: PathLike) -> TestImages:
+def read_test(path: PathLike) -> AskedFaces:
     """Read ``test.csv``; :class:`UserError` where a column or cell is wrong or an ImageId is there twice."""
     ids: dict[int, int] = {}
     images = []
@@ -82,7 +82,7 @@ def read_test(path: PathLike) -> TestImages:
             )
         ids[number] = line
         images.append(_greys(path, line, fields[places["Image"]]))
-    return TestImages(np.array(list(ids), np.int64), np.stack(images))
+    return AskedFaces(np.array(list(ids), np.int64), np.stack(images))
 
 
 def write_training(path: PathLike, faces: KeypointFaces) -> None:
@@ -91,7 +91,7 @@ def write_training(path: PathLike, faces: KeypointFaces) -> None:
     _write(path, (*FEATURES, "Image"), rows, faces.images)
 
 
-def write_test(path: PathLike, faces: TestImages) -> None:
+def write_test(path: PathLike, faces: AskedFaces) -> None:
     """Write ``test.csv``, beside and renamed."""
     _write(path, ("ImageId", "Image"), ([str(number)] for number in faces.ids), faces.images)
 

@@ -16,6 +16,7 @@ APPROACHES = {
     TWO_MODELS: "drop, and a second model for the four points that most rows have",
     MASKED: "one model and every row; what is missing is left out of the loss",
 }
+PICTURES = (".png", ".jpg")  # kinds of image that points are drawn on
 INPUT_SHAPE = (1, 1, SIDE, SIDE)  # of one image, for the gate
 
 

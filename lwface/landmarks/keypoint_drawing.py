@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.base.errors import UserError
 from lwface.base.files import PathLike, replacing
-from lwface.formats.keypoint_images import TestImages
+from lwface.formats.keypoint_images import AskedFaces
 from lwface.formats.keypoint_tables import POINTS, SIDE
 
 COLUMNS, ROWS = 8, 5
@@ -32,21 +31,16 @@ def draw_points(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArra
     return np.asarray(drawn, np.uint8)
 
 
-def draw_sheet(path: PathLike, test: TestImages, points: NDArray[np.float64]) -> None:
+def draw_sheet(path: PathLike, test: AskedFaces, points: NDArray[np.float64]) -> None:
     """Write up to 40 of the images, evenly spread, with their points (N, 15, 2), beside and renamed.
 
-    Raises:
-        UserError: the name's end is no kind of image.
+    Args:
+        path: its end, one of :data:`lwface.landmarks.keypoint_choices.PICTURES`, says what kind of image it is.
     """
     chosen = np.unique(np.linspace(0, len(test.images) - 1, COLUMNS * ROWS).round().astype(int))
     pictures = [draw_points(test.images[place], points[place]) for place in chosen]
     pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % COLUMNS)
     sheet = np.vstack([np.hstack(pictures[start : start + COLUMNS]) for start in range(0, len(pictures), COLUMNS)])
-    try:
-        done, encoded = cv2.imencode(Path(path).suffix or ".", sheet)
-    except cv2.error:
-        done = False
-    if not done:
-        raise UserError(f"--picture {path}: expected the name of an image, such as points.png")
+    _, encoded = cv2.imencode(Path(path).suffix, sheet)
     with replacing(path) as file:
         file.write(encoded.tobytes())

@@ -25,15 +25,14 @@ from lwface.base.files import replacing, replacing_folder, write_json
 from lwface.base.journal import MANIFEST
 from lwface.base.progress import progress
 from lwface.formats.image import read_rgb
-from lwface.formats.keypoint_images import KeypointFaces, TestImages, write_test, write_training
+from lwface.formats.keypoint_images import AskedFaces, KeypointFaces, write_test, write_training
 from lwface.formats.keypoint_lookup import Lookup, write_lookup
 from lwface.formats.keypoint_tables import FOUR, LOOKUP, POINTS, SIDE, TEST, TRAINING
 from lwface.formats.text_files import table_rows
+from lwface.landmarks.keypoint_sources import ANNOTATIONS, check_output, is_procedural
 from lwface.making.youtube_faces import read_youtube_faces
-from lwface.making.youtube_names import tables
 
 TRUTH, TRUTH_ALL, PEOPLE = "truth.csv", "truth-all.csv", "test-people.csv"
-ANNOTATIONS = "annotations.csv"
 
 # Which of the usual 68 points (iBUG 300-W, from 0, the picture's left first) each keypoint is the mean of.
 FROM_68: dict[str, tuple[int, ...]] = {
@@ -53,6 +52,9 @@ FROM_68: dict[str, tuple[int, ...]] = {
     "mouth_center_top_lip": (51, 62),  # the outer and the inner edge of the lip
     "mouth_center_bottom_lip": (57, 66),
 }
+# Users of the original report that its rows with four points mark nose tip and lower lip in other places than those with
+# fifteen (the thread above): here at the base of the nose, and in the middle of the mouth.
+OTHER_LABELS: dict[str, tuple[int, ...]] = {"nose_tip": (33,), "mouth_center_bottom_lip": (62, 66)}
 # Shares of the original's rows: of the first source those that lack some of the eleven points, (2284 - 2140) / 2284; of
 # all those that lack one of the four (10, 13, 0 and 33 of 7049).
 SOME_MISSING, ONE_OF_FOUR_MISSING = 0.063, 0.008
@@ -81,6 +83,7 @@ class Making:
         test_share: of the people, whom nothing is learnt from.
         complete_share: of the rows, in training and test alike, those of the source that has all fifteen points.
         seed: of the split, of the cuts and of the gaps.
+        other_labels: the source that has four points marks two of them elsewhere.
     """
 
     source: Path
@@ -88,27 +91,7 @@ class Making:
     test_share: float
     complete_share: float
     seed: int
-
-
-def is_procedural(source: Path) -> bool:
-    """Whether ``source`` is what ``datasets/make_synthetic.py`` made."""
-    return (source / ANNOTATIONS).is_file()
-
-
-def check_source(source: Path) -> None:
-    """:class:`UserError` where ``source`` is no set that is known here."""
-    if not is_procedural(source) and not all(path.is_file() for path in tables(source)):
-        names = " and ".join(path.name for path in tables(source))
-        raise UserError(
-            f"{source}: expected {names} of the YouTube Faces teaching set, or {ANNOTATIONS} of "
-            "datasets/make_synthetic.py --frames"
-        )
-
-
-def check_output(output: Path) -> None:
-    """:class:`UserError` where something is there already: nothing is written over."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output}: is already there; delete it, or choose another --output")
+    other_labels: bool = False
 
 
 def read_faces(source: Path) -> tuple[list[Face], Account]:
@@ -144,10 +127,12 @@ def make(job: Making) -> dict[str, Any]:
         sources = {name: _two_sources(faces, chosen, job.complete_share) for name, chosen in groups.items()}
         total = sum(len(rows) for pair in sources.values() for rows in pair)
         with progress(total=total, label="cutting out", unit="face") as bar:
-            whole = {name: _cut(pair, dice, bar.update) for name, pair in sources.items()}
+            whole = {
+                name: _cut(pair, dice, bar.update, other_labels=job.other_labels) for name, pair in sources.items()
+            }
         gaps = {name: _with_gaps(whole[name], len(pair[0]), dice) for name, pair in sources.items()}
         write_training(folder / TRAINING, gaps["training"])
-        test = TestImages(np.arange(1, len(whole["test"].images) + 1), whole["test"].images)
+        test = AskedFaces(np.arange(1, len(whole["test"].images) + 1), whole["test"].images)
         write_test(folder / TEST, test)
         truth, everything = (_lookup(test.ids, kind["test"].points) for kind in (gaps, whole))
         write_lookup(folder / TRUTH, truth)
@@ -162,6 +147,7 @@ def make(job: Making) -> dict[str, Any]:
             "test_people": len(groups["test"]),
             "coordinates_asked_for": len(truth.rows),
             "seed": job.seed,
+            "other_labels": job.other_labels,
             **account.as_json(),
         }
         write_json(folder / MANIFEST, facts)
@@ -192,15 +178,18 @@ def _two_sources(faces: Sequence[Face], people: Sequence[str], share: float) -> 
     return first, second
 
 
-def fifteen_from_68(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The keypoints (15, 2) of the usual 68 points (68, 2), as :data:`FROM_68` defines them."""
-    return np.stack([landmarks[list(FROM_68[point])].mean(axis=0) for point in POINTS])
+def fifteen_from_68(landmarks: NDArray[np.float64], *, other_labels: bool = False) -> NDArray[np.float64]:
+    """The keypoints (15, 2) of the usual 68 points (68, 2), by :data:`FROM_68`, some of them by :data:`OTHER_LABELS`."""
+    places = {**FROM_68, **OTHER_LABELS} if other_labels else FROM_68
+    return np.stack([landmarks[list(places[point])].mean(axis=0) for point in POINTS])
 
 
-def _cut(sources: tuple[list[Face], list[Face]], dice: random.Random, done: Callable[[], object]) -> KeypointFaces:
+def _cut(
+    sources: tuple[list[Face], list[Face]], dice: random.Random, done: Callable[[], object], *, other_labels: bool
+) -> KeypointFaces:
     """Every face as 96x96 greys with all its keypoints that are inside."""
     images, points = [], []
-    for faces, (size_spread, place_spread) in zip(sources, SPREADS, strict=True):
+    for number, (faces, (size_spread, place_spread)) in enumerate(zip(sources, SPREADS, strict=True)):
         for face in faces:
             even = [2 * dice.random() - 1 for _ in range(3)]
             image, places = cut_face(
@@ -210,7 +199,7 @@ def _cut(sources: tuple[list[Face], list[Face]], dice: random.Random, done: Call
                 (place_spread * even[1], place_spread * even[2] - UP),
             )
             images.append(image)
-            fifteen = fifteen_from_68(places)
+            fifteen = fifteen_from_68(places, other_labels=other_labels and number == 1)
             outside = ((fifteen < 0) | (fifteen > SIDE - 1)).any(axis=1, keepdims=True)
             points.append(np.where(outside, np.nan, fifteen))
             done()
