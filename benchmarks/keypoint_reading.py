@@ -2,13 +2,14 @@
 
     python benchmarks/keypoint_reading.py --rows 7049
 
-Both read the same file, written here, into the same arrays: greys (N, 96, 96) and coordinates (N, 30). pandas is no part of
-the project's environment; where it is not installed, only our own figure is printed.
+Both read the same file, written here, into the same arrays: greys (N, 96, 96) and coordinates (N, 30). pandas is no
+part of the project's environment; where it is not installed, only our own figure is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -49,8 +50,7 @@ def ours(path: Path) -> Read:
 
 def with_pandas(path: Path) -> Read:
     """What notebooks of the challenge type: read the table, and split each image's text."""
-    import pandas
-
+    pandas = importlib.import_module("pandas")
     table = pandas.read_csv(path)
     images = np.stack([np.array(text.split(" "), np.uint8).reshape(SIDE, SIDE) for text in table["Image"]])
     return images, table[list(FEATURES)].to_numpy()

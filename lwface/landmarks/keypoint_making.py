@@ -52,8 +52,8 @@ FROM_68: dict[str, tuple[int, ...]] = {
     "mouth_center_top_lip": (51, 62),  # the outer and the inner edge of the lip
     "mouth_center_bottom_lip": (57, 66),
 }
-# Users of the original report that its rows with four points mark nose tip and lower lip in other places than those with
-# fifteen (the thread above): here at the base of the nose, and in the middle of the mouth.
+# Users of the original report that its rows with four points mark nose tip and lower lip in other places than the rows
+# with fifteen (the thread above): here at the base of the nose, and in the middle of the mouth.
 OTHER_LABELS: dict[str, tuple[int, ...]] = {"nose_tip": (33,), "mouth_center_bottom_lip": (62, 66)}
 # Shares of the original's rows: of the first source those that lack some of the eleven points, (2284 - 2140) / 2284; of
 # all those that lack one of the four (10, 13, 0 and 33 of 7049).
@@ -179,7 +179,7 @@ def _two_sources(faces: Sequence[Face], people: Sequence[str], share: float) -> 
 
 
 def fifteen_from_68(landmarks: NDArray[np.float64], *, other_labels: bool = False) -> NDArray[np.float64]:
-    """The keypoints (15, 2) of the usual 68 points (68, 2), by :data:`FROM_68`, some of them by :data:`OTHER_LABELS`."""
+    """The keypoints (15, 2) of the usual 68 points (68, 2), by :data:`FROM_68`, two of them by ``OTHER_LABELS``."""
     places = {**FROM_68, **OTHER_LABELS} if other_labels else FROM_68
     return np.stack([landmarks[list(places[point])].mean(axis=0) for point in POINTS])
 
