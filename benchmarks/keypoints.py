@@ -4,7 +4,7 @@
 
 --data is what datasets/make_keypoints.py made. Each network is trained with each approach and seed, every model with
 the same number of steps, and scored on two truths: the coordinates that are asked for, as in the challenge, and all
-fifteen points of every image. ``ffill, shuffled`` is forward-fill on the same rows in an order drawn by the seed, of
+fifteen points of every image. ``ffill-shuffled`` is forward-fill on the same rows in an order drawn by the seed, of
 the first network and seed. What was done is kept in --work, so that the same command goes on; --page gets the tables
 between its two marks.
 """
@@ -18,7 +18,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,9 +39,18 @@ from lwface.landmarks.keypoint_networks import create_keypoint_network
 from lwface.landmarks.keypoint_scoring import read_people, score
 from lwface.landmarks.keypoint_training import prepare_keypoints
 
-MEAN, SHUFFLED = "mean face", "ffill, shuffled"
+MEAN, SHUFFLED = "mean face", "ffill-shuffled"
 APPROACHES_HERE = (DROP, FFILL, SHUFFLED, TWO_MODELS, MASKED)
 COSTS = "networks"  # the name of the table of costs on the page; that of scores is called as the data set
+
+
+class Plan(NamedTuple):
+    """How one network is tried: with seeds 0 to ``seeds - 1``, so many steps of a model, a learning rate."""
+
+    network: str
+    seeds: int
+    steps: int
+    lr: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,22 +78,26 @@ def parse_arguments() -> argparse.Namespace:
     add("--data", type=Path, metavar="FOLDER", required=True, help="what datasets/make_keypoints.py made")
     add("--work", type=Path, metavar="FOLDER", required=True, help="for models and scores; kept to go on")
     add("--networks", default="mobileface,net2", metavar="NAMES", help="networks, comma-separated")
-    add("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1")
-    add("--steps", default="600,300", metavar="N,N", help="steps of each model, a number a network")
+    add("--approaches", default=",".join(APPROACHES_HERE), metavar="NAMES", help="approaches, comma-separated")
+    add("--seeds", default="3,1", metavar="N,N", help="of each network, seeds 0 to N - 1")
+    add("--steps", default="600,200", metavar="N,N", help="steps of each model, a number a network")
     add("--lr", default="0.003,0.001", metavar="X,X", help="learning rate, a number a network")
     add("--per-batch-size", type=int, default=32, metavar="N", help="images a step")
     add("--page", type=Path, metavar="FILE", help="page whose table to write; not given: print it")
     arguments = parser.parse_args()
-    networks = arguments.networks.split(",")
+    networks, arguments.approaches = arguments.networks.split(","), arguments.approaches.split(",")
     try:
-        steps = [int(word) for word in arguments.steps.split(",")]
+        seeds, steps = ([int(word) for word in text.split(",")] for text in (arguments.seeds, arguments.steps))
         rates = [float(word) for word in arguments.lr.split(",")]
     except ValueError:
-        raise UserError(f"--steps {arguments.steps}, --lr {arguments.lr}: expected numbers, comma-separated") from None
-    if not len(networks) == len(steps) == len(rates) or not set(networks) <= set(NETWORKS):
-        expected = f"some of {', '.join(NETWORKS)}, with a number of --steps and --lr each"
+        told = f"--seeds {arguments.seeds}, --steps {arguments.steps}, --lr {arguments.lr}"
+        raise UserError(f"{told}: expected numbers, comma-separated") from None
+    if not len(networks) == len(seeds) == len(steps) == len(rates) or not set(networks) <= set(NETWORKS):
+        expected = f"some of {', '.join(NETWORKS)}, with a number of --seeds, --steps and --lr each"
         raise UserError(f"--networks {arguments.networks}: expected {expected}")
-    arguments.plans = list(zip(networks, steps, rates, strict=True))
+    if not set(arguments.approaches) <= set(APPROACHES_HERE):
+        raise UserError(f"--approaches: expected some of {', '.join(APPROACHES_HERE)}")
+    arguments.plans = [Plan(*plan) for plan in zip(networks, seeds, steps, rates, strict=True)]
     return arguments
 
 
@@ -110,10 +123,9 @@ def train(settings: KeypointSettings, faces: KeypointFaces, folder: Path) -> lis
     return files
 
 
-def compare(bench: Bench, plan: tuple[str, int, float], approach: str, seed: int, arguments: Any) -> dict[str, Any]:
+def compare(bench: Bench, plan: Plan, approach: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """The scores of one network with one approach and seed."""
-    network, steps, rate = plan
-    folder = arguments.work / f"{network}-{seed}" / approach.replace(", ", "-")
+    folder = arguments.work / f"{plan.network}-{seed}" / approach
     kept = folder.with_suffix(".json")
     if kept.is_file():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
@@ -122,11 +134,11 @@ def compare(bench: Bench, plan: tuple[str, int, float], approach: str, seed: int
     if approach == SHUFFLED:
         faces = faces.rows(np.random.default_rng(seed).permutation(len(faces.images)))
     settings = KeypointSettings(
-        network=network,
+        network=plan.network,
         approach=FFILL if approach == SHUFFLED else approach,
-        max_steps=steps,
+        max_steps=plan.steps,
         per_batch_size=arguments.per_batch_size,
-        lr=rate,
+        lr=plan.lr,
         seed=seed,
     )
     models = [load_keypoint_model(str(file)) for file in train(settings, faces, folder)]
@@ -202,10 +214,10 @@ def main() -> None:
     mean = np.broadcast_to(np.nanmean(bench.faces.points, axis=0), (len(bench.test.images), len(POINTS), 2))
     done: dict[tuple[str, str, int], dict[str, Any]] = {("", MEAN, 0): bench.scores(mean)}
     for plan in arguments.plans:
-        for seed in range(arguments.seeds):
-            for approach in APPROACHES_HERE:
+        for seed in range(plan.seeds):
+            for approach in arguments.approaches:
                 if approach != SHUFFLED or (plan is arguments.plans[0] and seed == 0):  # one run tells what order does
-                    done[plan[0], approach, seed] = compare(bench, plan, approach, seed, arguments)
+                    done[plan.network, approach, seed] = compare(bench, plan, approach, seed, arguments)
     results: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for (network, approach, _), found in done.items():
         results.setdefault((network, approach), []).append(found)
