@@ -8,6 +8,9 @@ number. fp16 and int8 report what they cost in TAR or accuracy on labelled faces
 the budget of the track, or a number type that it forbids.
 
 --for web writes a folder with one HTML file that compares two photographs in the browser, offline.
+
+A model of the keypoint challenge becomes a file of (N, 1, 96, 96) greys and (N, 2 K) pixels, which must be within 0.01
+of PyTorch's.
 """
 
 from __future__ import annotations
@@ -89,7 +92,15 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     load("torch", "cv2")
     from lwface.deploy.export import export
+    from lwface.landmarks.keypoint_export import export_keypoints
+    from lwface.landmarks.keypoint_models import is_keypoint_model
     from lwface.models.store import load_model
+
+    if is_keypoint_model(arguments.model):
+        if arguments.layer or arguments.program or arguments.wish != Wish(opset=arguments.opset):
+            raise UserError(f"{arguments.model} is a keypoint model: only --output and --opset are for it")
+        print("\n".join(export_keypoints(arguments.model, arguments.output, arguments.opset or OPSET)))
+        return
 
     network, config = load_model(arguments.model, layer=arguments.layer)
     pixels, lines = pixels_of(network, arguments.wish), []

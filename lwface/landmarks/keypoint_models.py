@@ -15,9 +15,8 @@ from lwface.formats.keypoint_lookup import Lookup
 from lwface.formats.keypoint_tables import FEATURES, POINTS
 from lwface.landmarks.keypoint_networks import KeypointNetwork, create_keypoint_network
 from lwface.landmarks.keypoint_task import predict
-from lwface.landmarks.keypoint_training import POINTS_KEY
 from lwface.models.names import model_file
-from lwface.models.saved import check_tensors
+from lwface.models.saved import POINTS_KEY, check_tensors
 from lwface.models.sources import read_safetensors
 
 

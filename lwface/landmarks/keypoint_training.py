@@ -14,13 +14,13 @@ from lwface.landmarks.keypoint_choices import INPUT_SHAPE, RUN_FLAGS, TWO_MODELS
 from lwface.landmarks.keypoint_data import KeypointPart, part_names, parts_of
 from lwface.landmarks.keypoint_networks import create_keypoint_network, start_at
 from lwface.landmarks.keypoint_task import KeypointTask
+from lwface.models.saved import POINTS_KEY
 from lwface.settings.run import Run
 from lwface.training.loop import Loop, check_new
 from lwface.training.preparation import choose_device, seed_everything
 
 LOSS = "smooth_l1"
 WARMUP_SHARE = 20  # one step in so many
-POINTS_KEY = "keypoints"  # of a model's settings: the names of its points, which tell it from a face network
 
 
 def run_of(settings: KeypointSettings, part: KeypointPart) -> Run:

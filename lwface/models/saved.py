@@ -25,6 +25,7 @@ from lwface.mxnet.names import params_path, symbol_path
 from lwface.mxnet.network import load_mxnet
 from lwface.networks import create_network
 
+POINTS_KEY = "keypoints"  # of the settings of a model of the keypoint challenge: the names of its points
 # What is true of the machine that trained, not of the model.
 LOCAL_KEYS = (
     *("dataset_path", "models_root", "num_workers"),
@@ -86,6 +87,10 @@ def model_sha256(network: nn.Module, config: Mapping[str, Any], layer: str | Non
 
 def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     tensors, config = read_safetensors(path)
+    if POINTS_KEY in (config or {}):
+        raise UserError(
+            f"{path}: puts keypoints on greys and gives no embedding: landmarks/submit_keypoints.py runs it"
+        )
     try:
         with torch.device("meta"):  # names and shapes first: no memory is spent on what the file does not hold
             network = create_network(config or {})

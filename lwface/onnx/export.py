@@ -60,17 +60,29 @@ def export_onnx(
             on the size of the batch it was traced with, or its pre-processing cannot be left out.
     """
     onnx = require("onnx", extra="onnx")
-    if opset not in OPSETS:
-        raise UserError(f"opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}")
     network = _plain_copy(network if normalise_inside else _without_normalisation(network))
-    model = onnx.load_from_string(_trace(network, opset))
-    _tidy(model)
+    model = traced_model(network, opset)
     _require_free_batch(model)
     if normalise_inside:
         say_raw_pixels(model.graph, INPUT)
     model.producer_name, model.producer_version = "lightweight-face-recognition", ""
     onnx.helper.set_model_props(model, describe(network, normalise_inside, opset, config))
     return model.SerializeToString(deterministic=True)
+
+
+def traced_model(network: nn.Module, opset: int, image_shape: tuple[int, int, int] = IMAGE_SHAPE) -> Any:
+    """The ``onnx.ModelProto`` of a float32 network on the CPU: one node a layer, no metadata yet.
+
+    Whether it takes any size of the batch is not looked at.
+
+    Raises:
+        UserError: as :func:`export_onnx`.
+    """
+    if opset not in OPSETS:
+        raise UserError(f"opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}")
+    model = require("onnx", extra="onnx").load_from_string(_trace(network, opset, image_shape))
+    _tidy(model)
+    return model
 
 
 def describe(
@@ -144,10 +156,10 @@ class _Whole(nn.Module):
         return self.network(data)
 
 
-def _trace(network: nn.Module, opset: int) -> bytes:
+def _trace(network: nn.Module, opset: int, image_shape: tuple[int, int, int]) -> bytes:
     """The exporter's own model."""
     file = io.BytesIO()
-    images = torch.zeros((2, *IMAGE_SHAPE))  # a batch of 1 could be taken for a constant
+    images = torch.zeros((2, *image_shape))  # a batch of 1 could be taken for a constant
     with evaluating(network), _quiet(), torch.no_grad():
         whole = _Whole(network)
         whole.training = True

@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from lwface.base.errors import UserError
-from lwface.commands import check_keypoints, gate, score_keypoints, submit_keypoints, train_keypoints
-from lwface.formats.keypoint_images import AskedFaces, KeypointFaces, write_test, write_training
+from lwface.commands import check_keypoints, export, gate, score_keypoints, submit_keypoints, train_keypoints
+from lwface.formats.keypoint_images import AskedFaces, KeypointFaces, read_test, write_test, write_training
 from lwface.formats.keypoint_lookup import Lookup, write_lookup
 from lwface.formats.keypoint_tables import FOUR, POINTS
+from lwface.landmarks.keypoint_models import load_keypoint_model
+from lwface.landmarks.keypoint_task import predict
+from lwface.models.store import load_model
 
 STEPS = ["--max-steps", "4", "--per-batch-size", "8", "--verbose", "2", "--network", "lenet5", "--device", "cpu"]
 
@@ -137,3 +140,23 @@ def test_a_picture_of_no_kind(data, models, tmp_path):
     given = ["--model", f"{models}/lenet5-masked-{data.name}/model,1", "--data", str(data)]
     with pytest.raises(UserError, match=r"--picture .*/p\.what: expected a name that ends in .png or .jpg"):
         submit_keypoints.main([*given, "--output", str(tmp_path / "s.csv"), "--picture", str(tmp_path / "p.what")])
+
+
+def test_a_model_as_an_onnx_file(data, models, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, output = f"{models}/lenet5-two-models-{data.name}/four/model,1", tmp_path / "four.onnx"
+    export.main(["--model", model, "--output", str(output)])
+    assert "FLOPs: 12721344 (12.7M FLOPs)" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(output), providers=["CPUExecutionProvider"])
+    assert json.loads(session.get_modelmeta().custom_metadata_map["keypoints"]) == list(FOUR)
+    images = read_test(data / "test.csv").images
+    (found,) = session.run(["fc1"], {"data": images[:, None].astype(np.float32)})
+    expected = predict(load_keypoint_model(model), images, torch.device("cpu"))
+    np.testing.assert_allclose(found.reshape(6, 4, 2), expected, atol=1e-3)
+    with pytest.raises(UserError, match="is a keypoint model: only --output and --opset are for it"):
+        export.main(["--model", model, "--output", str(output), "--track", "deepglint-light"])
+
+
+def test_a_keypoint_model_embeds_no_face(data, models):
+    with pytest.raises(UserError, match="puts keypoints on greys and gives no embedding"):
+        load_model(f"{models}/lenet5-masked-{data.name}/model,1")
