@@ -96,7 +96,7 @@ def parts_of(approach: str, faces: KeypointFaces, *, held_out: float, seed: int)
             out, so that nothing of them is learnt.
 
     Raises:
-        UserError: a model has no row to learn from or to be judged by.
+        UserError: a model has no row to learn from or to be judged by, or a point is known in none.
     """
     some = np.flatnonzero(faces.known.any(axis=1))
     empty = len(faces.images) - len(some)
@@ -121,7 +121,13 @@ def parts_of(approach: str, faces: KeypointFaces, *, held_out: float, seed: int)
         if not len(usable) or not len(judged):
             what = "to be judged by" if len(usable) else "to learn from"
             raise UserError(f"approach {approach}: no row is left {what}, of {account.seen}: {_reasons(account)}")
-        return KeypointPart(name, points, mine.rows(usable), theirs.rows(judged), account)
+        train = mine.rows(usable)
+        never = np.flatnonzero(~train.known.any(axis=0))
+        if len(never):
+            raise UserError(
+                f"approach {approach}: {points[never[0]]} is known in no row, so that nothing can be learnt of it"
+            )
+        return KeypointPart(name, points, train, theirs.rows(judged), account)
 
     if approach == TWO_MODELS:
         return [part("", POINTS), part(FOUR_POINTS, FOUR)]

@@ -73,13 +73,11 @@ def train_keypoints(
     """
     place = choose_device(device)
     parts = parts_of(settings.approach, faces, held_out=settings.held_out, seed=settings.seed)
-    status = 0
     for part in parts:
         loop = prepare_keypoints(settings, part, place, _next_command(settings, data) if part is parts[-1] else "")
-        status = status or loop.start(resume=resume)
-        if status:
-            break
-    return status
+        if status := loop.start(resume=resume):
+            return status
+    return 0
 
 
 def prepare_keypoints(

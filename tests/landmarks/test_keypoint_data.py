@@ -85,7 +85,11 @@ def test_nothing_to_learn_from():
         parts_of("drop", bare, held_out=0.1, seed=0)
     with pytest.raises(UserError, match="approach ffill: no row is left to learn from"):
         parts_of("ffill", bare, held_out=0.1, seed=0)
-    parts_of("masked", bare, held_out=0.1, seed=0)
+    with pytest.raises(UserError, match="approach masked: left_eye_outer_corner is known in no row"):
+        parts_of("masked", bare, held_out=0.1, seed=0)
+    parts_of("two-models", faces(), held_out=0.1, seed=0)
+    with pytest.raises(UserError, match="1 rows: expected two or more"):
+        parts_of("masked", faces().rows(np.array([0])), held_out=0.1, seed=0)
 
 
 def test_a_mirror_image_has_left_and_right_changed():
