@@ -5,8 +5,8 @@
 --data is what datasets/make_keypoints.py made. Each network is trained with each approach and seed, every model with
 the same number of steps, and scored on two truths: the coordinates that are asked for, as in the challenge, and all
 fifteen points of every image. ``ffill-shuffled`` is forward-fill on the same rows in an order drawn by the seed, of
-the first network and seed. What was done is kept in --work, so that the same command goes on; --page gets the tables
-between its two marks.
+the first network and seed. Intervals are over people, and differences from drop are of the same people. Models are
+kept in --work, so that the same command goes on; --page gets the tables between its marks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ import torch
 
 from lwface.base.commands import HelpFormatter, run_command
 from lwface.base.errors import UserError
-from lwface.base.files import write_json, write_text
+from lwface.base.files import write_text
 from lwface.base.progress import progress
 from lwface.formats.keypoint_images import AskedFaces, KeypointFaces, read_test, read_training
 from lwface.formats.keypoint_lookup import Lookup, read_lookup
@@ -36,7 +35,7 @@ from lwface.landmarks.keypoint_data import parts_of
 from lwface.landmarks.keypoint_making import PEOPLE, TRUTH, TRUTH_ALL
 from lwface.landmarks.keypoint_models import load_keypoint_model, locations_of, predict_all
 from lwface.landmarks.keypoint_networks import create_keypoint_network
-from lwface.landmarks.keypoint_scoring import read_people, score
+from lwface.landmarks.keypoint_scoring import difference, read_people, score
 from lwface.landmarks.keypoint_training import prepare_keypoints
 
 MEAN, SHUFFLED = "mean face", "ffill-shuffled"
@@ -62,12 +61,18 @@ class Bench:
     truths: dict[str, Lookup]
     people: dict[int, str]
 
-    def scores(self, points: np.ndarray) -> dict[str, Any]:
-        """The scores of points (N, 15, 2) of the test images, on each truth."""
-        found = {}
-        for name, truth in self.truths.items():
-            locations = np.clip(locations_of(truth, self.test.ids, points), LOWEST, HIGHEST)
-            found[name] = score(truth, locations, people=self.people)
+    def locations(self, truth: str, points: np.ndarray) -> np.ndarray:
+        """What points (N, 15, 2) of the test images answer to a truth."""
+        return np.clip(locations_of(self.truths[truth], self.test.ids, points), LOWEST, HIGHEST)
+
+    def scores(self, points: np.ndarray, dropped: np.ndarray | None) -> dict[str, Any]:
+        """The scores of points (N, 15, 2) on each truth, and how far the first is from that of ``drop``."""
+        found = {
+            name: score(truth, self.locations(name, points), people=self.people) for name, truth in self.truths.items()
+        }
+        if dropped is not None:
+            both = (self.locations("asked", points), self.locations("asked", dropped))
+            found["asked"] |= difference(self.truths["asked"], *both, people=self.people)
         return found
 
 
@@ -123,13 +128,9 @@ def train(settings: KeypointSettings, faces: KeypointFaces, folder: Path) -> lis
     return files
 
 
-def compare(bench: Bench, plan: Plan, approach: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The scores of one network with one approach and seed."""
+def points_of(bench: Bench, plan: Plan, approach: str, seed: int, arguments: argparse.Namespace) -> np.ndarray:
+    """What one network with one approach and seed puts on the test images: points (N, 15, 2)."""
     folder = arguments.work / f"{plan.network}-{seed}" / approach
-    kept = folder.with_suffix(".json")
-    if kept.is_file():
-        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        return found
     faces = bench.faces
     if approach == SHUFFLED:
         faces = faces.rows(np.random.default_rng(seed).permutation(len(faces.images)))
@@ -142,27 +143,37 @@ def compare(bench: Bench, plan: Plan, approach: str, seed: int, arguments: argpa
         seed=seed,
     )
     models = [load_keypoint_model(str(file)) for file in train(settings, faces, folder)]
-    found = bench.scores(predict_all(models, bench.test.images, torch.device("cpu")))
-    write_json(kept, found)
-    return found
+    return predict_all(models, bench.test.images, torch.device("cpu"))
 
 
 def comparison(results: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
     """The comparison in Markdown. Figures are means over the seeds, of intervals too."""
-    head = ("network", "approach", "RMSE, asked for", "95 % over people", "seeds", "RMSE, all 15", "the 4", "the 11")
+    head = (
+        "network",
+        "approach",
+        "RMSE, asked for",
+        "95 %",
+        "seeds",
+        "minus drop, 95 %",
+        "RMSE, all 15",
+        "the 4",
+        "the 11",
+    )
     rows = []
     for (network, approach), found in results.items():
-        asked = [one["asked"]["rmse"] for one in found]
-        low, high = np.mean([one["asked"]["rmse_interval"] for one in found], axis=0)
-        seeds = " ".join(f"{value:.2f}" for value in asked)
-        whole = np.mean([one["all"]["rmse"] for one in found])
-        four, eleven = (np.mean([_rmse_of(one["all"], four=four) for one in found]) for four in (True, False))
-        figures = (
-            f"{np.mean(asked):.2f}",
-            f"{low:.2f} to {high:.2f}",
-            seeds,
-            *(f"{v:.2f}" for v in (whole, four, eleven)),
+        asked = [one["asked"] for one in found]
+        seeds = " ".join(f"{one['rmse']:.2f}" for one in asked)
+        minus = ""
+        if "rmse_difference" in asked[0] and approach != DROP:
+            low, high = np.mean([one["rmse_difference_interval"] for one in asked], axis=0)
+            minus = f"{np.mean([one['rmse_difference'] for one in asked]):+.2f}, {low:+.2f} to {high:+.2f}"
+        low, high = np.mean([one["rmse_interval"] for one in asked], axis=0)
+        means = (
+            np.mean([one["all"]["rmse"] for one in found]),
+            *(np.mean([_rmse_of(one["all"], four=four) for one in found]) for four in (True, False)),
         )
+        rmse = f"{np.mean([one['rmse'] for one in asked]):.2f}"
+        figures = (rmse, f"{low:.2f} to {high:.2f}", seeds, minus, *(f"{mean:.2f}" for mean in means))
         rows.append((network, approach, *figures))
     return _markdown(head, rows)
 
@@ -212,15 +223,16 @@ def main() -> None:
         read_people(arguments.data / PEOPLE),
     )
     mean = np.broadcast_to(np.nanmean(bench.faces.points, axis=0), (len(bench.test.images), len(POINTS), 2))
-    done: dict[tuple[str, str, int], dict[str, Any]] = {("", MEAN, 0): bench.scores(mean)}
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {("", MEAN): [bench.scores(mean, None)]}
     for plan in arguments.plans:
         for seed in range(plan.seeds):
-            for approach in arguments.approaches:
-                if approach != SHUFFLED or (plan is arguments.plans[0] and seed == 0):  # one run tells what order does
-                    done[plan.network, approach, seed] = compare(bench, plan, approach, seed, arguments)
-    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for (network, approach, _), found in done.items():
-        results.setdefault((network, approach), []).append(found)
+            dropped = points_of(bench, plan, DROP, seed, arguments)
+            approaches = [one for one in APPROACHES_HERE if one in arguments.approaches]
+            if plan is not arguments.plans[0] or seed:  # one run tells what the order of rows does
+                approaches = [one for one in approaches if one != SHUFFLED]
+            for approach in approaches:
+                found = bench.scores(points_of(bench, plan, approach, seed, arguments), dropped)
+                results.setdefault((plan.network, approach), []).append(found)
     for name, text in ((arguments.data.absolute().name, comparison(results)), (COSTS, costs())):
         print(f"{text}\n")
         if arguments.page:

@@ -65,15 +65,11 @@ def score(
     sizes = np.abs(errors)
     losses = np.where(sizes < 1, squares / 2, sizes - 0.5)
     groups, group = _groups(truth.images[known], people)
-    # (groups, 3): sums of squares and losses, number of coordinates
-    counted = (squares, losses, np.ones_like(squares))
-    sums = np.stack([np.bincount(group, values, len(groups)).astype(np.float64) for values in counted], axis=1)
+    sums = _sums(group, squares, losses, np.ones_like(squares))
     figures: dict[str, Any] = _figures(sums.sum(axis=0))
     if replicates:
-        drawn = _bootstrap(sums, replicates, seed)
-        tails = (50 - LEVEL / 2, 50 + LEVEL / 2)
-        for name, values in _figures(drawn.T).items():
-            figures[f"{name}_interval"] = [float(value) for value in np.percentile(values, tails)]
+        for name, values in _figures(_bootstrap(sums, replicates, seed).T).items():
+            figures[f"{name}_interval"] = _interval(values)
     point = truth.features[known] // 2
     per_point = np.bincount(point, squares, len(POINTS)), np.bincount(point, minlength=len(POINTS))
     figures["points"] = {
@@ -97,6 +93,48 @@ def score(
     }
 
 
+def difference(
+    truth: Lookup,
+    locations: NDArray[np.float64],
+    others: NDArray[np.float64],
+    *,
+    people: dict[int, str] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How much higher the RMSE of ``locations`` is than that of ``others``, both (R,), on the same images.
+
+    The bootstrap draws the same images or people for both: a difference can be sure where the two intervals overlap.
+
+    Args and errors are those of :func:`score`.
+
+    Returns:
+        ``rmse_difference`` and, with replicates, ``rmse_difference_interval``.
+    """
+    known = ~np.isnan(truth.locations)
+    _, group = _groups(truth.images[known], people)
+    squares = ((both[known] - truth.locations[known]) ** 2 for both in (locations, others))
+    sums = _sums(group, *squares, np.ones(len(group)))
+
+    def of(first: Any, second: Any, counts: Any) -> Any:
+        return np.sqrt(first / counts) - np.sqrt(second / counts)
+
+    found: dict[str, Any] = {"rmse_difference": float(of(*sums.sum(axis=0)))}
+    if replicates:
+        found["rmse_difference_interval"] = _interval(of(*_bootstrap(sums, replicates, seed).T))
+    return found
+
+
+def _sums(group: NDArray[np.int64], *values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(groups, len(values)): of each, the sum over the coordinates of a group."""
+    return np.stack([np.bincount(group, each).astype(np.float64) for each in values], axis=1)
+
+
+def _interval(values: NDArray[np.float64]) -> list[float]:
+    """The percentiles between which ``LEVEL`` percent of the values lie."""
+    return [float(end) for end in np.percentile(values, (50 - LEVEL / 2, 50 + LEVEL / 2))]
+
+
 def _figures(sums: NDArray[np.float64]) -> dict[str, Any]:
     """RMSE and smooth L1 of sums of squares, losses and counts, each a number or an array."""
     squares, losses, counts = sums
@@ -114,7 +152,7 @@ def _groups(images: NDArray[np.int64], people: dict[int, str] | None) -> tuple[N
 
 
 def _bootstrap(sums: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.float64]:
-    """(replicates, 3): the sums over as many groups as there are, drawn with replacement (Efron 1979)."""
+    """(replicates, sums): the sums over as many groups as there are, drawn with replacement (Efron 1979)."""
     random, count = np.random.default_rng(seed), len(sums)
     found = []
     for start in range(0, replicates, REPLICATES_AT_ONCE):
@@ -137,9 +175,15 @@ def report(submission: Path, figures: dict[str, Any]) -> str:
     people = f", {figures['people']} people" if "people" in figures else ""
     unknown = f"; {figures['unknown']} are not known" if figures["unknown"] else ""
     worst = figures["worst"]
+    compared = []
+    if "rmse_difference" in figures:
+        interval = figures.get("rmse_difference_interval")
+        told = f"   {LEVEL} % over {over}: {interval[0]:+.4f} to {interval[1]:+.4f}" if interval else ""
+        compared = [f"  {'RMSE, minus the other':26}{figures['rmse_difference']:+9.4f}{told}"]
     lines = [
         f"{submission}: {known}{people}{unknown}",
         row("RMSE", figures["rmse"], "rmse"),
+        *compared,
         row("smooth L1", figures["smooth_l1"], "smooth_l1"),
         "RMSE of each point",
         *(row(name, found["rmse"]) for name, found in figures["points"].items()),

@@ -73,6 +73,8 @@ def test_the_whole_road(data, models, tmp_path, capsys):
     assert 5 < found["rmse"] < 20
     score_keypoints.main([*score, "--json"])
     assert json.loads(capsys.readouterr().out) == found
+    score_keypoints.main([*score, "--compare", str(output)])
+    assert "RMSE, minus the other       +0.0000   95 % over images: +0.0000 to +0.0000" in capsys.readouterr().out
 
 
 def test_the_gate_counts_models_and_networks(data, models, capsys):

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lwface.base.errors import UserError
 from lwface.formats.keypoint_lookup import Lookup
 from lwface.formats.keypoint_tables import FEATURES
-from lwface.landmarks.keypoint_scoring import read_people, report, score
+from lwface.landmarks.keypoint_scoring import difference, read_people, report, score
 
 
 def submission(images=200, seed=0):
@@ -77,10 +77,27 @@ def test_intervals_are_those_of_the_delta_method():
     assert low < found["smooth_l1"] < high
 
 
+def test_a_difference_is_of_the_same_images():
+    truth, locations = submission()
+    others = locations + np.random.default_rng(5).normal(size=len(locations)) * 0.7
+    found = difference(truth, locations, others, replicates=2000)
+    first, second = (score(truth, each, replicates=0)["rmse"] for each in (locations, others))
+    assert found["rmse_difference"] == pytest.approx(first - second, rel=1e-9)
+    low, high = found["rmse_difference_interval"]
+    alone = score(truth, locations, replicates=2000)["rmse_interval"]
+    assert low < first - second < high < 0  # sure, while the score alone is not known that well
+    assert high - low < 0.3 * (alone[1] - alone[0])
+    same = difference(truth, locations, locations, replicates=10)
+    assert (same["rmse_difference"], same["rmse_difference_interval"]) == (0, [0, 0])
+    assert "rmse_difference_interval" not in difference(truth, locations, others, replicates=0)
+
+
 def test_the_report_has_every_figure():
     truth, locations = submission(images=5)
     found = score(truth, locations, people={image: "p" + "ab"[image % 2] for image in range(5)}, replicates=50)
+    found |= difference(truth, locations, locations + 1, replicates=0)
     text = report("s.csv", found)
+    assert f"RMSE, minus the other     {found['rmse_difference']:+9.4f}" in text
     assert f"RMSE{found['rmse']:31.4f}" in text
     assert "95 % over people" in text
     assert f"{found['known']} known coordinates of 5 images, 2 people; {found['unknown']} are not known" in text
