@@ -20,12 +20,17 @@ def require(module: str, extra: str) -> ModuleType:
     """Import the optional ``module``.
 
     Args:
-        extra: the group of ``pyproject.toml`` that brings it: ``onnx``, ``openvino`` or ``search``.
+        extra: the group of ``pyproject.toml`` that brings it, such as ``onnx``.
 
     Raises:
         UserError: it is not installed, with what to type.
     """
     if not available(module):
-        remedy = f"in a checkout make setup installs it, elsewhere pip install '{DISTRIBUTION}[{extra}]'"
-        raise UserError(f"{module} is not installed: {remedy}")
+        raise missing(module, extra)
     return importlib.import_module(module)
+
+
+def missing(what: str, extra: str, otherwise: str = "") -> UserError:
+    """The error for ``what`` is not installed; ``otherwise`` is what else a user can do."""
+    remedy = f"in a checkout make setup installs it, elsewhere pip install '{DISTRIBUTION}[{extra}]'"
+    return UserError(f"{what} is not installed: {remedy}{otherwise}")

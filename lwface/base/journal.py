@@ -1,8 +1,9 @@
 """What a long job has done so far, item by item, so that a killed job goes on and ends with the same bytes.
 
 A journal is a text file in the output folder: the fingerprint of the job's inputs and options, then one line an item,
-``+<TAB>name<TAB>detail`` when it was taken and ``-<TAB>name<TAB>reason`` when it was skipped. At the end it becomes
-``manifest.json``, whose presence says that the output is complete.
+``+<TAB>name<TAB>detail`` when it was taken and ``-<TAB>name<TAB>reason`` when it was skipped; behind another tab what
+the job found of the item and still needs. At the end it becomes ``manifest.json``, whose presence says that the output
+is complete.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ MANIFEST = "manifest.json"
 
 
 class Entry(NamedTuple):
-    """One item of a job: taken (with a detail of the job's own) or skipped (with the reason)."""
+    """One item of a job: taken (with a detail of the job's own) or skipped (with the reason), and what was found."""
 
     taken: bool
     name: str
     detail: str
+    found: str = ""
 
 
 def fingerprint(options: dict[str, Any], files: Iterable[PathLike]) -> str:
@@ -84,9 +86,9 @@ class Journal:
             file.readline()
             for line in file:
                 fields = line.decode(errors="replace").rstrip("\n").split("\t")
-                if not line.endswith(b"\n") or len(fields) != 3 or fields[0] not in ("+", "-"):
+                if not line.endswith(b"\n") or len(fields) not in (3, 4) or fields[0] not in ("+", "-"):
                     return
-                yield Entry(fields[0] == "+", fields[1], fields[2])
+                yield Entry(fields[0] == "+", *fields[1:])
 
     def _cut(self, count: int) -> None:
         """Keep the first ``count`` entries."""
@@ -107,9 +109,14 @@ class Journal:
                 return
             taken += entry.taken
 
-    def add(self, taken: bool, name: str, detail: str = "") -> None:
+    def add(self, taken: bool, name: str, detail: str = "", found: str = "") -> None:
         """Add an entry; it survives a kill of this process from the moment this returns."""
-        self._file.write(f"{'+' if taken else '-'}\t{name}\t{' '.join(detail.split())}\n".encode())
+        fields = [
+            "+" if taken else "-",
+            name,
+            *(" ".join(text.split()) for text in (detail, *([found] if found else []))),
+        ]
+        self._file.write("\t".join(fields).encode() + b"\n")
         self._file.flush()
         self.done += 1
 

@@ -15,11 +15,13 @@ from typing import Any
 from lwface.base.commands import HelpFormatter, existing
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting
+from lwface.detection.choices import DETECTOR_NAMES, INSIGHTFACE, MTCNN, YUNET
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
 from lwface.formats.keypoint_tables import LOOKUP, challenge_file
 from lwface.formats.landmark_order import MAX_RESIDUAL, NAMED, Y_FIRST, landmark_order
 from lwface.gate.budgets import TRACKS
+from lwface.models.names import model_file
 from lwface.scoring.parameters import REPLICATES
 from lwface.settings.places import Places
 
@@ -144,19 +146,19 @@ def add_records_flag(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_landmarks_flag(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+def add_landmarks_flag(parser: argparse._ActionsContainer) -> None:
     """``--landmarks``."""
     what = (
         "csv of points to align by, image,x0,y0,...: the picture's left eye, its right eye, tip of the nose, the "
         "picture's left mouth corner, its right one (or the usual 68), in pixels of the picture as shown, after the "
-        "turn of EXIF"
+        "turn of EXIF; or the table of faces of align_faces.py"
     )
-    parser.add_argument("--landmarks", type=Path, metavar="FILE", required=required, help=what)
+    parser.add_argument("--landmarks", type=Path, metavar="FILE", help=what)
 
 
 def add_crop_flags(parser: argparse._ActionsContainer, *, may_resize: bool = True) -> None:
     """What becomes of an image that is to be a 112x112 crop; without ``may_resize`` it is aligned, always."""
-    add_landmarks_flag(parser, required=not may_resize)
+    add_landmarks_flag(parser)
     add_landmark_reading_flags(parser)
     if may_resize:
         what = "resize what is not 112x112 instead of skipping it"
@@ -182,16 +184,23 @@ def add_landmark_reading_flags(parser: argparse._ActionsContainer) -> None:
     add("--max-residual", type=float, default=MAX_RESIDUAL, metavar="PIXELS", help=what)
 
 
-def check_crop_flags(arguments: argparse.Namespace) -> None:
-    """:class:`UserError` where the flags about landmarks cannot be, or are given without the landmarks."""
+def check_crop_flags(arguments: argparse.Namespace, *, finds_faces: bool = False) -> None:
+    """:class:`UserError` where the flags about landmarks cannot be, or are given without the landmarks.
+
+    A command that ``finds_faces`` where there are no landmarks has a use for ``--max-residual`` then, too.
+    """
     existing(arguments.landmarks)
     if getattr(arguments, "aligned", False) and not arguments.resize:
         raise UserError("--aligned says what --resize resizes: give --resize, or leave it out")
     given = (arguments.landmark_order, arguments.landmark_pixels, arguments.max_residual)
-    if arguments.landmarks is None and given != (None, "shown", MAX_RESIDUAL):
-        raise UserError(
-            "--landmark-order, --landmark-pixels and --max-residual say how to read --landmarks FILE: give it"
+    usual = (None, "shown", arguments.max_residual if finds_faces else MAX_RESIDUAL)
+    if arguments.landmarks is None and given != usual:
+        flags = (
+            "--landmark-order and --landmark-pixels"
+            if finds_faces
+            else ("--landmark-order, --landmark-pixels and --max-residual")
         )
+        raise UserError(f"{flags} say how to read --landmarks FILE: give it")
     if not arguments.max_residual > 0:
         raise UserError(f"--max-residual {arguments.max_residual:g}: expected more than 0")
     if arguments.landmark_order is not None:
@@ -204,6 +213,29 @@ def landmark_options(arguments: argparse.Namespace) -> dict[str, Any]:
         return {}
     names = ("landmark_order", "landmark_pixels", "max_residual")
     return {name: getattr(arguments, name) for name in names}
+
+
+def add_detector_flags(parser: argparse._ActionsContainer) -> None:
+    """``--detector``, ``--detector-model`` and ``--points-model``: what finds faces and their points."""
+    add = parser.add_argument
+    what = (
+        f"what finds faces: {MTCNN} (the extra detect; not given: this), {YUNET} (OpenCV's, on --detector-model), "
+        f"{INSIGHTFACE} (the package, where you have it)"
+    )
+    add("--detector", choices=DETECTOR_NAMES, help=what)
+    what = f"model file of {YUNET}: face_detection_yunet_*.onnx of OpenCV's model zoo"
+    add("--detector-model", metavar="FILE", help=what)
+    what = (
+        "model that puts 68 points on a face: PREFIX,EPOCH, .safetensors or .onnx; not given: the detector's own five "
+        "points"
+    )
+    add("--points-model", metavar="MODEL", help=what)
+
+
+def detector_files(arguments: argparse.Namespace) -> list[Path]:
+    """The model files that ``--detector-model`` and ``--points-model`` name."""
+    files = [Path(arguments.detector_model)] if arguments.detector_model else []
+    return [*files, model_file(arguments.points_model)] if arguments.points_model else files
 
 
 def add_quality_flag(parser: argparse._ActionsContainer) -> None:

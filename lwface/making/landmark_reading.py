@@ -116,7 +116,7 @@ def _sample(table: PathLike, root: PathLike, landmarks: dict[str, np.ndarray], n
     """Up to :data:`SAMPLE` names of images that have points, evenly spread."""
     known = [name for name in names if name in landmarks]
     if not known:
-        raise _no_name_fits(table, root, landmarks, names)
+        raise no_name_fits(table, root, list(landmarks), names)
     known = [name for name in known if np.ptp(landmarks[name], axis=0).any()]  # else: a face that was not found
     if not known:
         raise UserError(f"{table}: the points of each face are all at one place: no alignment follows from them")
@@ -177,10 +177,11 @@ def tag_and_size(path: Path) -> tuple[int, tuple[int, int] | None]:
     return tag, size[::-1] if size and tag >= 5 else size
 
 
-def _no_name_fits(table: PathLike, root: PathLike, landmarks: dict[str, np.ndarray], names: Sequence[str]) -> UserError:
+def no_name_fits(table: PathLike, root: PathLike, landmarks: Sequence[str], names: Sequence[str]) -> UserError:
+    """The error for a csv of which no name in ``landmarks`` is one of the images ``names`` below ``root``."""
     if not landmarks or not names:
         return UserError(f"{table}: {len(landmarks)} rows for {len(names)} images in {root}: nothing to align")
     return UserError(
-        f"{table}: none of its {len(landmarks)} names (such as {next(iter(landmarks))!r}) is one of the {len(names)} "
+        f"{table}: none of its {len(landmarks)} names (such as {landmarks[0]!r}) is one of the {len(names)} "
         f"images in {root} (such as {names[0]!r}); a name is the path below that folder, with its ending"
     )

@@ -1,0 +1,52 @@
+"""YuNet (Wu, Peng, Yu, "YuNet: A tiny millisecond-level face detector", 2023), run by OpenCV's FaceDetectorYN.
+
+The user names the model file; there is one in OpenCV's model zoo (face_detection_yunet) and one in libfacedetection.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lwface.base.errors import UserError
+from lwface.detection.base import DETECTORS, BoxFit, Detection, Detector, check_model_file
+from lwface.detection.choices import YUNET
+
+_FLOOR, _OVERLAP, _MOST = 0.3, 0.3, 5000  # scores that are looked at at all; suppression; boxes before it
+_MULTIPLE = 32  # what the network's strides divide
+_TRIED = 64  # pixels of the picture that a new detector is tried on
+
+
+@DETECTORS.register_as(YUNET)
+class YuNet(Detector):
+    """OpenCV's detector on the file ``model``."""
+
+    min_score = 0.6
+    tight = BoxFit((-0.028, 0.252, 0.041, 0.015), 0.05, "3387 frames of the YouTube Faces teaching set")
+
+    def __init__(self, model: str | None) -> None:
+        if model is None:
+            raise UserError(f"the detector {YUNET} needs a model file")
+        try:
+            self._network = cv2.FaceDetectorYN.create(model, "", (_TRIED, _TRIED), _FLOOR, _OVERLAP, _MOST)
+            self.find(np.zeros((_TRIED, _TRIED, 3), np.uint8))
+        except cv2.error as error:
+            raise check_model_file(model, error) from None
+
+    def find(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """The faces, by OpenCV's own decoding; the right and lower edges are padded with black."""
+        height, width = image.shape[:2]
+        padded = np.zeros((-(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE, 3), np.uint8)
+        padded[:height, :width] = image[:, :, ::-1]
+        self._network.setInputSize(padded.shape[1::-1])
+        _, rows = self._network.detect(padded)
+        return [] if rows is None else [_detection(row) for row in rows]
+
+
+def _detection(row: NDArray[np.float32]) -> Detection:
+    """A row of OpenCV's: left, top, width, height, five points (the subject's right eye first), score."""
+    left, top, width, height = row[:4]
+    return Detection(
+        np.array((left, top, left + width, top + height), np.float32), float(row[14]), row[4:14].reshape(5, 2).copy()
+    )
