@@ -31,7 +31,7 @@ COMMANDS = {
     "split-people": "folders of people -> people to train on, and others to verify on",
     "build-rec": "folders of people -> train.rec and its companions",
     "build-pack": "pairs of faces -> verification pack",
-    "align-faces": "images and landmarks -> 112x112 crops",
+    "align-faces": "photographs, with landmarks or without -> 112x112 crops",
     "rec-info": "look inside a record file, check it",
     "pack-info": "look inside a verification pack, unpack it",
     "rec-to-images": "unpack a record file",
@@ -51,6 +51,7 @@ COMMANDS = {
     "convert-model": "write a trained model as MXNet's files",
     "check-model": "find the input that a model was trained with",
     "train-quality": "train a head that weighs the frames of a video",
+    "overlay": "draw the points of the face over a video",
     "search": "search for a network under a track's budget",
     "demo": "the whole road on procedural faces",
 }

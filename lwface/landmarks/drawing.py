@@ -9,6 +9,7 @@ from lwface.landmarks.cropping import square_of, to_crop
 from lwface.landmarks.scheme import LINES, POINTS
 
 FOUND, TRUE = (40, 230, 60), (255, 60, 40)  # RGB
+LETTERS, GROUND = (255, 255, 255), (0, 0, 0)
 _SHIFT = 4  # bits of a fraction of a pixel that OpenCV draws by
 
 
@@ -24,6 +25,16 @@ def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, i
     for x, y in fixed:
         cv2.circle(image, (int(x), int(y)), round(size * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
     return image
+
+
+def draw_text(image: np.ndarray, text: str) -> None:
+    """Write ``text`` into the upper left corner of ``image`` (H, W, 3), on a dark ground, in place."""
+    scale = max(0.35, image.shape[0] / 900)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    margin = 2
+    cv2.rectangle(image, (0, 0), (width + 2 * margin, height + below + 2 * margin), GROUND, cv2.FILLED)
+    where = (margin, height + margin)
+    cv2.putText(image, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, LETTERS, 1, cv2.LINE_AA)
 
 
 def draw_close(

@@ -61,6 +61,7 @@ MISSING = {
     "convert-model": (["--model", "none,1"], "none-0001.safetensors: no such model"),
     "check-model": (["--model", "m,1", "--pack", "none.bin"], "none.bin"),
     "train-quality": (["--model", "m,1", "--input", "none", "--output", "o"], "none: expected train.rec"),
+    "overlay": (["--input", "none.mp4", "--output", "o.mp4"], "none.mp4"),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
 }
 READS_NOTHING = {"make-synthetic", "demo"}
