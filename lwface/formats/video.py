@@ -27,7 +27,7 @@ from lwface.formats.orientation import HEADER_BYTES, orientation
 
 EXTRA = "video"
 FOLDER_RATE = 25  # frames a second of a folder, if nothing else is said
-QUALITY, SPEED = "18", "veryfast"  # of x264: its rate factor (18 is hardly told from the original), and its preset
+_X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}  # a rate factor of 18 is hardly told from the original
 _CLOCK = Fraction(1, 90000)  # of the times in what is written, seconds
 _BT709 = 1  # colours of HD video, in FFmpeg's and H.264's numbering
 
@@ -167,13 +167,16 @@ def _shown_size(path: Path) -> tuple[int, int]:
 
 
 class VideoWriter:
-    """Writes H.264 in an MP4: 4:2:0 colours, even sides (the last row or column is repeated), its index in front."""
+    """Writes H.264 in an MP4: 4:2:0 colours, even sides (the last row or column is repeated), its index in front.
+
+    Without frames that are stored out of order: with them and uneven times, MP4 has no place for the last one's length.
+    """
 
     def __init__(self, container: Any, av: ModuleType, size: tuple[int, int], rate: Fraction) -> None:
         self._container, self._av = container, av
         height, width = size
         self._pad = ((0, height % 2), (0, width % 2), (0, 0))
-        self._stream = container.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": SPEED})
+        self._stream = container.add_stream("libx264", rate=rate, options=_X264)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = "yuv420p"
         codec = self._stream.codec_context
