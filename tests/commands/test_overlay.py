@@ -13,8 +13,7 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.commands import overlay
-from lwface.detection.base import DETECTORS, BoxFit, Detection, Detector, tight_box
-from lwface.detection.choices import YUNET
+from lwface.detection.base import BoxFit, Detection, Detector, tight_box
 from lwface.formats.image import encode_jpeg
 from lwface.formats.video import TimedFrame, VideoFile, video_writer
 from lwface.landmarks.drawing import POINT
@@ -79,7 +78,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[Pictu
     module.PointPredictor = Truth  # type: ignore[attr-defined]
     monkeypatch.setattr(Truth, "pictures", pictures, raising=False)
     monkeypatch.setitem(sys.modules, "lwface.landmarks.predictor", module)
-    monkeypatch.setitem(DETECTORS._entries, YUNET, KnownBox)
+    monkeypatch.setattr("lwface.landmarks.opening.open_detector", lambda _name, model: KnownBox(model))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "points.onnx").touch()
     (tmp_path / "yunet.onnx").touch()
