@@ -69,8 +69,9 @@ class Contestant:
         assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{path}\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{path}\n")
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             raise UserError(f"{self.name} ended at {path}")

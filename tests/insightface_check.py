@@ -4,6 +4,7 @@
 files with this script. Small networks with random weights, one of each kind of input, are exported in each precision;
 faces are procedural. insightface's ``get_feat`` takes the crops, its ``get`` the frames with their five points; both
 must give what the network gives for the crops, in float32, with at least the cosine that is shown for every face.
+Then our adapter of its detector is run on its own classes (tests/insightface_detector.py).
 
 Exit status 0: everything agrees; 1: something does not.
 """
@@ -30,6 +31,7 @@ from lwface.synthetic.render import sample_image
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-insightface" / "bin" / "python"
 PEER = ROOT / "tests" / "insightface_peer.py"
+DETECTOR = ROOT / "tests" / "insightface_detector.py"
 FACES = 32
 KINDS = ("normalises", "batch-norm", "raw")  # what the network does first: (x - 127.5) / 128, a batch norm, nothing
 LEAST = {"float32": 0.99999, "fp16": 0.9999, "int8": 0.99}  # cosine
@@ -62,10 +64,11 @@ def models(network: FaceNetwork, kind: str, crops: Tensor) -> dict[str, bytes]:
     return made | ({OUTSIDE: export_onnx(network, normalise_inside=False)} if kind == "normalises" else {})
 
 
-def run_peer(folder: Path) -> None:
+def run_peer(folder: Path, peer: Path = PEER) -> None:
     """Let insightface run what lies in ``folder``."""
     environment = {**os.environ, "MPLCONFIGDIR": str(folder), "HOME": str(folder)}  # it is to write nowhere else
-    done = subprocess.run([PYTHON, PEER, folder], env=environment, capture_output=True, text=True, check=False)
+    environment["PYTHONPATH"] = str(ROOT)  # for the peer that runs our detector's adapter
+    done = subprocess.run([PYTHON, peer, folder], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
         raise UserError(f"insightface ended with status {done.returncode}: {last}")
@@ -116,7 +119,11 @@ def main() -> int:
     if not PYTHON.exists():
         raise UserError("there is no .venv-insightface; run make insightface, which sets it up")
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if check(Path(folder)) else 1
+        good = check(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        run_peer(Path(folder), DETECTOR)  # an error where the face is not the one that was put in
+        print("our adapter of its detector gives the face that a model of ours puts into FaceAnalysis")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from lwface.detection.base import DETECTORS, BoxFit, Detection, Detector, check_
 from lwface.detection.choices import YUNET
 
 _FLOOR, _OVERLAP, _MOST = 0.3, 0.3, 5000  # scores that are looked at at all; suppression; boxes before it
-_MULTIPLE = 32  # what the network's strides divide
 _TRIED = 64  # pixels of the picture that a new detector is tried on
 
 
@@ -28,19 +27,21 @@ class YuNet(Detector):
     def __init__(self, model: str | None) -> None:
         if model is None:
             raise UserError(f"the detector {YUNET} needs a model file")
+        logging = cv2.utils.logging
+        level = logging.getLogLevel()
+        logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # OpenCV 5.0 warns of its own default target each time
         try:
             self._network = cv2.FaceDetectorYN.create(model, "", (_TRIED, _TRIED), _FLOOR, _OVERLAP, _MOST)
             self.find(np.zeros((_TRIED, _TRIED, 3), np.uint8))
         except cv2.error as error:
             raise check_model_file(model, error) from None
+        finally:
+            logging.setLogLevel(level)
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """The faces, by OpenCV's own decoding; the right and lower edges are padded with black."""
-        height, width = image.shape[:2]
-        padded = np.zeros((-(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE, 3), np.uint8)
-        padded[:height, :width] = image[:, :, ::-1]
-        self._network.setInputSize(padded.shape[1::-1])
-        _, rows = self._network.detect(padded)
+        """The faces, by OpenCV's own decoding."""
+        self._network.setInputSize(image.shape[1::-1])
+        _, rows = self._network.detect(np.ascontiguousarray(image[:, :, ::-1]))
         return [] if rows is None else [_detection(row) for row in rows]
 
 
