@@ -38,7 +38,7 @@ class Mtcnn(Detector):
     """The cascade, on one thread a call."""
 
     min_score = 0.9
-    tight = BoxFit((0.003, 0.259, 0.068, 0.039), 0.05, "3387 frames of the YouTube Faces teaching set")
+    tight = BoxFit((0.003, 0.259, 0.068, 0.039), 0.048, "3387 frames of the YouTube Faces teaching set")
 
     def __init__(self, model: str | None = None) -> None:
         if model is not None:

@@ -22,7 +22,7 @@ class YuNet(Detector):
     """OpenCV's detector on the file ``model``."""
 
     min_score = 0.7
-    tight = BoxFit((-0.028, 0.252, 0.041, 0.015), 0.05, "3387 frames of the YouTube Faces teaching set")
+    tight = BoxFit((-0.028, 0.252, 0.041, 0.015), 0.045, "3387 frames of the YouTube Faces teaching set")
 
     def __init__(self, model: str | None) -> None:
         if model is None:
