@@ -31,7 +31,7 @@ from lwface.commands.flags import (
     detector_files,
     landmark_options,
 )
-from lwface.detection.choices import FACES, LARGEST, MIN_FACE, chosen_detector
+from lwface.detection.choices import ALL, FACES, LARGEST, MIN_FACE, chosen_detector
 from lwface.formats.image_walk import image_folder, walk_images
 
 
@@ -110,10 +110,12 @@ def _find_faces(arguments: argparse.Namespace, names: Sequence[str], walked: Acc
     if journal is None:
         print(f"{folder / TABLE} is already complete")
         return folder / TABLE
+    from lwface.detection.selection import ALWAYS, IF_NONE
     from lwface.landmarks.opening import face_finder
 
     with journal:
-        finder = face_finder(arguments.detector, arguments.detector_model, arguments.points_model)
+        closer = ALWAYS if arguments.faces == ALL else IF_NONE
+        finder = face_finder(arguments.detector, arguments.detector_model, arguments.points_model, closer)
         FaceSearch(arguments.input, finder, arguments.faces, arguments.min_face).through(
             names, journal, arguments.num_workers
         )

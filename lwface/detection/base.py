@@ -21,6 +21,7 @@ from lwface.base.errors import UserError
 from lwface.base.registry import Registry
 
 SIDE = 640  # pixels of the longer side that a detector is given at most
+FINE_SIDE = 1920  # the same, where small faces of a large picture are looked for
 
 
 class PointFinder(Protocol):
@@ -85,16 +86,16 @@ class Detector(ABC):
     def find(self, image: NDArray[np.uint8]) -> Sequence[Detection]:
         """The faces of ``image`` (H, W, 3) uint8 RGB, in its pixels, in any order."""
 
-    def __call__(self, image: NDArray[np.uint8], min_score: float | None = None) -> list[Detection]:
+    def __call__(self, image: NDArray[np.uint8], min_score: float | None = None, side: int = SIDE) -> list[Detection]:
         """The faces of ``image`` (H, W, 3) uint8 RGB, the surest first.
 
-        A larger picture than :data:`SIDE` is shrunk for the search: detectors are trained on faces of ten to some
-        hundred pixels, and miss larger ones.
+        A picture whose longer side is more than ``side`` is shrunk to that for the search: detectors are trained on
+        faces of ten to some hundred pixels, and miss larger ones.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"an RGB uint8 image (H, W, 3) was expected, not {image.dtype} {image.shape}")
         height, width = image.shape[:2]
-        scale = min(1.0, SIDE / max(height, width))
+        scale = min(1.0, side / max(height, width))
         if scale < 1:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.detection.base import Detection, Detector, PointFinder
+from lwface.detection.base import FINE_SIDE, SIDE, Detection, Detector, PointFinder, surest
 from lwface.detection.choices import ALL
 from lwface.formats.alignment import align, five_from_68
 from lwface.formats.landmark_fit import fit
 
 # Of two faces the less prominent one may come this near to the other, and it is still clear which is meant.
 CLEARLY_LESS = 0.7
+SAME_FACE = 0.6  # of the smaller of two boxes that lies in the other: they are of one face
+NEVER, IF_NONE, ALWAYS = "never", "if none", "always"
 NO_FACE = "no face found"
 UNCLEAR = "several faces of similar size: say which in the table, or --faces all"
 OTHER_FACE = "another face is larger or nearer to the middle"
@@ -52,10 +54,12 @@ class FaceFinder:
     Args:
         detector: of boxes.
         points: puts 68 points into them; None: the detector's own five.
+        closer: when a large picture is searched a second time with more pixels, for small faces: :data:`NEVER`,
+            :data:`IF_NONE` was found, or :data:`ALWAYS`.
     """
 
-    def __init__(self, detector: Detector, points: PointFinder | None) -> None:
-        self.detector, self.points = detector, points
+    def __init__(self, detector: Detector, points: PointFinder | None, closer: str = NEVER) -> None:
+        self.detector, self.points, self.closer = detector, points, closer
 
     @property
     def count(self) -> int:
@@ -68,7 +72,7 @@ class FaceFinder:
         Raises:
             UserError: there are no points, neither by a model nor by the detector.
         """
-        found = self.detector(image)
+        found = self._detected(image)
         if not found:
             return []
         boxes = self.detector.tight(np.stack([face.box for face in found]))
@@ -77,6 +81,20 @@ class FaceFinder:
             FoundFace(box, face.score, own, *_quality(image, own))
             for box, face, own in zip(boxes, found, points, strict=True)
         ]
+
+    def _detected(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """What the detector finds, at first sight and looking closer, each face once."""
+        found = self.detector(image)
+        if max(image.shape[:2]) <= SIDE or self.closer == NEVER or (self.closer == IF_NONE and found):
+            return found
+        both = [*found, *self.detector(image, side=FINE_SIDE)]
+        if not both:
+            return []
+        boxes = np.stack([face.box for face in both])
+        first_sight = np.arange(len(both)) < len(found)  # a part of a large face may look like one from near
+        scores = np.array([face.score for face in both]) + first_sight
+        kept = surest(boxes, scores, SAME_FACE, of_smaller=True)
+        return sorted((both[i] for i in kept), key=lambda face: -face.score)
 
     def _points(
         self, image: NDArray[np.uint8], found: Sequence[Detection], boxes: NDArray[np.float32]

@@ -8,11 +8,13 @@ from lwface.base.errors import UserError
 from lwface.base.notes import note
 from lwface.detection.base import PointFinder
 from lwface.detection.loading import open_detector
-from lwface.detection.selection import FaceFinder
+from lwface.detection.selection import NEVER, FaceFinder
 
 
-def face_finder(detector: str, detector_model: str | None, points_model: str | None) -> FaceFinder:
+def face_finder(detector: str, detector_model: str | None, points_model: str | None, closer: str = NEVER) -> FaceFinder:
     """The detector, and what puts the points on its faces: a model, or without one the detector itself, which is said.
+
+    ``closer`` is :class:`FaceFinder`'s.
 
     Raises:
         UserError: one of them cannot be opened, or the model puts another number of points than 68.
@@ -20,8 +22,8 @@ def face_finder(detector: str, detector_model: str | None, points_model: str | N
     found = open_detector(detector, detector_model)
     if points_model is None:
         note(f"no --points-model: faces are aligned by the five points of the detector {detector}, which are coarser")
-        return FaceFinder(found, None)
-    return FaceFinder(found, open_points(points_model))
+        return FaceFinder(found, None, closer)
+    return FaceFinder(found, open_points(points_model), closer)
 
 
 def open_points(model: str) -> PointFinder:

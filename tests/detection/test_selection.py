@@ -9,6 +9,9 @@ import pytest
 from lwface.base.errors import UserError
 from lwface.detection.base import BoxFit, Detection, Detector
 from lwface.detection.selection import (
+    ALWAYS,
+    IF_NONE,
+    NEVER,
     NO_FACE,
     OTHER_FACE,
     UNCLEAR,
@@ -113,3 +116,43 @@ def test_quality_is_measured_in_the_crop() -> None:
 def test_a_detector_without_points_needs_a_model() -> None:
     with pytest.raises(UserError, match="--points-model"):
         FaceFinder(Two(Detection(np.array([1, 2, 3, 4], np.float32), 0.9)), None)(np.zeros((9, 9, 3), np.uint8))
+
+
+class ByScale(Detector):
+    """Sees a large face at first sight, and small ones, and a part of the large one, only from near."""
+
+    min_score = 0.5
+    tight = BoxFit((0, 0, 0, 0), 0, "")
+    large, part, small = (100, 100, 900, 1000), (300, 300, 500, 500), (1500, 200, 1600, 320)
+
+    def __init__(self, sees_large: bool = True) -> None:
+        self.sees_large, self.searches = sees_large, 0
+
+    def find(self, image: np.ndarray) -> list[Detection]:
+        self.searches += 1
+        scale = image.shape[1] / 2000
+        seen = [(self.large, 0.8)] if self.sees_large else []
+        if image.shape[1] > 700:
+            seen += [(self.part, 0.99), (self.small, 0.9), (tuple(v + 8 for v in self.large), 0.95)]
+        points = np.zeros((5, 2), np.float32)
+        return [Detection(np.array(box, np.float32) * scale, score, points) for box, score in seen]
+
+
+def test_small_faces_of_a_large_picture_are_looked_for_from_near() -> None:
+    image = np.zeros((1200, 2000, 3), np.uint8)
+    for closer, sees_large, searches, boxes in (
+        (NEVER, True, 1, [ByScale.large]),
+        (IF_NONE, True, 1, [ByScale.large]),
+        (ALWAYS, True, 2, [ByScale.small, ByScale.large]),
+        (NEVER, False, 1, []),
+        (IF_NONE, False, 2, [ByScale.part, ByScale.small]),
+    ):
+        detector = ByScale(sees_large)
+        found = FaceFinder(detector, None, closer)(image)
+        assert detector.searches == searches
+        assert len(found) == len(boxes)
+        for face, box in zip(found, boxes, strict=True):
+            np.testing.assert_allclose(face.box, box, atol=3)
+    detector = ByScale()
+    FaceFinder(detector, None, ALWAYS)(image[:300, :600])
+    assert detector.searches == 1
