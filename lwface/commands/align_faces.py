@@ -115,7 +115,12 @@ def _find_faces(arguments: argparse.Namespace, names: Sequence[str], walked: Acc
 
     with journal:
         closer = ALWAYS if arguments.faces == ALL else IF_NONE
-        finder = face_finder(arguments.detector, arguments.detector_model, arguments.points_model, closer)
+        try:
+            finder = face_finder(arguments.detector, arguments.detector_model, arguments.points_model, closer)
+        except UserError:
+            if not journal.done:
+                journal.discard()  # nothing is lost, and another model may be tried in its place
+            raise
         FaceSearch(arguments.input, finder, arguments.faces, arguments.min_face).through(
             names, journal, arguments.num_workers
         )

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.base.errors import UserError
 from lwface.base.registry import Registry
 
 SIDE = 640  # pixels of the longer side that a detector is given at most
@@ -151,8 +150,3 @@ def surest(
         whole = np.minimum(areas[waiting], areas[first]) if of_smaller else areas[waiting] + areas[first] - shared
         waiting = waiting[shared <= limit * whole]
     return np.array(kept, np.int64)
-
-
-def check_model_file(path: str, error: Exception) -> UserError:
-    """The error for a file that is no model of a detector."""
-    return UserError(f"{path}: cannot be read as a detector's model: {' '.join(str(error).split())[:200]}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.detection.base import DETECTORS, BoxFit, Detection, Detector, check_model_file
+from lwface.detection.base import DETECTORS, BoxFit, Detection, Detector
 from lwface.detection.choices import YUNET
 
 _FLOOR, _OVERLAP, _MOST = 0.3, 0.3, 5000  # scores that are looked at at all; suppression; boxes before it
@@ -34,7 +34,8 @@ class YuNet(Detector):
             self._network = cv2.FaceDetectorYN.create(model, "", (_TRIED, _TRIED), _FLOOR, _OVERLAP, _MOST)
             self.find(np.zeros((_TRIED, _TRIED, 3), np.uint8))
         except cv2.error as error:
-            raise check_model_file(model, error) from None
+            reason = " ".join((error.err or str(error)).split())[:150]
+            raise UserError(f"{model}: cannot be read as a model of {YUNET}: {reason}") from None
         finally:
             logging.setLogLevel(level)
 

@@ -222,6 +222,15 @@ def test_nothing_found_is_an_error_and_may_be_tried_again(photographs: Path, tmp
             run("--input", tmp_path / "walls", "--output", tmp_path / "out")
 
 
+def test_a_model_that_cannot_be_opened_leaves_room_for_another(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_text("no model")
+    arguments = ("--input", photographs, "--output", tmp_path / "out")
+    with pytest.raises(UserError, match=r"no\.onnx: cannot be read as a model of yunet"):
+        run(*arguments, "--detector-model", tmp_path / "no.onnx")
+    run(*arguments)
+    assert len(crops(tmp_path / "out")) == 4
+
+
 def test_pictures_that_are_called_like_faces(pictures: dict[str, Picture], tmp_path: Path) -> None:
     frames = [picture.frame for picture in pictures.values()]
     (tmp_path / "in").mkdir()

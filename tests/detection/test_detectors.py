@@ -95,7 +95,7 @@ def test_mtcnn_finds_what_the_package_finds(pictures: list[Picture]) -> None:
 def test_what_is_no_model_is_told(tmp_path: Path) -> None:
     path = tmp_path / "text.onnx"
     path.write_text("no model")
-    with pytest.raises(UserError, match=r"text\.onnx: cannot be read as a detector's model"):
+    with pytest.raises(UserError, match=r"text\.onnx: cannot be read as a model of yunet"):
         open_detector(YUNET, str(path))
     with pytest.raises(UserError, match="needs a model file"):
         open_detector(YUNET)
