@@ -21,6 +21,7 @@ from lwface.base.extras import available, missing
 from lwface.commands.flags import add_detector_flags, check_is_no_folder, check_least, command_parser, detector_files
 from lwface.detection.choices import chosen_detector
 
+FOLDER_RATE = 25  # frames a second of a folder, if nothing else is said
 SPEEDS = (0.1, 0.5, 2.0)  # face sizes a second: a head that is hardly still, a nod, a shake
 STEP = 0.1  # face sizes
 
@@ -32,7 +33,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--input", type=Path, metavar="PATH", required=True, help="video file, or folder of images")
     add("--output", type=Path, metavar="FILE.mp4", required=True, help="video to write")
     add_detector_flags(parser)
-    add("--rate", type=int, default=25, metavar="N", help="of a folder: frames a second")
+    add("--rate", type=int, metavar="N", help=f"of a folder: frames a second (default: {FOLDER_RATE})")
     what = "of the filter, for what rests, in Hz: lower trembles less and lags more; 0: no filter"
     add("--cutoff", type=float, metavar="HZ", help=f"{what} (default: 2)")
     what = (
@@ -46,6 +47,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     check_is_no_folder("--output", arguments.output, "a file")
     if arguments.output.exists() and os.path.samefile(arguments.input, arguments.output):
         raise UserError(f"--output {arguments.output}: is the video that is read; choose another name")
+    if arguments.rate is None:
+        arguments.rate = FOLDER_RATE
+    elif not arguments.input.is_dir():
+        raise UserError(f"--rate {arguments.rate}: is for a folder of images; a video has its own times")
     check_least(arguments, {"rate": 1})
     for flag in ("cutoff", "slope"):
         value = getattr(arguments, flag)

@@ -26,7 +26,7 @@ from lwface.formats.image import image_size, read_rgb
 from lwface.formats.orientation import HEADER_BYTES, orientation
 
 EXTRA = "video"
-FOLDER_RATE = 25  # frames a second of a folder, if nothing else is said
+_USUAL_RATE = 25  # frames a second, where a file says nothing
 _X264 = {"crf": "18", "preset": "veryfast", "bf": "0"}  # a rate factor of 18 is hardly told from the original
 _CLOCK = Fraction(1, 90000)  # of the times in what is written, seconds
 _BT709 = 1  # colours of HD video, in FFmpeg's and H.264's numbering
@@ -62,7 +62,7 @@ class Frames(Protocol):
         """The frames, from the first."""
 
 
-def open_frames(path: PathLike, rate: int = FOLDER_RATE) -> Frames:
+def open_frames(path: PathLike, rate: int = _USUAL_RATE) -> Frames:
     """The frames of a video file, or of a folder of images at ``rate`` frames a second.
 
     Raises:
@@ -82,7 +82,7 @@ class VideoFile:
                 raise UserError(f"{path}: has no frame that can be decoded")
             self.size = _upright(first).shape[:2]
             self.count = stream.frames or None
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or FOLDER_RATE)
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
             self.left_out = [f"{len(container.streams.audio)} track of sound"] if container.streams.audio else []
 
     def __iter__(self) -> Iterator[TimedFrame]:
@@ -202,8 +202,9 @@ class VideoWriter:
             self._container.mux(packet)
 
     def _encode(self, at: int, image: NDArray[np.uint8], length: int) -> None:
-        image = np.ascontiguousarray(np.pad(image, self._pad, mode="edge"))
-        frame = self._av.VideoFrame.from_ndarray(image, format="rgb24")
+        if np.any(self._pad):
+            image = np.pad(image, self._pad, mode="edge")
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
         frame.pts, frame.time_base, frame.duration = at, _CLOCK, length
         for packet in self._stream.encode(frame):

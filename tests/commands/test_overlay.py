@@ -146,7 +146,7 @@ def test_a_folder_of_images(folder: Path, pictures: list[Picture], capsys: pytes
         (["--output", "dir.mp4"], "is a folder"),
         (["--output", "o.mp4", "--cutoff", "-1"], "--cutoff -1: expected 0 or more"),
         (["--output", "o.mp4", "--cutoff", "0", "--slope", "1"], "leave --slope out"),
-        (["--output", "o.mp4", "--rate", "0"], "--rate 0: expected 1 or more"),
+        (["--output", "o.mp4", "--rate", "5"], "--rate 5: is for a folder of images"),
         (["--output", "o.mp4", "--points-model", "none.onnx"], r"none\.onnx: no such model"),
     ],
 )

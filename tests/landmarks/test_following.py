@@ -107,6 +107,41 @@ def test_where_the_face_is_gone_there_are_no_points(clips: list[list[Picture]]) 
     assert not any(there[5 + CHECK_EVERY : -5])
 
 
+def test_a_model_whose_boxes_shrink_is_set_right(clips: list[list[Picture]]) -> None:
+    """Points a tenth too close together make the next box too small, and so on, until the detector is asked."""
+
+    class Shrinking(Truth):
+        def __call__(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+            assert self.now is not None
+            own = tight_box(self.now.landmarks68)
+            shares = (self.now.landmarks68 - own[:2]) / (own[2:] - own[:2])
+            points = boxes[:, None, :2] + shares * (boxes[:, None, 2:] - boxes[:, None, :2])
+            middle = points.mean(axis=1, keepdims=True)
+            return (middle + 0.9 * (points - middle)).astype(np.float32)
+
+    truth = Shrinking([*clips[0], *clips[0]])
+    for face, picture in zip(truth.followed(), truth.pictures, strict=True):
+        assert picture is not None
+        assert face is not None
+        size = np.ptp(picture.landmarks68, axis=0).mean()
+        assert 0.6 < np.ptp(face.unsmoothed, axis=0).mean() / size < 1.01
+        assert np.linalg.norm(face.unsmoothed - picture.landmarks68, axis=1).mean() < 0.15 * size
+
+
+def test_when_the_picture_changes_the_detector_is_asked(clips: list[list[Picture]]) -> None:
+    """An edge of the picture is inverted and stays so: a change, but no cut, and the face is the same."""
+    pictures = [clips[0][0]] * 6
+    frames = [picture.frame.copy() for picture in pictures]
+    for frame in frames[3:]:
+        frame[:, :8] = 255 - frame[:, :8]
+    truth = Truth(pictures)
+    follower = FaceFollower(FaceFinder(truth.detector, truth), OneEuroFilter())
+    truth.now = pictures[0]
+    found = [follower(TimedFrame(number / 25, frame)) for number, frame in enumerate(frames)]
+    assert [face is not None and face.found_anew for face in found] == [True] + [False] * 5
+    assert truth.searched == 2
+
+
 def test_without_a_model_the_five_points_of_the_detector_are_followed(clips: list[list[Picture]]) -> None:
     truth = Truth(clips[0])
     found = truth.followed(points=False)
