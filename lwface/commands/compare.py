@@ -197,7 +197,7 @@ def _face(path: str, size: tuple[int, int] | None) -> np.ndarray:
     if size is None or (height, width) == size:
         return image
     wanted = f"{size[1]}x{size[0]}"
-    aligns = "datasets/align_faces.py --input FOLDER --landmarks POINTS.csv --output CROPS (lwface align-faces)"
+    aligns = "datasets/align_faces.py --input FOLDER --output CROPS (lwface align-faces)"
     if height * size[1] != width * size[0]:
         raise UserError(f"{path}: {width}x{height} pixels is no aligned face of {wanted}; align it first: {aligns}")
     print(

@@ -130,8 +130,9 @@ class FaceFollower:
         if not faces:
             return None
         best = max(faces, key=lambda face: prominence(face, image.shape[:2]))
-        self._size = best.size
-        return _BoxAndPoints(best.box, best.points.astype(np.float64))
+        box = best.box if self.finder.points is None else tight_box(best.points)
+        self._size = _size(box)
+        return _BoxAndPoints(box, best.points.astype(np.float64))
 
     def _change(self, image: NDArray[np.uint8]) -> float:
         """How different the picture is from the one before, see :data:`CUT`."""

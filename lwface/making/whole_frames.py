@@ -29,7 +29,8 @@ def squashed_frames(root: PathLike, names: Sequence[str]) -> str:
     share = f"{len(whole)} of {len(seen)} images" + (" looked at" if len(seen) < len(names) else "")
     return (
         f"--resize aligns nothing: {share} look like whole pictures ({name} is {width}x{height}), which are squashed "
-        f"to {CROP_SIZE}x{CROP_SIZE}; --landmarks aligns faces, and where these are aligned faces, --aligned says so"
+        f"to {CROP_SIZE}x{CROP_SIZE}; align_faces.py finds and aligns faces, --landmarks aligns them, and "
+        "where these are aligned faces, --aligned says so"
     )
 
 
