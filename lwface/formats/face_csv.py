@@ -76,8 +76,9 @@ def read_faces(path: PathLike) -> list[FaceRow]:
     rows = table_rows(path)
     header = [name.strip() for name in next(rows, (1, []))[1]]
     count = sum(name.startswith("x") and name[1:].isdigit() for name in header)
-    missing = [name for name in (*COLUMNS[:3], *coordinate_names(count)) if name not in header]
-    if missing or count not in COUNTS or len(set(header)) != len(header):
+    there = set(header)
+    missing = [name for name in (*COLUMNS[:3], *coordinate_names(count)) if name not in there]
+    if missing or count not in COUNTS or len(there) != len(header):
         problem = f"has no column {missing[0]!r}" if missing else f"has {len(header)} columns, of {count} points"
         raise UserError(f"{path}: line 1 {problem}; expected {','.join(COLUMNS)},x0,y0,... for 5 or 68 points")
     found: list[FaceRow] = []

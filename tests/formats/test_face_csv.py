@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.formats.face_csv import COLUMNS, FaceRow, is_face_table, read_faces, write_faces
+from tests.fuzz_targets import damage_bytes
 
 FIGURES = dict(zip(COLUMNS[3:-1], (1.5, 2.25, 30, 40, 0.9876, 33.125, 2.5, 120.0), strict=True))
 POINTS = np.random.default_rng(0).uniform(0, 300, (68, 2))
@@ -89,3 +92,18 @@ def test_mistakes_name_the_line(tmp_path: Path, text: str, message: str) -> None
     path.write_text(text)
     with pytest.raises(UserError, match=rf"faces\.csv: .*{message}"):
         read_faces(path)
+
+
+def test_damage_is_told_or_read(tmp_path: Path) -> None:
+    path = tmp_path / "faces.csv"
+    write_faces(path, rows(), 68)
+    data = path.read_bytes()
+    told = 0
+    for seed in range(300):
+        path.write_bytes(damage_bytes(random.Random(seed), data, [data]))
+        told += 1
+        with contextlib.suppress(UserError):
+            if is_face_table(path):
+                read_faces(path)
+                told -= 1
+    assert 50 < told < 300
