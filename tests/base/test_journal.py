@@ -69,3 +69,17 @@ def test_summary_counts_reasons(tmp_path: Path) -> None:
     assert (summary["seen"], summary["taken"]) == (9, 3)
     assert Counter({k: v["count"] for k, v in summary["skipped"].items()}) == {"reason 1": 3, "reason 2": 3}
     assert summary["skipped"]["reason 2"]["examples"] == ["i2", "i5", "i8"]
+
+
+def test_what_was_found_of_an_item_is_kept(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.part", "job") as journal:
+        journal.add(True, "a", "", '{"x": [1, 2]}')
+        journal.add(False, "b", "a reason", "[]")
+        journal.add(True, "c", "detail")
+    with open(tmp_path / "journal.part", "a") as file:
+        file.write("+\td\t\t[1,")  # a kill in the middle of a line
+    with Journal(tmp_path / "journal.part", "job") as journal:
+        assert journal.done == 3
+        entries = [(entry.taken, entry.name, entry.detail, entry.found) for entry in journal.entries()]
+        assert entries == [(True, "a", "", '{"x": [1, 2]}'), (False, "b", "a reason", "[]"), (True, "c", "detail", "")]
+        assert journal.account().as_json()["skipped"] == {"a reason": {"count": 1, "examples": ["b"]}}
