@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from lwface.base.errors import UserError
 from lwface.base.notes import note
 from lwface.detection.base import PointFinder
@@ -28,7 +26,9 @@ def face_finder(detector: str, detector_model: str | None, points_model: str | N
 
 def open_points(model: str) -> PointFinder:
     """What puts 68 points on faces; :class:`UserError` where the model puts another number."""
-    predictor: PointFinder = importlib.import_module("lwface.landmarks.predictor").PointPredictor.load(model)
+    from lwface.landmarks.predictor import PointPredictor  # runs on PyTorch, which a detector alone does without
+
+    predictor: PointFinder = PointPredictor.load(model)
     if predictor.count != 68:
         raise UserError(f"{model}: puts {predictor.count} points on a face; expected the usual 68")
     return predictor

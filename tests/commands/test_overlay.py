@@ -16,7 +16,7 @@ from lwface.commands import overlay
 from lwface.detection.base import BoxFit, Detection, Detector, tight_box
 from lwface.formats.image import encode_jpeg
 from lwface.formats.video import TimedFrame, VideoFile, video_writer
-from lwface.landmarks.drawing import POINT
+from lwface.landmarks.drawing import FOUND
 from lwface.landmarks.one_euro import OneEuroFilter, ramp_lag
 from lwface.synthetic.render import Picture
 from lwface.synthetic.video import video
@@ -110,7 +110,7 @@ def test_points_are_on_every_frame_where_they_belong(
         gained = np.maximum(greenness(frame.image) - greenness(plain.image), 0)
         gained[:40, :80] = 0  # the frames a second
         x, y = picture.landmarks68.round().astype(int).T
-        assert np.median(gained[y, x]) > 0.2 * greenness(np.array(POINT))
+        assert np.median(gained[y, x]) > 0.2 * greenness(np.array(FOUND))
         far = np.ones((SIZE, SIZE), bool)
         for at_x, at_y in zip(x, y, strict=True):
             far[max(at_y - 6, 0) : at_y + 7, max(at_x - 6, 0) : at_x + 7] = False

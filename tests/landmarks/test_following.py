@@ -10,7 +10,7 @@ import pytest
 from lwface.detection.base import BoxFit, Detection, Detector, overlap, tight_box
 from lwface.detection.selection import FaceFinder
 from lwface.formats.video import TimedFrame
-from lwface.landmarks.drawing import POINT, draw_points, draw_text
+from lwface.landmarks.drawing import FOUND, draw_points, draw_text
 from lwface.landmarks.following import CHECK_EVERY, FaceFollower
 from lwface.landmarks.one_euro import OneEuroFilter
 from lwface.synthetic.render import Picture
@@ -163,7 +163,7 @@ def test_points_are_drawn_where_they_are() -> None:
         own = changed[nearest.argmin(axis=1) == point]
         weights = np.abs(drawn.astype(int) - image)[own[:, 1], own[:, 0]].sum(axis=1)
         np.testing.assert_allclose(np.average(own, axis=0, weights=weights), points[point], atol=0.1)
-    np.testing.assert_array_equal(drawn[30, 20], POINT)
+    np.testing.assert_array_equal(drawn[30, 20], FOUND)
     assert draw_points(image, np.random.default_rng(0).uniform(0, 100, (68, 2))).shape == image.shape
     draw_text(drawn, "25 frames/s")
     assert (drawn[:10, :10] != 100).any()
