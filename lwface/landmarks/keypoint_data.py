@@ -28,8 +28,8 @@ class KeypointBatches:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, positions: NDArray[np.int64]) -> Batch:
-        """The faces at ``positions``."""
+    def batch(self, positions: NDArray[np.int64], step: int) -> Batch:
+        """The faces at ``positions`` as they are: the task changes them on its device."""
         chosen = torch.from_numpy(positions)
         return Batch(self.images[chosen], self.points[chosen], {})
 
