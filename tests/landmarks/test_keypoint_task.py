@@ -66,7 +66,7 @@ def loop_of(faces, folder, **changes):
 def test_the_loss_is_a_mean_over_what_is_known(faces, tmp_path):
     task = loop_of(faces, tmp_path).task
     network = task.network.eval()
-    batch = task.data[np.array([0, 40, 60])]
+    batch = task.data.batch(np.array([0, 40, 60]), 0)
     inputs, targets = task.on_device(batch, 0)
     inputs = inputs + 40 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
     torch.nn.init.normal_(network.layers[-1].weight, std=0.05)
@@ -92,7 +92,7 @@ def test_the_loss_is_a_mean_over_what_is_known(faces, tmp_path):
 def test_what_is_missing_teaches_nothing(faces, tmp_path):
     task = loop_of(faces, tmp_path).task
     rows = np.flatnonzero(np.isnan(task.part.train.points[:, 2, 0]))[:8]  # rows with four points
-    inputs, targets = task.on_device(task.data[rows], 0)
+    inputs, targets = task.on_device(task.data.batch(rows, 0), 0)
     task.outcome(inputs, targets).loss.backward()
     gradient = task.network.layers[-1].bias.grad.reshape(15, 2)
     four = [POINTS.index(point) for point in FOUR]
