@@ -122,15 +122,6 @@ network.m025.net_act = "relu"
 network.m025.net_output = "E"
 network.m025.net_multiplier = 0.25
 
-# Between m025 and m05: a first layer of stride 2. Bodies for points (landmarks/train.py), too.
-network.m05s = edict()
-network.m05s.net_name = "fmobilenet"
-network.m05s.emb_size = 256
-network.m05s.net_input = 0
-network.m05s.net_act = "relu"
-network.m05s.net_output = "E"
-network.m05s.net_multiplier = 0.5
-
 # ArcFace's smaller and larger residual networks, as in arcface_torch (arXiv 1801.07698). r200 is over every budget.
 network.r18 = edict()
 network.r18.net_name = "fresnet"
@@ -156,6 +147,16 @@ network.r10_xs.net_units = [1, 1, 1, 1]
 network.r10_xs.net_widths = [16, 16, 16, 32, 64]
 network.r10_xs.net_expansions = [0.5, 1, 1, 1]
 network.r10_xs.lr = 0.05
+
+# Sixteen layers, narrow: the usual body of points (landmarks/train.py).
+network.r16_s = edict()
+network.r16_s.net_name = "fresnet"
+network.r16_s.emb_size = 256
+network.r16_s.net_input = 0
+network.r16_s.net_act = "relu"
+network.r16_s.net_units = [1, 2, 2, 2]
+network.r16_s.net_widths = [16, 16, 48, 96, 160]
+network.r16_s.net_expansions = [0.5, 1, 1, 1]
 
 # HRNet for the large track (arXiv 1908.07919): the authors' widths 18 and 44.
 network.hrnet_w18 = edict()

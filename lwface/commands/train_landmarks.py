@@ -1,6 +1,6 @@
 """Train a network that puts 68 points on a face; verifies and saves while it trains, continues with --resume.
 
-    python landmarks/train.py --data data --network m05s --head coordinates --track landmarks-68
+    python landmarks/train.py --data data --network r16_s --head coordinates --track landmarks-68
     python landmarks/train.py --data ytf-keypoints --data datasets/synthetic:2 --held-out 0.2
 
 ``--data`` takes the challenge's folder (``synthetics_train/annot.pkl``, judged on ``aflw_val``), the YouTube Faces
@@ -51,7 +51,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--held-out", metavar="SHARE", type=float, default=0.1, help="share of the people of --data that judge; 0: none"
     )
     add("--split-seed", metavar="N", type=int, default=0, help="draws the people held out")
-    add("--network", metavar="NAME", default="m05s", help="network of the configuration whose body it is")
+    add("--network", metavar="NAME", default="r16_s", help="network of the configuration whose body it is")
     add(
         "--head", choices=sorted(LOSS_OF_HEAD), default="coordinates", help="how the points are read off the body's map"
     )
