@@ -99,8 +99,9 @@ def main(argv: list[str] | None = None) -> None:
             last = now
     seconds = time.perf_counter() - begin
     print(f"{arguments.output}: {seen} frames, {seen / seconds:.1f} a second on this machine")
-    print(f"a face in {faces} of them, found by the detector {anew} times (it looked at {follower.searches} frames)")
-    print(f"{seen - faces} frames without a face are written as they are")
+    print(f"faces in {faces} of them, found anew in {anew}; the detector looked at {follower.searches}")
+    if faces < seen:
+        print(f"frames without a face, written as they are: {seen - faces}")
     print("\n".join(lag_lines(smoothing, float(frames.rate))))
 
 
@@ -126,5 +127,5 @@ def lag_lines(smoothing: Any, rate: float) -> list[str]:
     steps = step_delay(smoothing, rate, STEP)
     return [
         f"smoothing lags by {told} face sizes a second",
-        f"90 % of a jump by {STEP:g} face sizes are shown {steps} frames later ({1000 * steps / rate:.0f} ms)",
+        f"90 % of a jump by {STEP:g} face sizes are shown after {steps} more frames ({1000 * steps / rate:.0f} ms)",
     ]

@@ -100,7 +100,7 @@ def test_points_are_on_every_frame_where_they_belong(
     run("--input", "in.mp4", "--output", "out.mp4", "--points-model", "points.onnx", "--cutoff", 0)
     told = capsys.readouterr().out
     assert f"out.mp4: {FRAMES} frames, " in told
-    assert f"a face in {FRAMES} of them, found by the detector 1 times" in told
+    assert f"faces in {FRAMES} of them, found anew in 1; the detector looked at 2" in told
     assert "not smoothed: no lag" in told
     made, before = list(VideoFile(folder / "out.mp4")), list(VideoFile(folder / "in.mp4"))
     np.testing.assert_allclose([frame.time for frame in made], [frame.time for frame in before], atol=1e-4)
@@ -108,13 +108,13 @@ def test_points_are_on_every_frame_where_they_belong(
     assert [reader.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH)] == [FRAMES, SIZE]
     for frame, plain, picture in zip(made, before, pictures, strict=True):
         gained = np.maximum(greenness(frame.image) - greenness(plain.image), 0)
-        gained[:40, :80] = 0  # the frames a second
+        gained[:24] = 0  # the frames a second, of which the width differs
         x, y = picture.landmarks68.round().astype(int).T
         assert np.median(gained[y, x]) > 0.2 * greenness(np.array(FOUND))
         far = np.ones((SIZE, SIZE), bool)
         for at_x, at_y in zip(x, y, strict=True):
             far[max(at_y - 6, 0) : at_y + 7, max(at_x - 6, 0) : at_x + 7] = False
-        assert np.quantile(gained[far], 0.999) < 12
+        assert np.quantile(gained[far], 0.999) < 25
 
 
 def test_the_lag_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
