@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 from lwface.base.commands import HelpFormatter, existing, run_command
 from lwface.base.errors import UserError
 from lwface.base.progress import progress
-from lwface.detection.base import BoxFit, Detection, Detector, overlap, tight_box
+from lwface.detection.base import BoxFit, Detection, Detector, overlap
 from lwface.detection.choices import INSIGHTFACE, MTCNN, YUNET, chosen_detector
 from lwface.detection.loading import open_detector
 from lwface.formats.alignment import five_from_68
 from lwface.formats.image import read_rgb
+from lwface.landmarks.cropping import box_of
 from lwface.making.youtube_faces import read_youtube_faces
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +109,7 @@ def box_fit(boxes: NDArray[np.float64], truth: NDArray[np.float64], source: str)
 
 def figures(one: Contestant, all_of_them: Sequence[Contestant], truth: NDArray[np.float64], source: str) -> Figures:
     """What the answers are worth against the true points ``(N, 68, 2)``."""
-    tight = tight_box(truth).astype(np.float64)
+    tight = box_of(truth).astype(np.float64)
     own: list[int | None] = [_nearest(answer.faces, box) for answer, box in zip(one.answers, tight, strict=True)]
     hits = [(i, face) for i, face in enumerate(own) if face is not None]
     boxes = np.array([one.answers[i].faces[face].box for i, face in hits], np.float64)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.commands import HelpFormatter, run_command
-from lwface.detection.base import tight_box
+from lwface.landmarks.cropping import box_of
 from lwface.landmarks.one_euro import OneEuroFilter, ramp_lag
 from lwface.synthetic.landmarks import landmark_points
 from lwface.synthetic.person import person
@@ -43,7 +43,7 @@ def tracks(people: int) -> Iterator[Track]:
                 placed, _ = Camera(shot, FRAME_SIZE).project(pose(landmark_points(head, who.look, shot.lids)))
                 points.append(placed)
             track = np.array(points, np.float64)
-            boxes = tight_box(track)
+            boxes = box_of(track)
             yield track / np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).mean()
 
 

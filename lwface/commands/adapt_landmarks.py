@@ -1,6 +1,6 @@
 """Fit a model of points to the convention of another data set by a linear map, which is stored with the model.
 
-    python landmarks/adapt.py --model models/r16_s-coordinates-data/model,1 --data ytf-keypoints --output models/fitted,1
+    python landmarks/adapt.py --model models/r16_s-coordinates-data/model,1 --data ytf-keypoints --output models/mine,1
 
 The map is fitted on people of ``--data``; those held out tell the error before and after.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
-from lwface.commands.flags import command_parser
+from lwface.commands.flags import add_model_flag, command_parser
 from lwface.models.names import model_file, parse_model
 
 
@@ -20,7 +20,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--model", metavar="MODEL", required=True, help="trained model of points, ours: PREFIX,EPOCH or its file")
+    add_model_flag(parser)
     add(
         "--data", metavar="PATH", type=Path, required=True, help="folder or csv of pictures with points, as in training"
     )

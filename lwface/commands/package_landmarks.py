@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
-from lwface.commands.flags import command_parser
+from lwface.commands.flags import add_model_flag, command_parser
 from lwface.models.names import model_file
 
 
@@ -22,7 +22,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add("--student", metavar="ID", required=True, help="the leader's ID, which names the zip and its directory")
-    add("--model", metavar="MODEL", required=True, help="trained model of points: PREFIX,EPOCH or its file")
+    add_model_flag(parser)
     add("--report", metavar="FILE", type=Path, required=True, help="report or slides, such as report.pdf")
     add("--solution", metavar="FILE", type=Path, help="solution.txt or its zip, checked and packed too")
     add("--output", metavar="DIR", type=Path, default=Path(), help="folder of the zip")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
-from lwface.commands.flags import add_backend_flag, check_is_no_folder, command_parser
+from lwface.commands.flags import add_backend_flag, add_model_flag, check_is_no_folder, command_parser
 from lwface.models.names import model_file
 
 
@@ -22,7 +22,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--model", metavar="MODEL", required=True, help="trained model of points: PREFIX,EPOCH, its file, or FILE.onnx")
+    add_model_flag(parser)
     add("--input", metavar="DIR", type=Path, required=True, help="folder of pictures")
     add(
         "--output", metavar="FILE", type=Path, required=True, help="solution.txt to write: a name and 136 numbers a row"

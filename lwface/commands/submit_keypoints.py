@@ -17,6 +17,7 @@ from lwface.base.errors import UserError
 from lwface.commands.flags import (
     add_device_flag,
     add_lookup_flags,
+    add_model_flag,
     check_is_no_folder,
     command_parser,
     lookup_file,
@@ -30,8 +31,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    what = "trained keypoint model: PREFIX,EPOCH, or its file"
-    add("--model", metavar="MODEL", required=True, help=what)
+    add_model_flag(parser)
     add("--four-model", metavar="MODEL", help="another one, whose points replace the first one's")
     add_lookup_flags(parser, "folder with test.csv and IdLookupTable.csv", required=True)
     add("--output", type=Path, metavar="FILE", required=True, help="the submission, such as submission.csv")

@@ -117,11 +117,6 @@ def _enlarged(face: Detection, scale: NDArray[np.float32]) -> Detection:
     return Detection(corners.ravel(), face.score, points)
 
 
-def tight_box(points: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The least boxes (..., 4) that hold points (..., K, 2)."""
-    return np.concatenate((points.min(axis=-2), points.max(axis=-2)), axis=-1).astype(np.float32)
-
-
 def overlap(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
     one, other = np.asarray(one, np.float64)[:, None], np.asarray(other, np.float64)[None]

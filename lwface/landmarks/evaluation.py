@@ -25,7 +25,7 @@ YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))  # degrees, either side
 
 
 @dataclass(frozen=True)
-class Interval:
+class Estimate:
     """A figure with its 95 % interval, where there are people enough for one."""
 
     value: float
@@ -34,7 +34,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Faces:
+class FoundPoints:
     """Found and true points of the same faces.
 
     Attributes:
@@ -71,17 +71,17 @@ class Faces:
         return self.distances.mean(axis=1) / self.lengths(norm)
 
 
-def interval(values: np.ndarray, people: Sequence[str], seed: int = 0) -> Interval:
+def interval(values: np.ndarray, people: Sequence[str], seed: int = 0) -> Estimate:
     """The mean of ``values`` (N,) and where it lies when people are drawn anew, by the bootstrap."""
     owners, place = np.unique(np.asarray(people), return_inverse=True)
     sums, counts = np.bincount(place, values), np.bincount(place)
     mean = float(values.mean())
     if len(owners) < 2:
-        return Interval(mean, None, None)
+        return Estimate(mean, None, None)
     drawn = np.random.default_rng(seed).multinomial(len(owners), np.full(len(owners), 1 / len(owners)), REPLICATES)
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(mean, float(low), float(high))
+    return Estimate(mean, float(low), float(high))
 
 
 def halves(names: Sequence[str], share: float, seed: int) -> np.ndarray:
@@ -123,7 +123,7 @@ def jitter(points: np.ndarray, boxes: np.ndarray, tracks: Mapping[str, Sequence[
     return float(every.mean()), len(every)
 
 
-def summary(faces: Faces, *, public: float | None = None, seed: int = 0) -> dict[str, Any]:
+def summary(faces: FoundPoints, *, public: float | None = None, seed: int = 0) -> dict[str, Any]:
     """All figures, as they go into JSON; shares, not per cent.
 
     Args:

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.detection.base import overlap, tight_box
+from lwface.detection.base import overlap
 from lwface.detection.selection import FaceFinder, prominence
 from lwface.formats.alignment import five_from_68
 from lwface.formats.landmark_fit import fit
 from lwface.formats.landmark_order import MAX_RESIDUAL
 from lwface.formats.video import TimedFrame
+from lwface.landmarks.cropping import box_of
 from lwface.landmarks.one_euro import OneEuroFilter
 
 CHECK_EVERY = 10  # frames
@@ -98,7 +99,7 @@ class FaceFollower:
         """What the model puts into the box ``before``, if it can be a face that was there."""
         assert self.finder.points is not None
         points = self.finder.points(image, before[None])[0].astype(np.float64)
-        box = tight_box(points)
+        box = box_of(points)
         residual = fit(five_from_68(points)[None]).residual[0]
         kept = residual <= MAX_RESIDUAL and overlap(before[None], box[None])[0, 0] >= NEXT_FRAME
         return _BoxAndPoints(box, points) if kept else None
@@ -130,7 +131,7 @@ class FaceFollower:
         if not faces:
             return None
         best = max(faces, key=lambda face: prominence(face, image.shape[:2]))
-        box = best.box if self.finder.points is None else tight_box(best.points)
+        box = best.box if self.finder.points is None else box_of(best.points)
         self._size = _size(box)
         return _BoxAndPoints(box, best.points.astype(np.float64))
 

@@ -14,7 +14,7 @@ from lwface.base.files import PathLike
 from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.landmarks.cropping import box_of
 from lwface.landmarks.drawing import FOUND, TRUE, draw_close
-from lwface.landmarks.evaluation import FAILURE, Faces
+from lwface.landmarks.evaluation import FAILURE, FoundPoints
 from lwface.landmarks.figures import LABELS, per_cent
 from lwface.landmarks.point_sets import PointPicture
 from lwface.reporting.builder import Page, picture, write_page
@@ -48,7 +48,7 @@ convention with <code>landmarks/adapt.py</code>.</dd></dl>"""
 
 def write_point_report(
     folder: PathLike,
-    faces: Faces,
+    faces: FoundPoints,
     found: Mapping[str, Any],
     pictures: Sequence[PointPicture],
     made: Provenance | None = None,
@@ -139,7 +139,7 @@ def _parts(found: Mapping[str, Any]) -> str:
     )
 
 
-def _worst(faces: Faces, nme: np.ndarray, pictures: Sequence[PointPicture]) -> str:
+def _worst(faces: FoundPoints, nme: np.ndarray, pictures: Sequence[PointPicture]) -> str:
     figures = []
     for place in np.argsort(-nme)[:WORST]:
         shown = pictures[place]

@@ -8,13 +8,13 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.formats.point_solution import read_solution
-from lwface.landmarks.evaluation import Faces
+from lwface.landmarks.evaluation import FoundPoints
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
 
 
 def read_faces(
     solution: Path, truth: Path, held_out: float | None = None, seed: int = 0
-) -> tuple[Faces, list[PointPicture]]:
+) -> tuple[FoundPoints, list[PointPicture]]:
     """The faces of ``truth`` with the points of ``solution``, and their pictures, in the same order.
 
     Args:
@@ -38,7 +38,7 @@ def read_faces(
     for position, picture in sorted(enumerate(pictures), key=lambda item: Path(item[1].name).name):
         if picture.track:
             tracks.setdefault(picture.track, []).append(position)
-    faces = Faces(
+    faces = FoundPoints(
         names,
         np.stack([found[name] for name in names]),
         np.stack([picture.points for picture in pictures]),

@@ -12,8 +12,9 @@ import pytest
 
 from benchmarks import detectors as benchmark
 from lwface.base.errors import UserError
-from lwface.detection.base import Detection, tight_box
+from lwface.detection.base import Detection
 from lwface.formats.alignment import five_from_68
+from lwface.landmarks.cropping import box_of
 from lwface.synthetic.render import sample_image
 
 SHARES = np.array((0.1, -0.25, -0.1, -0.02))
@@ -38,7 +39,7 @@ def wider(box: np.ndarray) -> np.ndarray:
 def contestant(name: str, truth: np.ndarray, missed: int, others: list[int]) -> benchmark.Contestant:
     one = benchmark.Contestant(name, 0.5)
     for number, points in enumerate(truth):
-        box = wider(tight_box(points)).astype(np.float32)
+        box = wider(box_of(points)).astype(np.float32)
         faces = [] if number < missed else [Detection(box, 0.9, five_from_68(points).astype(np.float32))]
         faces += [Detection(box + 500 * (1 + other), 0.8) for other in others]
         one.answers.append(benchmark.Answer(faces, 0.001 * (number + 1)))
@@ -58,7 +59,7 @@ def test_what_is_counted(truth: np.ndarray) -> None:
 
 
 def test_the_residual_by_its_definition(truth: np.ndarray) -> None:
-    tight = tight_box(truth).astype(np.float64)
+    tight = box_of(truth).astype(np.float64)
     moved = tight + np.where(np.arange(8) % 2, 3.0, -3.0)[:, None]
     fit = benchmark.box_fit(moved, tight, "")
     sizes = np.sqrt((tight[:, 2] - tight[:, 0]) * (tight[:, 3] - tight[:, 1]))

@@ -18,7 +18,7 @@ OF_A_RUN = "train"  # its flags are settings of the configuration, explained the
 
 
 ROOT = Path(__file__).resolve().parents[2]
-TYPED = re.compile(r"python (?:-u )?((?:(?:common|recognition|eval|datasets)/|gen_)\w+\.py)([^`\n]*)")
+TYPED = re.compile(r"python (?:-u )?((?:(?:common|recognition|eval|datasets|landmarks)/|gen_)\w+\.py)([^`\n]*)")
 
 
 class _Found(Exception):

@@ -19,7 +19,7 @@ from lwface.commands import (
 )
 from lwface.formats.point_annotations import write_annotations
 from lwface.formats.point_solution import read_solution
-from lwface.landmarks.evaluation import Faces
+from lwface.landmarks.evaluation import FoundPoints
 from lwface.landmarks.point_sets import read_point_set
 from lwface.landmarks.solutions import read_faces
 from lwface.synthetic import generate
@@ -174,7 +174,7 @@ def test_a_model_is_adapted_and_carries_the_map(challenge, model, tmp_path, caps
     errors = {}
     for name in ("raw", "adapted"):
         faces, _ = read_faces(tmp_path / f"{name}.txt", moved)
-        assert isinstance(faces, Faces)
+        assert isinstance(faces, FoundPoints)
         errors[name] = faces.nme("box").mean()
     assert errors["adapted"] < errors["raw"]
     with pytest.raises(UserError, match="it is adapted to moved"):

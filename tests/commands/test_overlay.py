@@ -13,9 +13,10 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.commands import overlay
-from lwface.detection.base import BoxFit, Detection, Detector, tight_box
+from lwface.detection.base import BoxFit, Detection, Detector
 from lwface.formats.image import encode_jpeg
 from lwface.formats.video import TimedFrame, VideoFile, video_writer
+from lwface.landmarks.cropping import box_of
 from lwface.landmarks.drawing import FOUND
 from lwface.landmarks.one_euro import OneEuroFilter, ramp_lag
 from lwface.synthetic.render import Picture
@@ -59,7 +60,7 @@ class KnownBox(Detector):
 
     def find(self, image: np.ndarray) -> list[Detection]:
         face = Truth.pictures[number_of(image)]
-        return [Detection(tight_box(face.landmarks68), 0.9, face.landmarks5)]
+        return [Detection(box_of(face.landmarks68), 0.9, face.landmarks5)]
 
 
 @pytest.fixture(scope="module")

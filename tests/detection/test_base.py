@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.detection.base import DETECTORS, SIDE, BoxFit, Detection, Detector, overlap, surest, tight_box
+from lwface.detection.base import DETECTORS, SIDE, BoxFit, Detection, Detector, overlap, surest
 from lwface.detection.choices import DETECTOR_NAMES
 from lwface.detection.loading import open_detector
 
@@ -51,15 +51,6 @@ def test_suppression_against_the_definition(of_smaller: bool) -> None:
     assert 5 < len(kept) < 60
     assert surest(boxes, scores, 0.4, of_smaller=of_smaller).tolist() == kept
     assert surest(boxes[:0], scores[:0], 0.4).tolist() == []
-
-
-def test_tight_boxes() -> None:
-    points = np.random.default_rng(0).uniform(0, 100, (3, 68, 2))
-    for box, face in zip(tight_box(points), points, strict=True):
-        x, y = sorted(face[:, 0]), sorted(face[:, 1])
-        np.testing.assert_allclose(box, (x[0], y[0], x[-1], y[-1]), rtol=1e-6)
-    fitted = BoxFit((0.1, 0.2, -0.1, 0.0), 0.0, "")(np.array([[10, 20, 30, 60]], np.float32))
-    np.testing.assert_allclose(fitted, [[12, 28, 28, 60]], rtol=1e-6)
 
 
 class Bright(Detector):

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.detection.base import Detector, overlap, tight_box
+from lwface.detection.base import Detector, overlap
 from lwface.detection.choices import INSIGHTFACE, MTCNN, MTCNN_PACKAGE, YUNET, chosen_detector
 from lwface.detection.loading import open_detector
+from lwface.landmarks.cropping import box_of
 from lwface.synthetic.render import Picture, sample_image
 
 YUNET_FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "peers" / "yunet_n_dynamic.onnx"
@@ -42,7 +43,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 def test_the_face_and_its_five_points_are_found(detector: Detector, pictures: list[Picture]) -> None:
     for picture in pictures:
         face = detector(picture.frame)[0]
-        true = tight_box(picture.landmarks68)
+        true = box_of(picture.landmarks68)
         assert overlap(detector.tight(face.box[None]), true[None])[0, 0] > 0.6
         assert face.points is not None
         size = np.sqrt((true[2:] - true[:2]).prod())

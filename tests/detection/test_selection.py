@@ -83,7 +83,7 @@ class Points:
         return (boxes[:, None, :2] + self.places * (boxes[:, None, 2:] - boxes[:, None, :2])).astype(np.float32)
 
 
-def test_points_are_put_into_the_tight_boxes() -> None:
+def test_points_are_put_into_the_box_ofes() -> None:
     boxes = np.array([[10, 20, 60, 90], [100, 20, 160, 80]], np.float32)
     finder = FaceFinder(Two(*(Detection(box, 0.9 - 0.1 * i) for i, box in enumerate(boxes))), Points())
     found = finder(np.zeros((200, 200, 3), np.uint8))

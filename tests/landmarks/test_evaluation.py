@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lwface.landmarks.evaluation import (
-    Faces,
+    FoundPoints,
     area_under_curve,
     failure_rate,
     halves,
@@ -26,7 +26,7 @@ def faces():
     found = true + draw.normal(0, 2, true.shape)
     people = [f"p{i // 3}" for i in range(30)]
     tracks = {f"t{i}": [3 * i, 3 * i + 1, 3 * i + 2] for i in range(10)}
-    return Faces([f"{i}.jpg" for i in range(30)], found, true, people, tracks)
+    return FoundPoints([f"{i}.jpg" for i in range(30)], found, true, people, tracks)
 
 
 def naive_nme(found, true, length):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from lwface.detection.base import BoxFit, Detection, Detector, overlap, tight_box
+from lwface.detection.base import BoxFit, Detection, Detector, overlap
 from lwface.detection.selection import FaceFinder
 from lwface.formats.video import TimedFrame
+from lwface.landmarks.cropping import box_of
 from lwface.landmarks.drawing import FOUND, draw_points, draw_text
 from lwface.landmarks.following import CHECK_EVERY, FaceFollower
 from lwface.landmarks.one_euro import OneEuroFilter
@@ -42,7 +43,7 @@ class Truth:
                 truth.searched += 1
                 if truth.now is None:
                     return []
-                return [Detection(tight_box(truth.now.landmarks68), 0.9, truth.now.landmarks5)]
+                return [Detection(box_of(truth.now.landmarks68), 0.9, truth.now.landmarks5)]
 
         self.detector = Knowing()
 
@@ -51,7 +52,7 @@ class Truth:
         self.asked += 1
         face = self.pictures[0] if self.now is None else self.now
         assert face is not None
-        own = tight_box(face.landmarks68)
+        own = box_of(face.landmarks68)
         if self.now is not None and overlap(boxes, own[None])[0, 0] > 0.4:
             return face.landmarks68[None]
         shares = (face.landmarks68 - own[:2]) / (own[2:] - own[:2])
@@ -85,7 +86,7 @@ def test_the_filter_lags_behind_by_what_it_says(clips: list[list[Picture]]) -> N
     found = Truth(clips[0]).followed(smoothing=smoothing)
     other = OneEuroFilter()
     for number, (face, picture) in enumerate(zip(found, clips[0], strict=True)):
-        box = tight_box(picture.landmarks68)
+        box = box_of(picture.landmarks68)
         size = float(np.sqrt((box[2:] - box[:2]).prod()))
         np.testing.assert_allclose(face.points, other(number / 25, picture.landmarks68, size), rtol=1e-5)
         assert np.linalg.norm(face.points - picture.landmarks68, axis=1).mean() < 0.03 * size
@@ -113,7 +114,7 @@ def test_a_model_whose_boxes_shrink_is_set_right(clips: list[list[Picture]]) -> 
     class Shrinking(Truth):
         def __call__(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
             assert self.now is not None
-            own = tight_box(self.now.landmarks68)
+            own = box_of(self.now.landmarks68)
             shares = (self.now.landmarks68 - own[:2]) / (own[2:] - own[:2])
             points = boxes[:, None, :2] + shares * (boxes[:, None, 2:] - boxes[:, None, :2])
             middle = points.mean(axis=1, keepdims=True)
