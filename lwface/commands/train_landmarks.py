@@ -17,7 +17,7 @@ from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.commands.flags import add_device_flag, add_place_flags, command_parser, places_of
 from lwface.gate.budgets import LANDMARKS, get_budget
-from lwface.landmarks.options import BOX, DEFAULTS, LOSS_OF_HEAD, VIEWS, PointWish, Source
+from lwface.landmarks.options import BOX, DEFAULTS, LOSS_OF_HEAD, VIEWS, PointSource, PointWish
 from lwface.settings.run import RUN_SETTINGS
 from lwface.settings.sections import load_sections
 
@@ -80,7 +80,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         raise UserError(f"--augmentation {arguments.augmentation:g}: expected 0 to 3")
     arguments.places = places_of(arguments)
     load_sections(arguments.places).entry("network", arguments.network)
-    sources = [Source.of(text) for text in arguments.data]
+    sources = [PointSource.of(text) for text in arguments.data]
     for source in sources:
         if not source.path.exists():
             raise UserError(f"--data {source.path}: no such folder or csv")

@@ -22,7 +22,7 @@ LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", 
 
 
 @dataclass(frozen=True)
-class Source:
+class PointSource:
     """Pictures to learn from.
 
     Attributes:
@@ -34,18 +34,18 @@ class Source:
     times: int = 1
 
     @staticmethod
-    def of(text: str) -> Source:
+    def of(text: str) -> PointSource:
         """``PATH`` or ``PATH:TIMES``.
 
-        >>> Source.of("faces:3").times
+        >>> PointSource.of("faces:3").times
         3
         """
         path, colon, times = text.rpartition(":")
         if colon and times.isdigit() and not Path(text).exists():
             if not int(times):
                 raise UserError(f"--data {text}: each picture has to be taken at least once")
-            return Source(Path(path), int(times))
-        return Source(Path(text))
+            return PointSource(Path(path), int(times))
+        return PointSource(Path(text))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class PointWish:
     network: str
     head: str
     loss: str
-    data: Sequence[Source]
+    data: Sequence[PointSource]
     val: Path | None = None
     held_out: float = 0.1
     split_seed: int = 0

@@ -6,7 +6,7 @@ import pytest
 from lwface.base.errors import UserError
 from lwface.formats.image import encode_jpeg
 from lwface.formats.point_annotations import write_annotations
-from lwface.landmarks.options import Source
+from lwface.landmarks.options import PointSource
 from lwface.landmarks.point_sets import read_point_set, split_by_person
 
 
@@ -95,7 +95,7 @@ def test_a_split_needs_people_on_both_sides(faces):
 
 
 def test_sources(tmp_path):
-    assert Source.of("faces:12") == Source(tmp_path.__class__("faces"), 12)
-    assert Source.of("faces") == Source(tmp_path.__class__("faces"), 1)
+    assert PointSource.of("faces:12") == PointSource(tmp_path.__class__("faces"), 12)
+    assert PointSource.of("faces") == PointSource(tmp_path.__class__("faces"), 1)
     with pytest.raises(UserError, match="at least once"):
-        Source.of("faces:0")
+        PointSource.of("faces:0")

@@ -13,7 +13,7 @@ from lwface.base.errors import UserError
 from lwface.gate.budgets import BudgetError
 from lwface.landmarks.cropping import box_of
 from lwface.landmarks.dataset import PointDataset
-from lwface.landmarks.options import PointWish, Source
+from lwface.landmarks.options import PointSource, PointWish
 from lwface.landmarks.point_sets import read_point_set
 from lwface.landmarks.predictor import PointPredictor
 from lwface.landmarks.task import nme_by_box
@@ -35,7 +35,7 @@ def _one_thread():
 
 
 def wish(faces, **changes):
-    return PointWish("m025", "coordinates", "wing", [Source(faces)], val=faces, augmentation=0.2, **changes)
+    return PointWish("m025", "coordinates", "wing", [PointSource(faces)], val=faces, augmentation=0.2, **changes)
 
 
 def settings(folder, **changes):
@@ -64,7 +64,9 @@ def test_it_learns_faces_by_heart(faces, tmp_path):
     header = ["image"] + [f"{axis}{i}" for i in range(68) for axis in "xy"]
     rows = [",".join([str(one.path), *map(repr, one.points.ravel().tolist())]) for one in pictures]
     (tmp_path / "few.csv").write_text("\n".join([",".join(header), *rows]) + "\n")
-    few = PointWish("m025", "coordinates", "wing", [Source(tmp_path / "few.csv")], tmp_path / "few.csv", augmentation=0)
+    few = PointWish(
+        "m025", "coordinates", "wing", [PointSource(tmp_path / "few.csv")], tmp_path / "few.csv", augmentation=0
+    )
     assert train(few, **settings(tmp_path, max_steps=100, verbose=100)) == 0
     log = log_of(tmp_path / "m025-coordinates-few")
     true = PointDataset(pictures).batch(np.arange(16), 0).targets
@@ -149,14 +151,14 @@ def test_batches_do_not_depend_on_who_makes_them(faces, tmp_path, workers):
 
 
 def test_people_are_held_out_whole(faces):
-    learnt, held_out, _ = open_data(PointWish("m025", "pip", "l1", [Source(faces)], held_out=0.25, split_seed=3))
+    learnt, held_out, _ = open_data(PointWish("m025", "pip", "l1", [PointSource(faces)], held_out=0.25, split_seed=3))
     assert len(held_out) == 15
     assert not {picture.person for picture in learnt} & {picture.person for picture in held_out}
     assert len(learnt) + len(held_out) == 60
 
 
 def test_pictures_are_taken_several_times(faces):
-    learnt, _, described = open_data(PointWish("m025", "pip", "l1", [Source(faces, 3)], held_out=0))
+    learnt, _, described = open_data(PointWish("m025", "pip", "l1", [PointSource(faces, 3)], held_out=0))
     assert len(learnt) == 180
     assert described[0]["pictures"] == 60
     assert described[0]["times"] == 3
@@ -175,9 +177,9 @@ def test_kept_pictures_give_the_crops_of_those_that_are_read(faces):
 
 def test_what_is_refused(faces, tmp_path):
     with pytest.raises(BudgetError, match=r"model size .* exceeds the limit 15000000 of landmarks-68"):
-        train(PointWish("r18", "coordinates", "wing", [Source(faces)]), track="landmarks-68", **settings(tmp_path))
+        train(PointWish("r18", "coordinates", "wing", [PointSource(faces)]), track="landmarks-68", **settings(tmp_path))
     with pytest.raises(UserError, match="does not learn by the loss l2"):
-        train(PointWish("m025", "coordinates", "l2", [Source(faces)]), **settings(tmp_path))
+        train(PointWish("m025", "coordinates", "l2", [PointSource(faces)]), **settings(tmp_path))
     with pytest.raises(UserError, match="lr = -1"):
         train(wish(faces), **settings(tmp_path, lr=-1.0))
     assert not list(tmp_path.iterdir())
