@@ -87,7 +87,7 @@ def net2(outputs: int) -> nn.Module:
 
 @KEYPOINT_NETWORKS.register
 def naimishnet(outputs: int) -> nn.Module:
-    """NaimishNet (Agarwal, Krohn-Grimberghe, Vyas 2017, arXiv 1710.00977, table 1), for all points at once.
+    """NaimishNet (Agarwal, Krohn-Grimberghe, Vyas 2017, arXiv 1710.00977), for all points at once.
 
     The paper trains one such network a point, with two outputs.
     """

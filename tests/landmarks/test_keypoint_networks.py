@@ -52,7 +52,7 @@ def test_net2_is_the_printed_one():
 
 def test_naimishnet_has_the_papers_parameters_and_maps():
     network = KEYPOINT_NETWORKS["naimishnet"](2)  # the paper's: a network a point
-    assert sum(parameter.numel() for parameter in network.parameters()) == 7_488_962  # its table 1 added up
+    assert sum(parameter.numel() for parameter in network.parameters()) == 7_488_962  # its layers added up
     maps, x = [], torch.zeros(1, 1, 96, 96)
     for layer in network.eval():
         x = layer(x)
