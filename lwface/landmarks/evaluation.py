@@ -151,5 +151,10 @@ def summary(faces: FoundPoints, *, public: float | None = None, seed: int = 0) -
     boxes = faces.lengths("box")
     value, frames = jitter(faces.found, boxes, faces.tracks)
     if frames:
-        found["jitter"] = {"frames": frames, "found": value, "true": jitter(faces.true, boxes, faces.tracks)[0]}
+        found["jitter"] = {
+            "frames": frames,
+            "found": value,
+            "true": jitter(faces.true, boxes, faces.tracks)[0],
+            "error": jitter(faces.found - faces.true, boxes, faces.tracks)[0],  # of what is no movement of the face
+        }
     return found

@@ -27,8 +27,8 @@ def as_text(found: Mapping[str, Any]) -> str:
     lines.append(_line("failures above 8 %", per_cent(found["failures"])))
     if "jitter" in found:
         jitter = found["jitter"]
-        note = f"of the labels {per_cent(jitter['true'])}, {jitter['frames']} frames"
-        lines.append(_line("jitter, box", per_cent(jitter["found"]), note))
+        note = f"points {per_cent(jitter['found'])}, labels {per_cent(jitter['true'])}, {jitter['frames']} frames"
+        lines.append(_line("jitter of the error, box", per_cent(jitter["error"]), note))
     return "\n".join(lines)
 
 

@@ -109,8 +109,8 @@ def _errors(found: Mapping[str, Any]) -> str:
     rows.append(row(headings, ["area under the curve to 8 %", f"{found['auc']:.4f}", "–"]))
     rows.append(row(headings, ["failures above 8 %", per_cent(found["failures"]), "–"]))
     if "jitter" in found:
-        beside = f"of the labels {per_cent(found['jitter']['true'])}"
-        rows.append(row(headings, ["jitter, box", per_cent(found["jitter"]["found"]), beside]))
+        beside = f"points {per_cent(found['jitter']['found'])}, labels {per_cent(found['jitter']['true'])}"
+        rows.append(row(headings, ["jitter of the error, box", per_cent(found["jitter"]["error"]), beside]))
     return f'<h2 id="errors">Errors</h2>{table("errors-table", "Errors", headings, rows)}'
 
 
@@ -147,15 +147,15 @@ def _worst(faces: FoundPoints, nme: np.ndarray, pictures: Sequence[PointPicture]
         try:
             image = read_rgb(shown.path)
         except (UserError, OSError):
-            figures.append(f"<figure><figcaption>{label}: cannot be read</figcaption></figure>")
+            figures.append(f'<li class="pair"><span>{label}: cannot be read</span></li>')
             continue
         layers = [(faces.true[place], TRUE), (faces.found[place], FOUND)]
         drawn = encode_jpeg(draw_close(image, box_of(faces.true[place]), layers, FACE_SIZE))
         figures.append(
-            f'<figure><img src="{embed(drawn, "jpeg")}" width="{FACE_SIZE}" height="{FACE_SIZE}" '
-            f'alt="{escape(shown.name)} with both sets of points"><figcaption>{label}</figcaption></figure>'
+            f'<li class="pair"><img src="{embed(drawn, "jpeg")}" width="{FACE_SIZE}" height="{FACE_SIZE}" '
+            f'alt="{escape(shown.name)} with both sets of points"><span>{label}</span></li>'
         )
     return (
         '<h2 id="worst">Worst faces</h2><p class="soft">Green: found. Red: true. The largest errors by the box come '
-        f'first.</p><div class="faces">{"".join(figures)}</div>'
+        f'first.</p><ul class="pairs">{"".join(figures)}</ul>'
     )

@@ -111,6 +111,11 @@ def test_summary_adds_up(faces):
     regions = sum(found["regions"][name] * count for name, count in counts.items()) / 68
     assert regions == pytest.approx(found["nme"]["box"]["value"], rel=1e-12)
     assert found["jitter"]["frames"] == 10
+    shaken = [
+        np.linalg.norm((d := faces.found - faces.true)[i + 2] - 2 * d[i + 1] + d[i], axis=1).mean()
+        for i in range(0, 30, 3)
+    ]
+    assert found["jitter"]["error"] == pytest.approx(np.mean(shaken / faces.lengths("box")[1::3]), rel=1e-12)
     text = as_text(found)
     assert "30 faces of 10 people" in text
     assert f"{100 * found['nme']['box']['value']:.3f} %" in text
