@@ -29,7 +29,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--zip", action="store_true", help="write a zip beside it that holds solution.txt without a folder")
     boxes = parser.add_mutually_exclusive_group()
-    what = "csv of image,left,top,right,bottom: the faces' boxes, tight around the points"
+    what = "csv of image,left,top,right,bottom: the faces' boxes, tight around the points; align_faces.py writes one"
     boxes.add_argument("--boxes", metavar="FILE", type=Path, help=what)
     what = "annot.pkl, folder or csv of true points, whose boxes are taken: where the detector is not to be judged"
     boxes.add_argument("--truth-boxes", metavar="PATH", type=Path, help=what)

@@ -82,6 +82,8 @@ def predict_folder(
 def read_boxes(path: Path) -> dict[str, np.ndarray]:
     """The box (4,) of each picture of a csv with the columns image, left, top, right, bottom, and others.
 
+    Where there is a column ``use``, as in the ``faces.csv`` of ``align_faces.py``, lines with 0 in it are no faces.
+
     Raises:
         UserError: the line that is wrong.
     """
@@ -91,10 +93,13 @@ def read_boxes(path: Path) -> dict[str, np.ndarray]:
     if lacking:
         raise UserError(f"{path}: line 1 has no column {lacking[0]}; expected {','.join(BOX_COLUMNS)}")
     place = [header.index(name) for name in BOX_COLUMNS]
+    use = header.index("use") if "use" in header else None
     found: dict[str, np.ndarray] = {}
     for line, row in rows:
         if len(row) != len(header):
             raise UserError(f"{path}: line {line} has {len(row)} columns, not {len(header)}")
+        if use is not None and row[use].strip() in ("", "0"):
+            continue
         name, *values = (row[position] for position in place)
         try:
             box = np.array(values, np.float64)

@@ -124,11 +124,14 @@ def test_boxes_of_the_truth_and_of_a_csv_are_the_same(challenge, model, tmp_path
         )
     (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n")
     outputs = []
-    for name, flags in (("a", ["--boxes", tmp_path / "boxes.csv"]), ("b", ["--truth-boxes", pictures])):
+    table = [lines[0] + ",use", *(f"{line},1" for line in lines[1:]), "other.jpg,,,,,0"]  # as align_faces.py writes it
+    (tmp_path / "faces.csv").write_text("\n".join(table) + "\n")
+    boxes = [["--boxes", tmp_path / name] for name in ("boxes.csv", "faces.csv")]
+    for name, flags in zip("abc", [*boxes, ["--truth-boxes", pictures]], strict=True):
         output = tmp_path / f"{name}.txt"
         predict_landmarks.main(["--model", model, "--input", str(pictures), "--output", str(output), *map(str, flags)])
         outputs.append(output.read_bytes())
-    assert outputs[0] == outputs[1]
+    assert outputs[0] == outputs[1] == outputs[2]
 
 
 def test_an_onnx_file_gives_the_same_points(challenge, model, tmp_path):
