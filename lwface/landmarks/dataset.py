@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lwface.base.errors import UserError
+from lwface.base.progress import progress
 from lwface.formats.image import read_rgb
 from lwface.landmarks.augmentation import NONE, Strength, augment
 from lwface.landmarks.cropping import box_of, crop, moved, square_of, to_crop, whole_square
@@ -38,7 +39,9 @@ class PointDataset:
         self, pictures: Sequence[PointPicture], *, seed: int = 0, strength: Strength = NONE, view: str = BOX
     ) -> None:
         self.pictures, self.seed, self.strength, self.view = list(pictures), seed, strength, view
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        firsts: dict[int, int] = {}
+        self._first = [firsts.setdefault(id(one), number) for number, one in enumerate(self.pictures)]
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # by the first position of a picture
         self._room_left = MEMORY
 
     def __len__(self) -> int:
@@ -66,14 +69,15 @@ class PointDataset:
 
     def keep(self) -> None:
         """Decode what fits into memory, before processes are started that share it."""
-        for position in range(len(self)):
+        for position in progress(sorted(set(self._first)), label="reading", unit="image"):
             if self._room_left <= 0:
-                return
+                break
             self._kept[position] = kept = _reduced(*self._read(position), whole=self.view != BOX)
             self._room_left -= kept[0].nbytes
 
     def _picture(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._kept[position] if position in self._kept else self._read(position)
+        kept = self._kept.get(self._first[position])
+        return self._read(position) if kept is None else kept
 
     def _read(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Picture, points and the squares (1 or 2, 3) that a crop may be of."""

@@ -170,6 +170,10 @@ def test_kept_pictures_give_the_crops_of_those_that_are_read(faces):
         read, kept = (PointDataset(pictures, view=view) for _ in range(2))
         kept.keep()
         assert len(kept._kept) == 8
+        twice = PointDataset(pictures * 2, view=view)
+        twice.keep()
+        assert len(twice._kept) == 8  # a picture that is taken again is not decoded again
+        assert torch.equal(twice.batch(np.arange(8, 16), 0).images, kept.batch(np.arange(8), 0).images)
         a, b = (data.batch(np.arange(8), 0) for data in (read, kept))
         torch.testing.assert_close(a.targets, b.targets, atol=1e-2, rtol=0)
         assert (a.images.int() - b.images.int()).abs().float().mean() < 3
