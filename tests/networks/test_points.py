@@ -109,6 +109,16 @@ def test_the_gate_counts_it(head):
     assert report.flops > count_flops(create_network(TINY)).flops / 2
 
 
+@pytest.mark.parametrize("loss", ["wing", "nll"])
+def test_coordinates_begin_with_the_mean_face(loss, places):
+    network = network_of("coordinates", loss)
+    network.head.learn_mean(places[3])
+    images = torch.randint(0, 256, (3, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(7)).float()
+    with torch.no_grad():
+        found = network(images).unflatten(1, (K, 2))
+    torch.testing.assert_close(found, places[3].expand(3, K, 2), atol=1e-4, rtol=0)
+
+
 def test_uncertain_coordinates_are_a_laplace_likelihood(places):
     learner = network_of("coordinates", "nll").head
     draw = torch.Generator().manual_seed(6)
