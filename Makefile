@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := /bin/bash
+# Peers and tests import ONNX Runtime themselves; the toolbox switches its telemetry off in lwface/onnx/runtime.py.
+export ORT_DISABLE_TELEMETRY ?= 1
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format types tests install-check parity insightface web peers bench networks clean
 

@@ -27,6 +27,7 @@ from lwface.base.errors import UserError
 from lwface.features.choices import AUTO
 from lwface.features.embedder import Embedder
 from lwface.onnx.export import export_onnx
+from lwface.onnx.runtime import onnx_runtime
 
 IMAGES = 64
 TOLERANCE = 1e-5  # 1 - cosine
@@ -37,9 +38,7 @@ Program = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # (B, 3, H, W) -
 
 def onnxruntime_program(file: str, _batch: int) -> Program:
     """ONNX Runtime as it comes."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    session = onnx_runtime().InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda planes: session.run(None, {session.get_inputs()[0].name: planes})[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from hypothesis import settings
 
 from lwface.mxnet.network import MxnetNetwork
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of ONNX Runtime, which tests import themselves
 
 # The same examples in every run: what fails was broken by the change at hand, and fails again.
 settings.register_profile("fixed", derandomize=True)

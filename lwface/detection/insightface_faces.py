@@ -16,6 +16,7 @@ from lwface.base.errors import UserError
 from lwface.base.extras import available
 from lwface.detection.base import DETECTORS, SIDE, BoxFit, Detection, Detector
 from lwface.detection.choices import INSIGHTFACE
+from lwface.onnx.runtime import switch_telemetry_off
 
 
 @DETECTORS.register_as(INSIGHTFACE)
@@ -32,6 +33,7 @@ class InsightFace(Detector):
             raise UserError(f"the detector {INSIGHTFACE} takes no model file: {model}")
         if not available("insightface"):
             raise UserError(f"the detector {INSIGHTFACE} needs the package insightface: pip install insightface")
+        switch_telemetry_off()  # it imports ONNX Runtime
         self._analysis = importlib.import_module("insightface.app").FaceAnalysis(allowed_modules=["detection"])
         self._analysis.prepare(ctx_id=0, det_thresh=self.min_score, det_size=(SIDE, SIDE))
 

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.base.extras import missing, require
+from lwface.base.extras import missing
 from lwface.detection.base import DETECTORS, BoxFit, Detection, Detector, surest
 from lwface.detection.choices import MTCNN, MTCNN_PACKAGE
+from lwface.onnx.runtime import onnx_runtime
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +44,7 @@ class Mtcnn(Detector):
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
             raise UserError(f"the detector {MTCNN} takes no model file: {model}")
-        runtime = require("onnxruntime", EXTRA)
+        runtime = onnx_runtime(EXTRA)
         spec = find_spec(MTCNN_PACKAGE)  # not imported: see above
         if spec is None or not spec.submodule_search_locations:
             raise missing(MTCNN_PACKAGE, EXTRA)

@@ -35,6 +35,7 @@ from lwface.features.choices import COMPILED, EAGER, ONNXRUNTIME, OPENVINO
 from lwface.onnx.choices import Pixels
 from lwface.onnx.export import OUTPUT, export_onnx
 from lwface.onnx.model import OnnxNetwork
+from lwface.onnx.runtime import onnx_runtime
 
 TOLERANCES = {"float32": 1e-4, "bf16": 5e-2}  # norm of the difference from eager's feature over that feature's norm
 PROBES = 4  # different images by which a runner is compared with eager
@@ -207,7 +208,7 @@ def _require_cpp_compiler() -> None:
 def _onnxruntime(original: Original) -> tuple[Run, str]:
     """The network's ONNX model in ONNX Runtime."""
     _require_float32(original)
-    device, network, runtime = original.workload.device, original.network, require("onnxruntime", extra="onnx")
+    device, network, runtime = original.workload.device, original.network, onnx_runtime()
     if not isinstance(network, OnnxNetwork):  # that would run on the CPU rather than not at all
         if device.type == "cuda" and "CUDAExecutionProvider" not in runtime.get_available_providers():
             raise Unsuited(f"the one installed here has no CUDA provider for {device}: pip install onnxruntime-gpu")

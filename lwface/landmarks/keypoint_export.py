@@ -17,6 +17,7 @@ from lwface.landmarks.keypoint_choices import INPUT_SHAPE
 from lwface.landmarks.keypoint_models import load_keypoint_model
 from lwface.onnx.choices import BATCHES, ROWS
 from lwface.onnx.export import INPUT, OUTPUT, traced_model
+from lwface.onnx.runtime import onnx_runtime
 
 TOLERANCE = 0.01  # pixels
 
@@ -52,7 +53,7 @@ def export_keypoints(model: str, output: Path, opset: int) -> list[str]:
 
 def _difference(data: bytes, network: nn.Module) -> float:
     """How far, at most, ONNX Runtime's coordinates are from PyTorch's, in pixels, in every size of the batch."""
-    session: Any = require("onnxruntime", extra="onnx").InferenceSession(data, providers=["CPUExecutionProvider"])
+    session: Any = onnx_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
     images = torch.randint(0, 256, (ROWS, *INPUT_SHAPE[1:]), generator=torch.Generator().manual_seed(0)).float()
     with torch.inference_mode():
         expected = network(images)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.base.extras import require
+from lwface.onnx.runtime import onnx_runtime
 
 IMAGE_SIZE = 112
 LARGE = 1024  # numbers from which a weight is left out where shapes are inferred: only shape arithmetic reads values
@@ -153,7 +154,7 @@ def inferred_shapes(model: Any, batch: int, name: str) -> dict[str, tuple[int, .
 
 def _measured(model: Any, values: list[str], batch: int, name: str) -> dict[str, tuple[int, ...]]:
     """The shapes of ``values``, which cannot be told from the graph, as running it on black images gives them."""
-    runtime = require("onnxruntime", extra="onnx")
+    runtime = onnx_runtime()
     import onnx
 
     exposed = onnx.ModelProto()

@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
-from lwface.base.extras import require
 from lwface.base.files import PathLike
 from lwface.gate.flops import FlopsReport
 from lwface.onnx.choices import Pixels
@@ -34,6 +33,7 @@ from lwface.onnx.flops import flops_of_onnx
 from lwface.onnx.graph import fixed_batch, image_input, one_line, parse
 from lwface.onnx.pixels import ASSUMED, SIGNED, Told, pixels_flag, told_pixels
 from lwface.onnx.raw_pixels import say_raw_pixels, unsay_raw_pixels
+from lwface.onnx.runtime import onnx_runtime
 from lwface.onnx.unsteady import unsteady_parts
 
 NUMPY_TYPES = {
@@ -184,7 +184,7 @@ class OnnxNetwork(nn.Module):
 
     def _start(self) -> Any:
         """A session on the device: the same model, threads and machine give the same bits each time."""
-        runtime = require("onnxruntime", extra="onnx")
+        runtime = onnx_runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self._threads or torch.get_num_threads()
         options.inter_op_num_threads = 1

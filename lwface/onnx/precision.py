@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lwface.base.extras import require
 from lwface.base.progress import progress
 from lwface.onnx.graph import image_input, parse
 from lwface.onnx.raw_pixels import say_raw_pixels, says_raw_pixels
+from lwface.onnx.runtime import onnx_runtime
 
 NAME = "the ONNX model"
 PERCENTILE = 99.99
@@ -33,7 +33,7 @@ LAYERS = ("Conv", "Gemm", "MatMul")
 
 def to_float16(model: bytes) -> bytes:
     """``model`` with half-precision weights and arithmetic; numbers too small for it become its smallest."""
-    require("onnxruntime", extra="onnx")
+    onnx_runtime()
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with _quiet():
@@ -56,7 +56,7 @@ def to_int8(model: bytes, images: np.ndarray) -> tuple[bytes, list[str]]:
     Returns:
         The model, and the names of the nodes that stay in float32.
     """
-    require("onnxruntime", extra="onnx")
+    onnx_runtime()
     sample = images[:SAMPLE]
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         folded = Path(folder) / "folded.onnx"
@@ -132,12 +132,11 @@ def _batches_of(images: np.ndarray, name: str) -> Any:
 
 def _run(model: bytes, images: np.ndarray) -> np.ndarray:
     """The embeddings (N, D) of ``images`` as the model takes them."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnx_runtime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0], np.float64)
 
 
@@ -148,13 +147,12 @@ def _mean_cosine(found: np.ndarray, expected: np.ndarray) -> float:
 
 def _fold(model: bytes, target: Path) -> None:
     """Write ``model`` as ONNX Runtime has it when constants and batch norms are folded."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    runtime = onnx_runtime()
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     options.log_severity_level = 4
-    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _sort_nodes(graph: Any) -> None:
