@@ -64,8 +64,8 @@ class Verifier:
         A line of our own follows them where the accuracy is worth nothing.
 
         Returns:
-            For each pack ``accuracy`` and its ``std`` over the folds, of features of image plus mirror image, and
-            ``xnorm``, the mean norm of the features.
+            For each pack ``accuracy`` and its ``std`` over the folds, of features of image plus mirror image,
+            ``xnorm``, the mean norm of the features, and ``folds``, how many there are.
 
         Raises:
             UserError: a feature is not finite.
@@ -89,5 +89,5 @@ class Verifier:
             rows = normalise_rows(plain.astype(np.float64) + mirrored)
             if found := remark([plain, mirrored], rows, pack.issame, accuracy):
                 print(f"[{pack.name}][{step}]Remark: {found}", flush=True)
-            scores.append(Score(pack.name, {"accuracy": accuracy, "std": std, "xnorm": xnorm}))
+            scores.append(Score(pack.name, {"accuracy": accuracy, "std": std, "xnorm": xnorm, "folds": folds}))
         return scores

@@ -48,8 +48,8 @@ GLOSSARY = {
     ),
     "learning rate": "How far a step goes.",
     "pack accuracy": (
-        "Share of a verification pack’s pairs judged right, each of ten folds at the best threshold of "
-        "the other nine; of people who are not trained on where the pack is made so. 0.5 is chance."
+        "Share of a verification pack’s pairs judged right, each of its folds (mostly ten) at the best "
+        "threshold of the others; of people who are not trained on where the pack is made so. 0.5 is chance."
     ),
     "XNorm": "Mean norm of the unnormalised features. One that explodes or vanishes tells of a run gone wrong.",
 }

@@ -28,6 +28,8 @@ from lwface.reporting.provenance import Provenance, provenance_section
 from lwface.reporting.summary import percent, points
 from lwface.reporting.training_log import BETTER_IS_LESS, Logged, TrainingRun
 from lwface.reporting.training_plots import figure_of_steps, validation_figure
+from lwface.scoring.pack_accuracy import chance_difference
+from lwface.scoring.parameters import FOLDS
 
 CHANCE, NEAR_CHANCE = 0.5, 0.55  # accuracy of guessing on a pack of as many pairs of either kind, and next to it
 LAST_SHARE = 10  # one in so many of the log's entries, at least one, are the beginning and the end of the loss
@@ -106,10 +108,11 @@ def _compared(runs: Sequence[TrainingRun]) -> list[str]:
         return []
     first, second = sorted(runs, key=lambda run: -run.best(pack).value("accuracy"))[:2]
     lead = first.best(pack).value("accuracy") - second.best(pack).value("accuracy")
-    spread = first.best(pack).value("std")
+    best = first.best(pack)
+    spread = best.value("std")
     ahead = f"{points(lead)} ahead of {name(second.name)}"
-    folds = "how its folds vary is not logged" if math.isnan(spread) else f"its ten folds deviate by {points(spread)}"
-    if not lead > spread:  # a deviation of ten folds is 2.2 standard errors of a difference of two such means
+    folds = "how its folds vary is not logged" if math.isnan(spread) else f"{_folds(best)} deviate by {points(spread)}"
+    if not lead > chance_difference(spread, _number_of_folds(best) or FOLDS):
         return [
             f"<b>Which run is the best cannot be told</b> on {name(pack)}: {name(first.name)} is {ahead}, and {folds}."
         ]
@@ -131,7 +134,7 @@ def _sentences(run: TrainingRun) -> list[str]:
     else:
         found = f"has {escape(figure)} <b>{value:.5g}</b> on {name(pack)}"
     around = best.value("std")
-    spread = "" if math.isnan(around) else f" (its ten folds deviate by {percent(around)})"
+    spread = "" if math.isnan(around) else f" ({_folds(best)} deviate by {percent(around)})"
     return [f"{start}. Its best model, at step {best.step:,}, {found}{spread}.", *_doubts(run)]
 
 
@@ -179,6 +182,24 @@ def _outcome(runs: Sequence[TrainingRun]) -> str:
     return table("outcome-table", "Best step of each validation set", headings, rows)
 
 
+def _number_of_folds(entry: Logged) -> int | None:
+    """Of the pack that was verified on; None where the log is older than its saying so."""
+    number = entry.value("folds")
+    return None if math.isnan(number) else int(number)
+
+
+def _folds(entry: Logged) -> str:
+    number = _number_of_folds(entry)
+    return "its folds" if number is None else f"its {number} folds"
+
+
+def _folds_of_all(runs: Sequence[TrainingRun]) -> str:
+    """The folds of all packs in words: their number, where all have the same."""
+    numbers = {_number_of_folds(entries[-1]) for run in runs for entries in run.validations.values()}
+    number = numbers.pop() if len(numbers) == 1 else None
+    return "the folds" if number is None else f"the {number} folds"
+
+
 def _figure(entry: Logged, figure: str) -> str:
     value = entry.value(figure)
     if math.isnan(value):
@@ -192,7 +213,7 @@ def _curves(folder: Path, runs: Sequence[TrainingRun]) -> str:
     for figure in merits:
         label = "accuracy of a validation set" if figure == "accuracy" else figure
         better = "Lower is better." if figure in BETTER_IS_LESS else "Higher is better."
-        better += " Shaded: the deviation of the ten folds." if figure == "accuracy" else ""
+        better += f" Shaded: the deviation of {_folds_of_all(runs)}." if figure == "accuracy" else ""
         best = "; ".join(
             f"{run.name} {pack}: best {run.best(pack).value(figure):.5g} at step {run.best(pack).step}"
             for run in runs

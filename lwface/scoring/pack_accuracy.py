@@ -111,6 +111,15 @@ class PackFigures(NamedTuple):
         return {"pairs": self.pairs, "folds": self.folds, **score, "validation": validation, **remarks}
 
 
+def chance_difference(std: float, folds: float = FOLDS) -> float:
+    """What the accuracies of two models on one pack differ by at least for the better one to be told.
+
+    It is sqrt(5) = 2.2 standard errors of a difference of two means of ``folds`` folds that deviate by ``std`` each: of
+    ten folds, their deviation itself. NaN where ``std`` is NaN.
+    """
+    return float(std * np.sqrt(FOLDS / folds))
+
+
 def pack_figures(
     plain: NDArray[np.float32],
     same: NDArray[np.bool_],

@@ -7,8 +7,8 @@ The speed and accuracy lines are those of MXNet's Speedometer and module, to the
 Where an epoch is shorter than ``frequent`` steps, the lines of several epochs are one, of the last of them.
 ``log.jsonl`` holds one object every ``frequent`` steps, and one for the last step, with ``step, epoch, loss, acc, lr,
 images_per_s``; loss and accuracy are means since the object before. A verification adds one object a pack with ``step,
-epoch, verification, accuracy, std, xnorm``. On resuming, what lies after the checkpoint is cut off, so that in the end
-the file is that of a run that was never interrupted, times aside.
+epoch, verification, accuracy, std, xnorm, folds``. On resuming, what lies after the checkpoint is cut off, so that in
+the end the file is that of a run that was never interrupted, times aside.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_lines_and_scores(folder, capfd):
     assert network.training
     pack = read_pack(folder / "lfw.bin")
     plain, mirrored = Embedder(network, device=torch.device("cpu"), batch_size=5).embed_both(pack.decode((112, 112)))
-    assert tuple(score.figures.values()) == tuple(verify(plain, mirrored, pack.issame))
+    assert tuple(score.figures.values()) == (*verify(plain, mirrored, pack.issame), 10)
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "testing verification.."
     assert lines[-3] == f"[lfw][2000]XNorm: {score.figures['xnorm']:.6f}"
@@ -67,7 +67,7 @@ def test_an_image_of_several_pairs_is_embedded_once(folder):
     (score,) = verifier.score(Counting(), torch.device("cpu"), 8, 1)
     pack = read_pack(folder / "again.bin")
     both = Embedder(Pixels(), device=torch.device("cpu"), batch_size=8).embed_both(pack.decode((112, 112)))
-    assert tuple(score.figures.values()) == tuple(verify(*both, pack.issame))
+    assert tuple(score.figures.values()) == (*verify(*both, pack.issame), 10)
     assert sum(seen) == 2 * len(set(drawn)) == 2 * verifier.images
 
 
@@ -79,7 +79,7 @@ def test_a_pack_of_three_folds_is_scored_in_three(folder, capfd):
     (score,) = verifier.score(Pixels(), torch.device("cpu"), 5, 1)
     pack = read_pack(folder / "few.bin")
     both = Embedder(Pixels(), device=torch.device("cpu"), batch_size=5).embed_both(pack.decode((112, 112)))
-    assert tuple(score.figures.values()) == tuple(verify(*both, pack.issame, 3))
+    assert tuple(score.figures.values()) == (*verify(*both, pack.issame, 3), 3)
 
 
 def test_a_pack_that_cannot_be_used_stops_at_the_start(folder):

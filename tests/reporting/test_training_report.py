@@ -16,7 +16,7 @@ from lwface.reporting.training_plots import figure_of_steps, validation_figure
 from tests.reporting.test_page import Page
 
 
-def write_run(folder, losses, accuracies=(), *, pack="cfp_fp", std=0.01, settings=None, rest=""):
+def write_run(folder, losses, accuracies=(), *, pack="cfp_fp", std=0.01, folds=None, settings=None, rest=""):
     """A log of an entry each ten steps and a validation after each of them, as the loop writes it."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -28,6 +28,7 @@ def write_run(folder, losses, accuracies=(), *, pack="cfp_fp", std=0.01, setting
         if number < len(accuracies):
             for name, value in (("lfw", 0.9), (pack, accuracies[number])):
                 found = {"accuracy": value, "std": std, "xnorm": 11.0 + number}
+                found |= {} if folds is None else {"folds": folds}
                 lines.append({"step": step, "epoch": number // 2, "verification": name, **found})
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + rest)
     if settings is not None:
@@ -133,6 +134,20 @@ def test_several_runs_share_plots_and_their_settings_are_compared(tmp_path):
     close = read_run(write_run(tmp_path / "c", [5, 3], [0.7, 0.905], settings={}))
     page, _ = page_of(tmp_path / "p", one, close)
     assert "Which run is the best cannot be told" in page.texts["summary"]
+
+
+@pytest.mark.parametrize(("folds", "said"), [(4, "4 folds"), (10, "10 folds"), (None, "folds")])
+def test_the_folds_are_those_of_the_pack(tmp_path, folds, said):
+    one = read_run(write_run(tmp_path / "a", [5, 4], [0.7, 0.9], folds=folds))
+    two = read_run(write_run(tmp_path / "b", [5, 3], [0.7, 0.912], folds=folds))
+    page, text = page_of(tmp_path / "o", one)
+    assert f"(its {said} deviate by 1.0 %)" in page.texts["summary"]
+    assert f"Shaded: the deviation of the {said}." in text
+    page, text = page_of(tmp_path / "p", one, two)
+    assert f" its {said} deviate by 1.0 percentage point" in page.texts["summary"]
+    # Of four folds 0.01 is a larger error of their mean than of ten: sqrt(10 / 4) times.
+    assert ("Which run is the best cannot be told" in page.texts["summary"]) == (folds == 4)
+    assert "ten folds" not in text
 
 
 def test_curves_are_the_figures_of_the_log(tmp_path):

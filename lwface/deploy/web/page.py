@@ -173,12 +173,13 @@ def _thresholds(measured: MeasuredThresholds | None) -> str:
     if measured is None:
         return f'<p class="soft">{NO_THRESHOLDS}</p>'
     rows = [row(HEADINGS, _cells(point), ("", "here")) for point in measured.thresholds]
+    interval = ", with the interval of 95 %" if any(point.interval for point in measured.thresholds) else ""
     return (
         f"{table('thresholds', 'Thresholds', HEADINGS, rows)}"
         f'<p class="soft">Measured on {plural(measured.impostor_pairs, "pair")} of two people and '
         f"{plural(measured.genuine_pairs, 'pair')} of one, from {plural(measured.rows, 'photograph')} "
         f"({escape(measured.name)}). <b>FAR</b>: the share of pairs of two people that are called one person. "
-        "<b>TAR</b>: the share of pairs of one person that are, with the interval of 95 %. With other people and "
+        f"<b>TAR</b>: the share of pairs of one person that are{interval}. With other people and "
         "cameras both are others. The thresholds hold for features of the photograph plus its mirror image, which "
         "gen_image_feature.py writes.</p>"
     )

@@ -189,6 +189,14 @@ def test_the_same_model_gives_the_same_page(page, model):
     assert make_page(model, PageWish("y2 <b>", MEASURED), RUNTIME) == page
 
 
+def test_an_interval_is_spoken_of_where_there_is_one(page, model):
+    assert "that are, with the interval of 95 %. With" in page
+    bare = tuple(dataclasses.replace(point, interval=None) for point in MEASURED.thresholds)
+    without = make_page(model, PageWish("y2", dataclasses.replace(MEASURED, thresholds=bare)), RUNTIME)
+    assert "pairs of one person that are. With other people" in without
+    assert "95 %" not in without
+
+
 def test_without_a_report_it_says_that_it_has_no_threshold(model):
     text = make_page(model, PageWish("y2"), RUNTIME)
     assert "it names no threshold" in text
