@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,13 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def shown(path: PathLike) -> str:
+    """``path`` as a user types it: from the current folder where it lies below, quoted where a shell needs it."""
+    with contextlib.suppress(ValueError):
+        path = Path(path).relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def write_text(path: PathLike, text: str) -> None:

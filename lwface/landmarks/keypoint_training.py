@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
+from lwface.base.files import shown
 from lwface.formats.keypoint_images import KeypointFaces
 from lwface.gate.flops import count_flops, flops_text
 from lwface.landmarks.keypoint_choices import INPUT_SHAPE, RUN_FLAGS, TWO_MODELS, KeypointSettings
@@ -15,6 +17,7 @@ from lwface.landmarks.keypoint_data import KeypointPart, part_names, parts_of
 from lwface.landmarks.keypoint_networks import create_keypoint_network, start_at
 from lwface.landmarks.keypoint_task import KeypointTask
 from lwface.models.saved import POINTS_KEY
+from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.loop import Loop, check_new
 from lwface.training.preparation import choose_device, seed_everything
@@ -97,5 +100,6 @@ def prepare_keypoints(
 def _next_command(settings: KeypointSettings, data: str) -> str:
     model = "--model {model}"
     if settings.approach == TWO_MODELS:
-        model = f"--model {settings.folder / 'model'},1 --four-model {{model}}"
-    return f"python landmarks/submit_keypoints.py {model} --data {data} --output submission.csv"
+        model = f"--model {shown(settings.folder / 'model')},1 --four-model {{model}}"
+    submit = typed("submit-keypoints", "landmarks/submit_keypoints.py")
+    return f"{submit} {model} --data {shlex.quote(data)} --output submission.csv"

@@ -20,6 +20,7 @@ from lwface.landmarks.options import DEFAULTS, PointWish
 from lwface.landmarks.point_sets import VALIDATION, PointPicture, read_point_set, split_by_person
 from lwface.landmarks.scheme import POINTS
 from lwface.landmarks.task import PointTask
+from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import start_from
 from lwface.networks import create_network
@@ -140,7 +141,7 @@ def build_network(run: Run, track: str | None, *, start: bool) -> PointNetwork:
     settings = {**run.declared, "net_name": run.net_name}
     face = create_network({key: value for key, value in settings.items() if not key.startswith("point")})
     if run.pretrained and start:
-        print("loading", run.pretrained, run.pretrained_epoch, flush=True)
+        print("loading", with_epoch(run.pretrained, run.pretrained_epoch), flush=True)
         print(start_from(face, run.pretrained, run.pretrained_epoch, Said.of("", 0.0)).text(), flush=True)
     network = make_point_network(face, settings["point_head"], settings["points"], loss=settings["point_loss"])
     report = count_flops(network)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lwface.base.errors import UserError
 from lwface.mxnet.names import find_mxnet, params_path
+from lwface.settings.places import checkout
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 STATE_DICT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")  # of files that need not say which network they belong to
@@ -33,6 +34,30 @@ def parse_model(text: str) -> tuple[str, int]:
     return prefix, int(epoch)
 
 
+def with_epoch(model: str, epoch: int) -> str:
+    """``model`` as ``--model`` takes it: a prefix that names no epoch with ``epoch`` behind it; all else as it is."""
+    return model if names_epoch(model) else f"{model},{epoch}"
+
+
+def names_epoch(model: str) -> bool:
+    """Whether ``model`` says all by itself: a file, or a prefix with an epoch."""
+    path = Path(model)
+    return is_onnx(model) or is_state_dict(model) or "," in path.name or path.suffix == ".params"
+
+
+def in_checkout(text: str, *paths: Path) -> str:
+    """A hint where one of the missing ``paths`` of the model ``text`` lies below the checkout, where training puts it.
+
+    It is looked for at the same place below its root and below its ``models/``.
+    """
+    root = checkout()
+    for folder in () if root is None else (root, root / "models"):
+        for path in paths:
+            if not path.is_absolute() and (folder / path).is_file():
+                return f"; it is below the checkout: type {folder / text}"
+    return ""
+
+
 def model_path(prefix: str, epoch: int) -> Path:
     """The file of epoch ``epoch`` of the model ``prefix``."""
     return Path(f"{prefix}-{epoch:04d}.safetensors")
@@ -47,7 +72,7 @@ def model_file(text: str) -> Path:
     if is_onnx(text) or is_state_dict(text):
         path = Path(text)
         if not path.is_file():
-            raise UserError(f"{path}: no such model{_saved_epochs(*_as_prefix(text))}")
+            raise UserError(f"{path}: no such model{_saved_epochs(*_as_prefix(text)) or in_checkout(text, path)}")
         return path
     prefix, epoch = parse_model(text)
     if text.endswith(".params"):
@@ -57,7 +82,8 @@ def model_file(text: str) -> Path:
         return candidates[0]
     if candidates[1].is_file():
         return find_mxnet(prefix, epoch)[1]
-    raise UserError(f"{candidates[0]}: no such model, and no {candidates[1].name} either{_saved_epochs(prefix)}")
+    hint = _saved_epochs(prefix) or in_checkout(text, *candidates)
+    raise UserError(f"{candidates[0]}: no such model, and no {candidates[1].name} either{hint}")
 
 
 def is_onnx(text: str) -> bool:

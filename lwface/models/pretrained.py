@@ -32,6 +32,7 @@ __all__ = ["TORCH_SUFFIXES", "Start", "image_size", "iresnet_name", "iresnet_set
 
 LISTED = 6  # names a line of the report shows
 IRESNET = "iresnet's"
+LARGE_PART = 0.25  # of a network's weights: with more of them random it is no trained one
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Start:
         assumed: what a state dict does not say, and how to overrule it.
         notes: what was done to keep the embeddings.
         cosine: the worst between embeddings and the file's own; None: not compared.
+        random: what large part of the network starts from random weights, in words; empty: none, it is trained already.
     """
 
     source: str
@@ -61,6 +63,7 @@ class Start:
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     cosine: float | None = None
+    random: str = ""
 
     def text(self) -> str:
         """The lines a run prints."""
@@ -279,15 +282,21 @@ def _is_magface(match: Match) -> bool:
 
 def _warn(network: FaceNetwork, match: Match, start: Start) -> None:
     """What nobody should overlook: layers that stay random, and a second network in the file."""
-    missing = {name.partition(" ")[0].rpartition(".")[0] for name in (*start.fresh, *start.other_shape)}
+    fresh = {name.partition(" ")[0] for name in (*start.fresh, *start.other_shape)}
+    missing = {name.rpartition(".")[0] for name in fresh}
     layers = [path for path, _ in network.named_modules() if path in missing]
     embedding = _embedding_layer(network)
     if embedding in layers:
-        start.warnings.append(f"the embedding layer {embedding} starts from random weights")
+        start.random = f"the embedding layer {embedding} starts from random weights"
+        start.warnings.append(start.random)
     others = [path for path in layers if path != embedding]
     if others:
         more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
         start.warnings.append(f"{len(others)} layers start afresh: {', '.join(others[:LISTED])}{more}")
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    share = sum(size for name, size in sizes.items() if name in fresh) / sum(sizes.values())
+    if share > LARGE_PART and not start.random:
+        start.random = f"{100 * share:.0f} % of the network start from random weights"
     if match.rivals:
         used, others = repr(match.prefix), [repr(prefix) for prefix in match.rivals]
         start.warnings.append(f"several networks are there: used is the one below {used}, not {', '.join(others)}")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lwface.base.errors import UserError
 from lwface.base.extras import require
-from lwface.models.names import TORCH_SUFFIXES, is_onnx, model_path, parse_model
+from lwface.models.names import TORCH_SUFFIXES, in_checkout, is_onnx, model_path, names_epoch, parse_model
 from lwface.mxnet.names import params_path
 from lwface.mxnet.network import MxnetNetwork, load_mxnet
 from lwface.mxnet.options import NodeOptions
@@ -69,14 +69,14 @@ def read_source(model: str, epoch: int) -> Source:
         return _ours(model, path)
     if is_onnx(model):
         return _onnx(path)
-    names_epoch = "," in path.name or path.suffix == ".params"
-    prefix, epoch = parse_model(model) if names_epoch else (model, epoch)
+    prefix, epoch = parse_model(model) if names_epoch(model) else (model, epoch)
     if model_path(prefix, epoch).is_file() and path.suffix != ".params":
         return _ours(f"{prefix},{epoch}", model_path(prefix, epoch))
     if params_path(prefix, epoch).is_file():
         return _mxnet(prefix, epoch)
-    here = f"{model_path(prefix, epoch)} nor {params_path(prefix, epoch).name}"
-    raise UserError(f"no such model: neither {here} exists; --pretrained-epoch chooses the epoch")
+    paths = model_path(prefix, epoch), params_path(prefix, epoch)
+    hint = in_checkout(model, *paths) or "; --pretrained-epoch chooses the epoch"
+    raise UserError(f"no such model: neither {paths[0]} nor {paths[1].name} exists{hint}")
 
 
 def read_torch(path: Path) -> dict[str, Tensor]:

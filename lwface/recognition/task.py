@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from lwface.mxnet.names import params_path
 from lwface.networks import FaceNetwork, mxnet_names
 from lwface.recognition.dataset import FaceDataset, mirror_choice, to_network_input
 from lwface.recognition.verifier import Verifier
-from lwface.settings.places import checkout
+from lwface.scoring.pack_accuracy import chance_difference
+from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
 from lwface.training.task import Batch, Outcome, Task, Validation, autocast
@@ -97,7 +99,10 @@ class FaceTask(Task):
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""
         scores = self.verifier.score(self.network, self.device, self.run.per_batch_size, step)
-        return Validation(scores, [score.figures["accuracy"] for score in scores])
+        chance = math.nan
+        if scores:
+            chance = chance_difference(scores[-1].figures["std"], scores[-1].figures["folds"])
+        return Validation(scores, [score.figures["accuracy"] for score in scores], chance)
 
     def announce(self) -> None:
         """Say where the network cannot be written as MXNet's files."""
@@ -130,9 +135,8 @@ class FaceTask(Task):
 
     def next_commands(self, model: str) -> list[str]:
         """The gate, and the features."""
-        gate, features = ("lwface gate", "lwface gen-image-feature")
-        if checkout() is not None:
-            gate, features = ("python common/flops_counter.py", "python gen_image_feature.py")
+        gate = typed("gate", "common/flops_counter.py")
+        features = typed("gen-image-feature", "gen_image_feature.py")
         return [
             f"{gate} --model {model} --track deepglint-light",
             f"{features} --model {model} --input DIR --output image.bin",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 
 from lwface.losses import create_classifier
+from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
-from lwface.models.pretrained import start_from
+from lwface.models.pretrained import Start, start_from
 from lwface.recognition.preparation import build_network, open_dataset
 from lwface.recognition.task import FaceTask
 from lwface.recognition.verifier import Verifier
+from lwface.reporting.training_log import CONFIG
 from lwface.settings.run import Run
 from lwface.training.loop import CHECKPOINT, Loop, check_new
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
@@ -53,13 +56,40 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     data, classes = open_dataset(run)
     run = run.replace(num_classes=classes)
     classifier = create_classifier(run.as_dict(), classes, network.embedding_size)
-    if run.pretrained and not (folder / CHECKPOINT).exists():  # a checkpoint knows better
-        print("loading", run.pretrained, run.pretrained_epoch, flush=True)
+    started_from = ""
+    if run.pretrained and (folder / CHECKPOINT).exists():  # which knows what it was started from
+        run = run.replace(lr=_rate_begun_with(run, folder))
+    elif run.pretrained:
+        started_from = with_epoch(run.pretrained, run.pretrained_epoch)
+        print("loading", started_from, flush=True)
         said = Said.of(run.pretrained_pixels, run.pretrained_epsilon)
-        print(start_from(network, run.pretrained, run.pretrained_epoch, said).text(), flush=True)
-        print(f"learning rate {run.lr:g}, as the network is trained already (--lr chooses another)", flush=True)
+        start = start_from(network, run.pretrained, run.pretrained_epoch, said)
+        print(start.text(), flush=True)
+        if start.random:
+            started_from = ""  # the network is another than that of the file
+        run = _choose_rate(run, start)
     # Weights are drawn on the CPU, so that they are the same for every device.
     network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     verifier = Verifier(Path(run.dataset_path), list(run.val_targets), (run.image_shape[0], run.image_shape[1]))
     task = FaceTask(network, classifier.to(place), data, verifier, run, place)
-    return Loop(task, run, device=place, folder=folder)
+    return Loop(task, run, device=place, folder=folder, started_from=started_from)
+
+
+def _choose_rate(run: Run, start: Start) -> Run:
+    """``run`` with the usual rate again, where nobody asked for one and a large part of the network is not trained."""
+    if run.usual_lr is None:
+        return run
+    if not start.random:
+        print(f"learning rate {run.lr:g}, as the network is trained already (--lr chooses another)", flush=True)
+        return run
+    print(f"learning rate {run.usual_lr:g}, not a tenth of it, as {start.random} (--lr chooses another)", flush=True)
+    return run.replace(lr=run.usual_lr)
+
+
+def _rate_begun_with(run: Run, folder: Path) -> float:
+    """The rate of a run that goes on: :func:`_choose_rate` chose it when it began, and ``config.json`` has it."""
+    try:
+        begun = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["lr"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return run.lr
+    return begun if begun == run.usual_lr else run.lr

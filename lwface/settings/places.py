@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lwface.base.errors import UserError
+from lwface.base.files import shown
 
 
 def checkout() -> Path | None:
@@ -18,6 +19,12 @@ def checkout() -> Path | None:
     root = Path(__file__).resolve().parents[2]
     is_ours = (root / "sample_config.py").is_file() and (root / "recognition" / "train.py").is_file()
     return root if is_ours else None
+
+
+def typed(command: str, script: str) -> str:
+    """How a command is typed from the current folder: the ``script`` of the checkout, or ``command`` installed."""
+    root = checkout()
+    return f"lwface {command}" if root is None else f"python {shown(root / script)}"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
         overrides: settings that win over all others, such as those of command-line flags; None means not given.
 
     Returns:
-        With ``pretrained``, ``lr`` is ``FINETUNING_RATE`` of the configuration's, unless it is among the overrides.
+        With ``pretrained``, ``lr`` is ``FINETUNING_RATE`` of the configuration's, which is ``usual_lr``, unless it is
+        among the overrides.
         ``dataset_path`` and ``models_root`` are absolute: relative ones start at the root, except that a
         ``models_root`` among the overrides starts at the current folder, where the user typed it.
 
@@ -73,11 +74,13 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
     base = Path.cwd() if "models_root" in given else places.root
     checked["dataset_path"] = str(places.dataset_folder(checked["dataset_path"]))
     checked["models_root"] = str((base / Path(checked["models_root"]).expanduser()).resolve())
+    usual_lr = None
     if checked.get("pretrained") and "lr" not in given:
+        usual_lr = checked["lr"]
         checked["lr"] *= FINETUNING_RATE
     _check_together(checked)
     own = {key: checked.pop(key) for key in RUN_SETTINGS if key in checked}
-    return Run(**own, declared=checked)
+    return Run(**own, declared=checked, usual_lr=usual_lr)
 
 
 def network_settings(name: str, places: Places | None = None) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Run:
 
     Attributes:
         declared: the keys that network families and losses declare, by name.
+        usual_lr: the configuration's rate, where ``lr`` is lower as the run starts from a trained model and nobody
+            asked for a rate; None: ``lr`` is what was asked for. Not a key.
     """
 
     network: Annotated[str, Setting("network, by its name in the configuration")]
@@ -106,6 +108,7 @@ class Run:
         str, Setting("accepted for old commands; gradients need no key-value store here", changeable=True)
     ] = "device"
     declared: Mapping[str, Any] = field(default_factory=dict)
+    usual_lr: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All keys in one flat dictionary, as a configuration has them and a model keeps them."""

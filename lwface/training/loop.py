@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shlex
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import torch
 
 from lwface.base.errors import UserError
-from lwface.base.files import write_json
+from lwface.base.files import shown, write_json
 from lwface.base.lock import held
 from lwface.settings.run import Run, step_list
 from lwface.training.average import WeightAverage
@@ -73,13 +74,14 @@ class Loop:
         run: the settings; ``total_steps`` is filled in.
         device: of the task.
         folder: of the run; made by :meth:`start`, so that what is refused leaves nothing behind.
+        started_from: the model that the task's modules are before the first step, as ``--model`` takes it; empty: none.
 
     Attributes:
         step: updates done; with the seed it also is the position of sampler, mirroring and schedule.
         last_step: updates of the whole run.
     """
 
-    def __init__(self, task: Task, run: Run, *, device: torch.device, folder: Path) -> None:
+    def __init__(self, task: Task, run: Run, *, device: torch.device, folder: Path, started_from: str = "") -> None:
         self.task, self.folder, self.device = task, folder, device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -91,7 +93,10 @@ class Loop:
         self.rate_changes = step_list(run.lr_steps) if run.lr_policy == "step" else []
         self.average = WeightAverage(task.modules, run.ema) if run.ema else None
         self.best = BestModel()
+        self.started_from = started_from
         self.before: list[float] = []  # merits of the model that training starts from, where it is a trained one
+        self.chance = math.nan  # by how much another merit may differ from its last one without being told from it
+        self.merits: list[float] = []  # the deciding one of each validation since
         self.saved: tuple[int, int] | None = None  # number of the last model saved, and its step
         self.bad_images: dict[int, str] = {}  # key and reason
         self.log = TrainingLog(
@@ -207,6 +212,7 @@ class Loop:
         start = time.monotonic()
         found = self.task.validate(self.step)
         self.log.validation(self.step, found.scores, seconds=time.monotonic() - start)
+        self.merits += found.merits[-1:]
         number = self.best.number_to_save(self.run.ckpt, found.merits)
         if number is not None:
             self._check_weights()
@@ -229,6 +235,9 @@ class Loop:
             "random": random_states(),
             "best": self.best.state(),
             "before": self.before,
+            "started_from": self.started_from,
+            "chance": self.chance,
+            "merits": self.merits,
             "saved": self.saved,
             "log": self.log.state(),
             "bad_images": self.bad_images,
@@ -255,7 +264,10 @@ class Loop:
         if self.average:
             self.average.restore(state["average"])
         self.best.restore(state["best"])
-        self.before = state.get("before", [])  # older checkpoints have neither
+        self.before = state.get("before", [])  # older checkpoints have none of these
+        self.started_from = state.get("started_from", "")
+        self.chance = state.get("chance", math.nan)
+        self.merits = state.get("merits", [])
         self.saved = tuple(state["saved"]) if state.get("saved") else None
         self.log.restore(state["log"])
         self.bad_images = state["bad_images"]
@@ -267,7 +279,7 @@ class Loop:
         """Judge the trained model that is started from: what comes after is to be better."""
         start = time.monotonic()
         found = self.task.validate(0)
-        self.before = list(found.merits)
+        self.before, self.chance = list(found.merits), found.chance
         self.log.validation(0, found.scores, seconds=time.monotonic() - start)
 
     def _say_left_out(self) -> None:
@@ -291,17 +303,35 @@ class Loop:
             print(f"the run is done, no model was saved (--ckpt {self.run.ckpt})", flush=True)
             return
         number, step = self.saved
-        model = f"{_shown(self.folder / 'model')},{number}"
+        model = f"{shown(self.folder / 'model')},{number}"
         highest = f", highest {self.task.merit} {self.best.highest:1.5f}" if math.isfinite(self.best.highest) else ""
         print(f"the run is done: {model}, of step {step}{highest}", flush=True)
-        if self.before and self.before[-1] >= self.best.highest:
-            print(
-                f"the model that it started from is no worse, {self.task.merit} {self.before[-1]:1.5f}: lower --lr, "
-                "or train longer",
-                flush=True,
-            )
+        no_worse = bool(self.before and self.merits) and self.before[-1] >= self.best.highest
+        if no_worse or (self.started_from and self.before and self.merits):
+            print(self._compared(), flush=True)
+        if no_worse and self.started_from:
+            model = shlex.quote(self.started_from)
         for command in self.task.next_commands(model):
             print(f"next: {command}", flush=True)
+
+    def _compared(self) -> str:
+        """What was trained beside what the run started from: which is better, if that can be told, and what to do."""
+        found, before = self.best.highest, self.before[-1]
+        start = "the model that it started from" if self.started_from else "the network before the first step"
+        figures = f"{self.task.merit} {found:1.5f} here, {before:1.5f} there"
+        if found > before + (0 if math.isnan(self.chance) else self.chance):
+            return f"it is better than {start}: {figures}"
+        if found == before:
+            told = f"a tie with {start}: {figures}"
+        elif abs(found - before) <= self.chance:
+            doubt = f"as the folds deviate, less than {self.chance:.5f} tells nothing"
+            told = f"it cannot be told apart from {start}: {figures}; {doubt}"
+        else:
+            told = f"{start} is better: {figures}"
+        if self.started_from and found <= before:
+            told += f"; use {self.started_from}"
+        rises = len(self.merits) > 1 and self.merits[-1] > max(self.merits[:-1])
+        return f"{told}; for more, lower --lr" + (f", or train longer: {self.task.merit} still rose" if rises else "")
 
     def _note_bad_images(self, batch: Batch) -> None:
         for key, reason in batch.bad.items():
@@ -332,10 +362,3 @@ class Loop:
         path = self.folder / CHECKPOINT
         kept = f"{path} is as it was" if path.exists() else "no checkpoint was written yet"
         return NotFinite(f"{what} at step {step} with learning rate {rate:g}: {', '.join(remedies)}; {kept}")
-
-
-def _shown(path: Path) -> str:
-    """``path`` as a user would type it: from the current folder where it lies below."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

@@ -7,6 +7,7 @@ checkpoints, logs, interruption.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -44,10 +45,13 @@ class Validation:
     Attributes:
         scores: one a validation set; empty where there is none.
         merits: one a set, the higher the better; the last decides which model is the best, the sum between equal ones.
+        chance: by how much the last merit of another model may differ without one being told the better, as the folds
+            of the set deviate; NaN: not known.
     """
 
     scores: list[Score] = field(default_factory=list)
     merits: list[float] = field(default_factory=list)
+    chance: float = math.nan
 
 
 class Batches(Protocol):

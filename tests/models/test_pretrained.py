@@ -114,6 +114,26 @@ def test_what_does_not_fit_is_left_fresh_and_said(y, tmp_path):
     assert "not used (1): extra" in text
 
 
+def test_how_much_of_the_network_starts_from_random_weights(y, tmp_path):
+    source = y()
+    state = source.state_dict()
+    names = [name for name, _ in source.named_parameters()]
+    whole = sum(parameter.numel() for parameter in source.parameters())
+
+    def random_part(without):
+        save_file({name: tensor for name, tensor in state.items() if name not in without}, tmp_path / "w.safetensors")
+        return start_from(y(), str(tmp_path / "w.safetensors"), 1).random
+
+    assert random_part([]) == ""
+    assert random_part(names[:1]) == ""  # a small layer
+    body = [name for name in names if name.startswith("body.") and state[name].dim() == 4]
+    share = sum(state[name].numel() for name in body) / whole
+    assert share > 0.25
+    assert random_part(body) == f"{100 * share:.0f} % of the network start from random weights"
+    last = [name for name in names if name.startswith("head.") and state[name].dim() > 1][-1]
+    assert random_part([last]) == f"the embedding layer {last.rpartition('.')[0]} starts from random weights"
+
+
 def test_half_precision_is_taken_over_as_float32(y, tmp_path):
     torch.save({name: tensor.half() for name, tensor in y().state_dict().items()}, tmp_path / "w.pt")
     target = y()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,10 +24,12 @@ from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
 from lwface.gate.budgets import BudgetError
+from lwface.models.names import model_file
 from lwface.models.store import load_model
 from lwface.mxnet.network import load_mxnet
 from lwface.networks import NETWORKS, FaceNetwork
 from lwface.recognition import train as face_training
+from lwface.settings.places import typed
 from lwface.settings.resolve import resolve
 from lwface.settings.run import Run
 from lwface.training.checkpoint import read_checkpoint
@@ -496,7 +500,9 @@ def test_a_trained_model_is_verified_before_the_first_step(options, unbroken, tm
     accuracies = re.findall(r"\[heldout\]\[(\d+)\]Accuracy-Flip: ([\d.]+)", out)
     assert [step for step, _ in accuracies] == ["0", "4", "8", "11"]
     assert accuracies[0][1] == accuracies[-1][1]  # nothing was learnt at that rate
-    assert f"the model that it started from is no worse, Accuracy {accuracies[0][1]}: lower --lr" in out
+    tie = f"a tie with the model that it started from: Accuracy {accuracies[0][1]} here, {accuracies[0][1]} there"
+    assert f"\n{tie}; use {prefix},1; for more, lower --lr\n" in out
+    assert f" --model {prefix},1 --track deepglint-light\n" in out  # what is typed next is typed of the better model
     assert log_of(tmp_path / "models")[0]["step"] == 0
     assert train(options(pretrained=prefix, lr=1e-9, resume=True, max_steps=12)) == 0
     assert "[heldout][0]" not in capfd.readouterr().out
@@ -510,9 +516,66 @@ def test_the_end_names_the_model_and_what_to_type(options, tmp_path, monkeypatch
     assert model
     assert model[1] == f"models/{RUN}/model,1"
     load_model(model[1])
-    assert f"next: python common/flops_counter.py --model {model[1]} --track deepglint-light\n" in out
+    assert f"next: python {ROOT / 'common/flops_counter.py'} --model {model[1]} --track deepglint-light\n" in out
+    for command in re.findall(r"^next: (.*)$", out, re.MULTILINE):  # which work in this folder
+        words = shlex.split(command)
+        assert words[0] == "python"
+        assert Path(words[1]).is_file()
+        assert model_file(words[words.index("--model") + 1]).is_file()
+    monkeypatch.chdir(ROOT)
+    assert typed("gate", "common/flops_counter.py") == "python common/flops_counter.py"
     assert train(options(root="none", ckpt=0)) == 0
     assert "no model was saved (--ckpt 0)" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "merits", "chance", "said"),
+    [
+        (0.8, [0.8], 0.1, "a tie with START: Accuracy 0.80000 here, 0.80000 there; use PATH; for more, lower --lr"),
+        (0.8, [0.81], 0.02, "it cannot be told apart from START: FIGURES; as the folds deviate, less than 0.02000 "
+         "tells nothing; for more, lower --lr"),
+        (0.8, [0.7, 0.79], 0.02, "it cannot be told apart from START: FIGURES; as the folds deviate, less than 0.02000 "
+         "tells nothing; use PATH; for more, lower --lr, or train longer: Accuracy still rose"),
+        (0.8, [0.5, 0.6], 0.02, "START is better: FIGURES; use PATH; for more, lower --lr, or train longer: Accuracy "
+         "still rose"),
+        (0.8, [0.6, 0.5], 0.02, "START is better: FIGURES; use PATH; for more, lower --lr"),
+        (0.8, [0.6, 0.6], 0.02, "START is better: FIGURES; use PATH; for more, lower --lr"),
+        (0.8, [0.9], 0.02, "it is better than START: FIGURES"),
+        (0.8, [0.9], math.nan, "it is better than START: FIGURES"),
+        (0.8, [0.6], math.nan, "START is better: FIGURES; use PATH; for more, lower --lr"),
+    ],
+)  # fmt: skip
+def test_what_was_trained_beside_its_start(options, unbroken, tmp_path, before, merits, chance, said):
+    prefix = str(unbroken / RUN / "model")
+    loop = prepared(options(pretrained=prefix), tmp_path)
+    loop.before, loop.merits, loop.chance, loop.best.highest = [before], merits, chance, max(merits)
+    figures = f"Accuracy {max(merits):.5f} here, {before:.5f} there"
+    expected = said.replace("FIGURES", figures).replace("PATH", f"{prefix},1")
+    assert loop._compared() == expected.replace("START", "the model that it started from")
+
+
+def test_a_partial_start_keeps_the_usual_rate_after_a_resume_too(options, unbroken, tmp_path, capsys):
+    prefix = str(unbroken / RUN / "model")
+    whole = prepared(options(pretrained=prefix, lr=None), tmp_path)
+    assert whole.run.lr == pytest.approx(0.01)
+    assert "learning rate 0.01, as the network is trained already (--lr chooses" in capsys.readouterr().out
+    partial = {"pretrained": prefix, "lr": None, "emb_size": 9}  # another embedding layer than the file's
+    assert train(options(max_steps=2, **partial)) == 0
+    out = capsys.readouterr().out
+    assert "learning rate 0.1, not a tenth of it, as the embedding layer head.1 starts from random weights (--lr" in out
+    assert "trained already" not in out
+    assert f"use {prefix}" not in out
+    assert train(options(resume=True, max_steps=3, **partial)) == 0
+    rates = [entry["lr"] for entry in log_of(tmp_path / "models") if "lr" in entry]
+    assert rates == pytest.approx([0.1 / 3, 0.2 / 3, 0.1])  # warm-up of three steps
+    assert prepared(options(pretrained=prefix, lr=0.3, emb_size=9), tmp_path).run.lr == 0.3
+
+
+def test_the_epoch_is_said_where_it_is_used(options, unbroken, tmp_path, capsys):
+    prefix = str(unbroken / RUN / "model")
+    for name, said in ((prefix, f"{prefix},1"), (f"{prefix},1", f"{prefix},1")):
+        prepared(options(pretrained=name, pretrained_epoch=1), tmp_path)
+        assert f"loading {said}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("batch", "said"), [(4, False), (12, True), (20, True), (17, False), (33, False)])
