@@ -20,6 +20,7 @@ import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -189,6 +190,8 @@ def additions() -> Iterator[tuple[str, list[str]]]:
 def main() -> None:
     """Count and print."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    if find_spec("pytest") is None:
+        raise SystemExit("error: pytest is not installed: make .venv/.develops installs what the tests run on")
     print("files entered, calls from file to file")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

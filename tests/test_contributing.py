@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import pytest
+
+from tests import structure_counts
 from tests.structure_counts import shown
 
 PROGRAM = """
@@ -24,6 +27,13 @@ found = classifier(built(images), torch.tensor([0, 1, 2, 6]))
 found.loss.backward()
 assert all(parameter.grad is not None for parameter in classifier.parameters())
 """
+
+
+def test_counting_without_pytest_says_what_to_type(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["structure_counts.py"])
+    monkeypatch.setattr(structure_counts, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"pytest is not installed: make \.venv/\.develops"):
+        structure_counts.main()
 
 
 def test_the_network_and_the_loss_that_it_shows():

@@ -179,6 +179,17 @@ def open_job(output: Path, job: str, products: Sequence[str] | None = None) -> J
     return Journal(output / JOURNAL, job, products)
 
 
+def is_manifest(path: PathLike) -> bool:
+    """Whether the file ``path`` is the manifest of a job of this project, by its name and what it says."""
+    if Path(path).name != MANIFEST:
+        return False
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and "fingerprint" in found
+
+
 def read_manifest(output: Path) -> dict[str, Any]:
     """The manifest of a complete output."""
     manifest: dict[str, Any] = json.loads((output / MANIFEST).read_text(encoding="utf-8"))

@@ -65,7 +65,7 @@ def parse_arguments(argv: Sequence[str]) -> SearchOptions:
     add("--final-loss", default=default["loss"], help="loss in the printed command that trains the winner")
     add("--steps", type=int, default=300, help="length of each training")
     add("--images-per-step", type=int, default=64, help="images a step of each training")
-    add("--lr", type=float, help="learning rate at its highest; not given: the configuration's")
+    add("--lr", type=float, help="learning rate at its highest; not given: the configuration's, below --root")
     add("--act", default="prelu", help="activation of the networks (net_act); relu is faster on a CPU")
     add(
         "--reports",
@@ -81,7 +81,7 @@ def parse_arguments(argv: Sequence[str]) -> SearchOptions:
     )
     add("--seed", type=int, default=0, help="fixes the networks proposed, their first weights and the order of images")
     add("--name", default="found", help="name of the winner's entry in the configuration")
-    add("--models-root", help="where the search gets a folder of its own; not given: the configuration's")
+    add("--models-root", help="where the search gets a folder of its own; not given: the configuration's, below --root")
     add_device_flag(parser)
     parsed = parser.parse_args(argv)
     _check(parsed)

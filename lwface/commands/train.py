@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from lwface.base.commands import load
@@ -72,8 +73,11 @@ def parse_arguments(argv: Sequence[str]) -> Training:
     chosen = {section: getattr(names.parse_known_args(argv)[0], section) for section in NAMED}
     usual = sections.merged(**chosen)
 
+    usual["models_root"] = str((places.root / Path(usual["models_root"]).expanduser()).resolve())
+    entries = ", ".join(f"--{section} {name}" for section, name in chosen.items())
     parser = command_parser(
-        "Train a face-recognition network; verifies and saves while it trains, continues with --resume.",
+        "Train a face-recognition network; verifies and saves while it trains, continues with --resume. The defaults "
+        f"shown are those of {entries}: the entries of others in the configuration may say otherwise.",
         parents=[names],
     )
     for key in FLAGS:

@@ -13,7 +13,7 @@ command with --resume continues.
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from lwface.base.commands import load
@@ -42,6 +42,7 @@ HELP = {
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked; its ``settings`` are what to train."""
     usual, changed = KeypointSettings(), Augmentation()
+    usual = replace(usual, models_root=str(Places.of().root / usual.models_root))
     parser = command_parser(__doc__)
     add = parser.add_argument
     add("--data", type=Path, metavar="FOLDER", required=True, help=f"folder with {TRAINING}")
@@ -72,8 +73,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         raise UserError(f"--held-out {arguments.held_out:g}: expected more than 0 and less than 1")
     challenge_file(arguments.data, TRAINING)
     own = {key: getattr(arguments, key) for key in (*RUN_FLAGS, "approach", "network", "held_out")}
-    if own["models_root"] == usual.models_root:
-        own["models_root"] = str(Places.of().root / usual.models_root)
     arguments.settings = KeypointSettings(
         **own,
         dataset=arguments.data.resolve().name,

@@ -119,6 +119,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _usual(key: str) -> Any:
+    if key == "models_root":
+        return f"{DEFAULTS[key]}, below --root"
     if key in DEFAULTS:
         return DEFAULTS[key]
     import dataclasses

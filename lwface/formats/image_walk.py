@@ -11,7 +11,8 @@ This is the one place that decides which files are images of a data set, for eve
   other, and a list of pairs without endings would mean either.
 
 The account adds up: every file, every empty folder and every link that is not followed is seen once, and used or
-skipped with its reason. Nothing heavy is imported here.
+skipped with its reason; but for the manifest that this project leaves in a folder that it wrote. Nothing heavy is
+imported here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import NamedTuple
 from lwface.base.account import Account
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
+from lwface.base.journal import is_manifest
 from lwface.formats.image_files import is_image_name
 
 # Thumbnails, forks and waste of Synology, macOS, QNAP, Windows, Linux and Python.
@@ -161,6 +163,8 @@ class _Walk:
             folders += reversed(below)
 
     def _file(self, entry: os.DirEntry[str], name: str) -> None:
+        if is_manifest(entry.path):
+            return
         if reason := _no_image(entry):
             self.account.skip(reason, name)
         elif entry.is_symlink():

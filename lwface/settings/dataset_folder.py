@@ -12,6 +12,7 @@ from typing import Any
 
 from lwface.base.errors import UserError
 from lwface.base.notes import note
+from lwface.settings.places import SYNTHETIC, how_to_make
 
 CHALLENGES = ("lfw", "cfp_fp", "agedb_30")  # in the order in which the original verifies; own packs come after them
 _PICKLES = (b"\x80", b"(", b"]")  # how a pack begins, by the protocol
@@ -37,6 +38,8 @@ def folder_entry(dataset: str) -> dict[str, Any]:
         UserError: there is no such folder.
     """
     folder = Path(dataset).absolute()
+    if not folder.exists() and folder.name == SYNTHETIC:
+        raise UserError(f"--dataset {dataset}: no such folder yet: {how_to_make(folder)}")
     if not folder.is_dir():
         raise UserError(
             f"--dataset {dataset}: no such folder; expected one with train.rec, train.idx and property, which "

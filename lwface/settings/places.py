@@ -13,6 +13,8 @@ from pathlib import Path
 from lwface.base.errors import UserError
 from lwface.base.files import shown
 
+SYNTHETIC = "synthetic"  # the data set that is made and not fetched
+
 
 def checkout() -> Path | None:
     """The root of the checkout that this package lies in; None where it is installed."""
@@ -65,12 +67,19 @@ class Places:
         return cls((Path(root) if root is not None else ours or Path.cwd()).resolve(), chosen)
 
 
+def how_to_make(folder: Path) -> str:
+    """What makes the data set :data:`SYNTHETIC` at ``folder``."""
+    return f"{typed('make-synthetic', 'datasets/make_synthetic.py')} --output {shown(folder)} makes it"
+
+
 def require_dataset(folder: Path, name: str) -> None:
     """Stop where the folder of data set ``name`` is not there, or holds no records.
 
     Raises:
         UserError: with what to do.
     """
+    if not folder.exists() and folder.name == SYNTHETIC:
+        raise UserError(f"{folder}: there is no data set {name!r} yet: {how_to_make(folder)}")
     if not folder.exists():
         raise UserError(
             f"{folder}: there is no data set {name!r}: the README says where to get it or how to make it; "

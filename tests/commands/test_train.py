@@ -72,6 +72,26 @@ def test_help_says_meaning_and_default(capsys):
     assert "weight decay (default: 0.0005)" in text
 
 
+def help_of(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        parse_arguments([*arguments, "--help"])
+    return " ".join(capsys.readouterr().out.replace("-\n", "-").split())
+
+
+def test_help_tells_the_true_places_and_whose_defaults_it_shows(tmp_path, monkeypatch, capsys):
+    root = tmp_path / "r"
+    root.mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = help_of(capsys, *NAMES, "--root", "r").replace(" ", "")
+    assert f"folderofthetrainedmodels(default:{root}/models)" in text
+    assert "defaultsshownarethoseof--networky2,--datasetretina,--lossarcface:theentriesofothers" in text
+    assert "from0(default:0)" in text
+    assert "from0(default:30)" in help_of(capsys, "--dataset", "synthetic").replace(" ", "")
+    # What is typed starts where it is typed, also where it reads as the configuration does.
+    typed = parse_arguments([*NAMES, "--root", "r", "--models-root", "./models"])
+    assert run_of(typed).models_root == str(tmp_path / "models")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

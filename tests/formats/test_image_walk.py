@@ -10,6 +10,7 @@ import pytest
 
 from lwface.base.account import Account
 from lwface.base.errors import UserError
+from lwface.base.journal import open_job
 from lwface.formats.image_walk import folders_of, frames_in, walk_images
 
 
@@ -39,6 +40,19 @@ def test_images_by_their_endings_in_an_order_of_names_alone(tmp_path: Path) -> N
         "no image that is read here, by its ending .db": ["p/Thumbs.db"],
         "no image: its name has no ending": ["p/noending"],
     }
+
+
+def test_the_manifest_of_a_folder_that_a_command_wrote_is_not_worth_a_line(tmp_path: Path) -> None:
+    touch(tmp_path, "ann/1.jpg", "ben/1.jpg", "ben/manifest.json", "ann/notes.json")
+    with open_job(tmp_path / "people", "a job") as journal:
+        touch(tmp_path, "people/cyd/1.jpg")
+        journal.finish({})
+    assert (tmp_path / "people/manifest.json").is_file()
+    foreign = {"no image that is read here, by its ending .json": ["ann/notes.json", "ben/manifest.json"]}
+    walk = walk_images(tmp_path)
+    assert (len(walk.names), walk.account.seen) == (3, 5)
+    assert reasons(walk.account) == foreign  # a manifest of somebody else's is
+    assert reasons(walk_images(tmp_path / "people").account) == {}
 
 
 @pytest.mark.parametrize("folder", [".ipynb_checkpoints", ".git", "@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"])

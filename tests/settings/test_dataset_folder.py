@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import lwface.base.notes as notes
+import lwface.settings.places as places
 from lwface.base.errors import UserError
 from lwface.commands.train import parse_arguments
 from lwface.formats.image import encode_jpeg
@@ -18,6 +19,8 @@ from lwface.recognition.preparation import open_dataset
 from lwface.recognition.train import run_folder
 from lwface.settings.dataset_folder import folder_entry, short_name
 from lwface.settings.resolve import resolve
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +110,16 @@ def test_what_is_missing_is_named(mine: Path, monkeypatch: pytest.MonkeyPatch, c
         UserError, match=r"no train\.rec in it: .*build_rec\.py --input PEOPLE --output .*mine makes it"
     ):
         parse_arguments([*given, "mine"])
+
+
+def test_the_set_that_is_made_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make = rf"yet: python {ROOT}/datasets/make_synthetic\.py --output "
+    with pytest.raises(UserError, match=rf"there is no data set 'synthetic' {make}datasets/synthetic makes it"):
+        parse_arguments(["--dataset", "synthetic", "--root", "."])
+    with pytest.raises(UserError, match=rf"--dataset sets/synthetic: no such folder {make}sets/synthetic makes it"):
+        folder_entry("sets/synthetic")
+    monkeypatch.setattr(places, "checkout", lambda: None)
+    assert places.how_to_make(tmp_path / "a b" / "synthetic") == (
+        "lwface make-synthetic --output 'a b/synthetic' makes it"
+    )
