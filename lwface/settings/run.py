@@ -42,7 +42,9 @@ class Run:
         Sequence[str], Setting("verification packs, each <name>.bin in the data set's folder", changeable=True)
     ]
     # The training.
-    lr: Annotated[float, Setting("learning rate; with --pretrained and without this flag, a tenth of it", minimum=0)]
+    lr: Annotated[
+        float, Setting("learning rate; without this flag a tenth of it where --pretrained gives the network", minimum=0)
+    ]
     wd: Annotated[float, Setting("weight decay", minimum=0)]
     mom: Annotated[float, Setting("momentum of SGD", minimum=0)]
     per_batch_size: Annotated[int, Setting("images a step on each device", minimum=1)]
