@@ -15,7 +15,8 @@ The people come from one of four sources:
   the first folder of an image's path (or of a video's), or that ``depth`` levels above the last part. It has the same
   attribute.
 
-Values are compared, not spellings (:mod:`lwface.formats.values`): 3.0 is person 3, -1.0 and NaN are distractors.
+Values are compared, not spellings (:mod:`lwface.formats.values`): 3.0 is person 3, -1.0 and NaN are distractors. Names
+that look the same are one person, those that nearly do are told (:mod:`lwface.formats.person_names`).
 Blanks around a name or value do not count. Names become integers in the order in which they first occur.
 """
 
@@ -34,6 +35,7 @@ from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import PathLike
 from lwface.base.notes import note
 from lwface.formats.file_list import LIST_NAME, listed_paths, names_of_rows
+from lwface.formats.person_names import composed, tell_alike
 from lwface.formats.text_files import numbered_lines, table_rows
 from lwface.formats.values import lost_digits, value_of, whole_number
 
@@ -92,10 +94,13 @@ def read_people(
     if column is None:
         if Path(path).suffix.lower() == ".csv":
             header = next(table_rows(path), (0, []))[1]
-            raise UserError(f"{path}: which column of the csv names the people? It has {', '.join(header)}")
+            raise UserError(
+                f"{path}: which column of the csv names the people? It has {', '.join(header)}: add --label-column NAME"
+            )
         return People(read_labels(path, rows))
     columns = _columns(path, rows, [column, *attributes], people=column)
     labels, names = columns[column]
+    tell_alike(f"{path}: column {column!r}", names)
     if str(DISTRACTOR) in names:
         labels = np.where(labels == names.index(str(DISTRACTOR)), DISTRACTOR, labels)
     return People(labels, names, {name: columns[name] for name in attributes})
@@ -206,6 +211,7 @@ def united(first: People, second: People) -> tuple[People, People]:
     if first.names is None and second.names is None:
         return replace(first, attributes=attributes[0]), replace(second, attributes=attributes[1])
     names, other_names = _recoded(_as_codes(first), _as_codes(second))
+    tell_alike("probe and gallery", other_names.values)
     return People(*names, attributes[0]), People(*other_names, attributes[1])
 
 
@@ -259,7 +265,7 @@ def _from_paths(path: PathLike, paths: Iterable[list[str]], rows: int, depth: in
         if len(parts) <= depth:
             raise UserError(f"{path}: {'/'.join(parts)!r} has no folder {depth} above it to name a person")
         person = len(parts) - 1 - depth if depth else 0
-        name, place = parts[person], "/".join(parts[:person])
+        name, place = composed(parts[person]), "/".join(parts[:person])
         labels.append(names.setdefault(name, len(names)))
         if above.setdefault(name, place) != place:
             elsewhere.setdefault(name, place)
@@ -273,6 +279,7 @@ def _from_paths(path: PathLike, paths: Iterable[list[str]], rows: int, depth: in
             f"{above[name] or '.'!r} and in {other or '.'!r}) and are one person each; if the folder above names the "
             f"people, as in PERSON/CLIP/FRAME, give --label-folders {depth + 1}"
         )
+    tell_alike(f"{path}: folders", names)
     codes = Codes(np.array(of_folder, dtype=np.int64), list(folders))
     return People(np.array(labels, dtype=np.int64), list(names), {FOLDER: codes} if attributes else {})
 

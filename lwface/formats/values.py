@@ -1,12 +1,14 @@
 """What a cell of a table means, whatever program wrote it: ``3``, ``3.0`` and ``3.000e+00`` are one number.
 
 pandas turns a column of whole numbers into floats where one of them is missing, NumPy's ``savetxt`` writes exponents,
-and nothing has many spellings. So cells are compared by value.
+and nothing has many spellings. So cells are compared by value. Text is compared in Unicode's composed form (NFC), as
+letters with an accent have two spellings that look the same.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 from functools import lru_cache
 
@@ -27,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]\d{1,3})?", re.ASCII)
 
 @lru_cache(maxsize=2**16)
 def value_of(text: str) -> str:
-    """One text for all spellings of a value: "" for nothing, a number in its shortest form, any other text as it is.
+    """One text for all spellings of a value: "" for nothing, a number in its shortest form, any other text in NFC.
 
     Blanks around it do not count. Leading zeros of a number do not either.
     """
@@ -35,7 +37,7 @@ def value_of(text: str) -> str:
     if text in MISSING:
         return ""
     if len(text) > LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
-        return text
+        return unicodedata.normalize("NFC", text)
     number = Decimal(text)
     if number == number.to_integral_value():
         return str(int(number))

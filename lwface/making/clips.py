@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lwface.base.errors import UserError
+from lwface.formats.person_names import composed
 from lwface.making.image_folder import Sample
 from lwface.making.tables import read_groups
 
@@ -40,9 +41,11 @@ def with_clips(samples: Sequence[Sample], rule: str | Path) -> tuple[list[Sample
         UserError: the table is wrong, or names none of the images.
     """
     if isinstance(rule, Path):
-        return _by_table(samples, rule), ""
+        found = _by_table(samples, rule)
+        return found, _single(found, rule)
     if rule != AUTO:
-        return _grouped(samples, {FOLDER: _folder, NAME: _name, NONE: lambda _: ""}[rule]), ""
+        found = _grouped(samples, {FOLDER: _folder, NAME: _name, NONE: lambda _: ""}[rule])
+        return found, _single(found, rule)
     if _several(samples, _folder) > 0:
         return _grouped(samples, _folder), (
             "pairs of one person are drawn across the folders below PERSON/, taken for clips, never inside one "
@@ -74,22 +77,40 @@ def _grouped(samples: Sequence[Sample], clip: Callable[[Sample], str]) -> list[S
 
 def _by_table(samples: Sequence[Sample], table: Path) -> list[Sample]:
     clips = read_groups(table, "image", "clip")
-    if not any(sample.name in clips for sample in samples):
+    if not any(composed(sample.name) in clips for sample in samples):
         raise UserError(
             f"{table}: names none of the {len(samples)} images (such as {samples[0].name!r}); a name is the path below "
             "--input, with its ending"
         )
-    return _grouped(samples, lambda sample: clips.get(sample.name, ""))
+    return _grouped(samples, lambda sample: clips.get(composed(sample.name), ""))
 
 
 def _several(samples: Iterable[Sample], clip: Callable[[Sample], str]) -> float:
     """The share of the people with several images whose images are of several clips, one of two images at least."""
+    counted = [clips for clips in _clips_of_people(samples, clip) if len(clips) > 1]
+    told = sum(1 < len(set(clips)) < len(clips) for clips in counted)
+    return told / len(counted) if counted else 0
+
+
+def _clips_of_people(samples: Iterable[Sample], clip: Callable[[Sample], str]) -> list[list[str]]:
+    """The clip of each image of each person."""
     of_person: dict[str, list[str]] = defaultdict(list)
     for sample in samples:
         of_person[sample.person].append(clip(sample))
-    counted = [clips for clips in of_person.values() if len(clips) > 1]
-    told = sum(1 < len(set(clips)) < len(clips) for clips in counted)
-    return told / len(counted) if counted else 0
+    return list(of_person.values())
+
+
+def _single(samples: Sequence[Sample], rule: str | Path) -> str:
+    """How many people give no pair, because a rule that was asked for makes one clip of all their images."""
+    counted = [clips for clips in _clips_of_people(samples, lambda sample: sample.group) if len(clips) > 1]
+    single = sum(len(set(clips)) == 1 and clips[0] != "" for clips in counted)
+    if not single:
+        return ""
+    why = " (their names differ in the number at the end only)" if rule == NAME else ""
+    return (
+        f"--clips {rule}: all images of {single} of {len(counted)} people with several are one clip{why}, so there is "
+        "no pair of one of them; --clips none if they are no clips, or a csv image,clip"
+    )
 
 
 def _doubt(samples: Sequence[Sample]) -> str:
@@ -101,5 +122,11 @@ def _doubt(samples: Sequence[Sample]) -> str:
         return (
             f"names such as {example.name} look like frames of clips, and pairs may be of neighbouring frames: "
             "--clips name keeps apart what differs in the number at the end (--clips none: say no more)"
+        )
+    if any(len(clips) > 1 for clips in _clips_of_people(samples, _folder)):
+        return (
+            "nothing tells which images are of one clip, so frames of one may be paired: --clips name goes by the "
+            "names, --clips FILE by a csv image,clip, a folder for each clip below PERSON/ by folders (--clips none: "
+            "they are no clips)"
         )
     return ""

@@ -13,6 +13,7 @@ from lwface.base.account import Account, skipped_lines
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.image_walk import walk_images
+from lwface.formats.person_names import check_folders_apart
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +41,8 @@ def walk_people(root: PathLike) -> PeopleFolder:
     """The images below ``root/PERSON/``; images outside such a folder are an error.
 
     Raises:
-        UserError: as :func:`lwface.formats.image_walk.walk_images`, or there is no image in a folder of a person.
+        UserError: as :func:`lwface.formats.image_walk.walk_images`, there is no image in a folder of a person, or two
+            folders are one person by :mod:`lwface.formats.person_names`.
     """
     names, account = walk_images(root)
     samples = []
@@ -52,6 +54,7 @@ def walk_people(root: PathLike) -> PeopleFolder:
     if not samples:
         found = "; ".join(["", *skipped_lines(account.as_json())])
         raise UserError(f"{root}: no images in it; expected one folder a person, with images in each{found}")
+    check_folders_apart(root, dict.fromkeys(sample.person for sample in samples))
     return PeopleFolder(samples, account)
 
 

@@ -101,12 +101,15 @@ def check_count(count: int, folds: int = FOLDS) -> None:
         raise UserError(f"{count} pairs cannot fill {folds} equal folds, half same: give a multiple of {2 * folds}")
 
 
-def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int = FOLDS) -> list[Pair]:
+def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int | None = None) -> list[Pair]:
     """``count`` different pairs of ``samples``, half of them of the same person, the same for the same ``seed``.
 
     Same-person pairs are drawn person first, so that people with many images do not fill the list, and never within
-    one non-empty group (a video). :class:`UserError` when a fold's people cannot give that many; it names how many can.
+    one non-empty group (a video). :class:`UserError` when a fold's people cannot give that many; it names how many can,
+    and the flag of another number of folds where there was a choice (``folds`` is not None, which is ten).
     """
+    choice = folds is not None
+    folds = FOLDS if folds is None else folds
     check_count(count, folds)
     people = by_person(samples)
     dice = random.Random(seed)
@@ -114,7 +117,7 @@ def draw_pairs(samples: Sequence[Sample], count: int, seed: int, folds: int = FO
     fold_people = [[people[name] for name in names_of_fold] for names_of_fold in _folds_of(names, folds)]
     each = count // (2 * folds)
     if min(map(_pairs_of_kind, fold_people)) < each:
-        raise _too_many(count, seed, folds, people, names)
+        raise _too_many(count, seed, folds, people, names, choice=choice)
     pairs: list[Pair] = []
     for fold in fold_people:
         pairs += _draw_same(fold, each, dice)
@@ -132,15 +135,24 @@ def _pairs_of_kind(people: list[list[Sample]]) -> int:
     return min(sum(map(_same_pairs, people)), _different_pairs(people))
 
 
-def _too_many(count: int, seed: int, folds: int, people: dict[str, list[Sample]], names: list[str]) -> UserError:
-    """The rule that cannot be kept, and what can be had."""
+def _too_many(
+    count: int, seed: int, folds: int, people: dict[str, list[Sample]], names: list[str], *, choice: bool
+) -> UserError:
+    """The rule that cannot be kept, and what can be had; with a ``choice``, in other numbers of folds too."""
     possible = {
         number: 2 * number * min(_pairs_of_kind([people[name] for name in fold]) for fold in _folds_of(names, number))
-        for number in range(folds, FEWEST_FOLDS - 1, -1)
+        for number in range(folds, FEWEST_FOLDS - 1 if choice else folds - 1, -1)
     }
-    most = max(possible, key=lambda number: (min(possible[number], count), number))
+    # How many of the pairs asked for each can give, in folds that are equal.
+    given = {number: min(most, count // (2 * number) * 2 * number) for number, most in possible.items()}
+    best = max(given, key=lambda number: (given[number], number))
     each, images = count // (2 * folds), sum(map(len, people.values()))
-    other = f", in {most} folds {possible[most]}" if most != folds else ""
+    other = ""
+    if best != folds:
+        fewer = "" if given[best] == count else f" --pack-pairs {given[best]}"
+        other = f", in {best} folds {possible[best]}: add --folds {best}{fewer}"
+    elif given[best]:
+        other = f": give --pack-pairs {given[best]}"
     apart = ", not inside one clip," if any(s.group for person in people.values() for s in person) else ""
     return UserError(
         f"{count} pairs are too many for {len(people)} people and {images} images: each of {folds} folds has people of "

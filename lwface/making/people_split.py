@@ -20,6 +20,7 @@ from lwface.base.files import PathLike
 from lwface.base.journal import Journal
 from lwface.base.notes import note
 from lwface.base.progress import progress
+from lwface.formats.person_names import check_folders_apart, composed
 from lwface.making.image_folder import Sample
 from lwface.making.tables import read_groups
 
@@ -60,7 +61,8 @@ def people_of(root: PathLike, samples: Iterable[Sample], groups: str | None) -> 
             ``GROUP_PERSON``; a csv ``person,group``: of people in ``root``; None: everybody is alone.
 
     Raises:
-        UserError: an image lies beside the folders of people, two people would have one name, or the table is wrong.
+        UserError: an image lies beside the folders of people, two people would have one name, two folders are one
+            person by :mod:`lwface.formats.person_names`, or the table is wrong.
     """
     depth = int(groups) if groups is not None and groups.isdecimal() else 0
     people: dict[str, PersonFolder] = {}
@@ -78,6 +80,8 @@ def people_of(root: PathLike, samples: Iterable[Sample], groups: str | None) -> 
     for person in people.values():
         if (other := of_name.setdefault(person.name, person.folder)) != person.folder:
             raise UserError(f"{root}: {other} and {person.folder} would both be written as {person.name}: rename one")
+    if depth:  # else they are looked at where the folder is walked
+        check_folders_apart(root, people)
     found = sorted(people.values(), key=lambda person: person.name)
     return found if groups is None or depth else _by_table(found, Path(groups))
 
@@ -139,7 +143,7 @@ def write_split(root: Path, output: Path, split: PeopleSplit, journal: Journal, 
 
 def _by_table(people: Sequence[PersonFolder], table: Path) -> list[PersonFolder]:
     groups = read_groups(table, "person", "group")
-    known = [person.name for person in people if person.name in groups]
+    known = [person.name for person in people if composed(person.name) in groups]
     if not known:
         raise UserError(f"{table}: names none of the {len(people)} people (such as {people[0].name!r})")
     alone, absent = len(people) - len(known), len(groups) - len(known)
@@ -150,7 +154,8 @@ def _by_table(people: Sequence[PersonFolder], table: Path) -> list[PersonFolder]
 
 def _group_of(name: str, groups: dict[str, str]) -> str:
     """The group by the table, or one that no table can name, so that nobody is in it but ``name``."""
-    return f"group {groups[name]}" if name in groups else f"alone {name}"
+    group = groups.get(composed(name))
+    return f"alone {name}" if group is None else f"group {group}"
 
 
 def _link(folder: Path, target: Path) -> None:

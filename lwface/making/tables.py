@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
+from lwface.formats.person_names import composed
 from lwface.formats.text_files import table_rows
 
 
 def read_groups(path: PathLike, key: str, value: str) -> dict[str, str]:
     """``value`` by ``key`` of a csv with a header; other columns are passed over.
+
+    Keys are in Unicode's composed form (:func:`lwface.formats.person_names.composed`), in which a name is looked up.
 
     Raises:
         UserError: a column is missing, a line has too few fields, or a key has two values; names file and line.
@@ -28,6 +31,7 @@ def read_groups(path: PathLike, key: str, value: str) -> dict[str, str]:
         if len(row) != len(header):
             raise UserError(f"{path}: line {line} has {len(row)} columns, not {len(header)}")
         name, group = (row[place].strip() for place in places)
+        name = composed(name)
         if found.setdefault(name, group) != group:
             raise UserError(f"{path}: line {line}: {name} is in {group!r} and in {found[name]!r}")
     return found

@@ -152,6 +152,33 @@ def test_bands_of_numbers(tmp_path):
             in_bands(Codes(np.array([0]), [value]), 10, "age")
 
 
+NAMES = ["Jos\u00e9", "Jose\u0301", "Mia_Wu", "mia-wu", "Mia Wu", "Bo", "1_23", "12_3", "-1"]
+
+
+def test_spellings_of_a_name_in_a_csv(tmp_path, capsys):
+    """Letters that look the same are one person; case, blanks and separators are told, and people of their own."""
+    (tmp_path / "f.csv").write_text("who\n" + "".join(f"{name}\n" for name in NAMES), encoding="utf-8")
+    people = read_people(tmp_path / "f.csv", len(NAMES), column="who")
+    assert people.labels.tolist() == [0, 0, 1, 2, 3, 4, 5, 6, -1]
+    told = capsys.readouterr().err
+    assert "column 'who': 3 names equal others but for case, blanks, _ or -" in told
+    assert "('Mia_Wu' and 'mia-wu')" in told
+    assert told.count("\n") == 1
+
+
+def test_spellings_of_a_folder(tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("".join(f"{name}/1.jpg\n" for name in NAMES[:6]), encoding="utf-8")
+    people = read_people(tmp_path / "list.txt", 6, depth=1)
+    assert people.labels.tolist() == [0, 0, 1, 2, 3, 4]
+    assert "list.txt: folders: 3 names equal others" in capsys.readouterr().err
+
+
+def test_spellings_across_probe_and_gallery(capsys):
+    probe, gallery = People(np.array([0]), ["Ida B"]), People(np.array([0, 1]), ["ida b", "Jo"])
+    assert [side.labels.tolist() for side in united(probe, gallery)] == [[0], [1, 2]]
+    assert "probe and gallery: 2 names equal others" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "keys", "message"),
     [
@@ -163,7 +190,11 @@ def test_bands_of_numbers(tmp_path):
         ('a,b\n1,"2"x\n', {"column": "a"}, "f.csv, line 2: is not csv"),
         ("a,b\n1,2\n1,2\n", {"column": "a", "attributes": ["c"]}, "f.csv: unknown column 'c'"),
         ("", {"column": "a"}, "f.csv: unknown column 'a'"),
-        ("a,b\n1,2\n1,2\n", {}, "f.csv: which column of the csv names the people. It has a, b"),
+        (
+            "a,b\n1,2\n1,2\n",
+            {},
+            "f.csv: which column of the csv names the people. It has a, b: add --label-column NAME",
+        ),
         ("p/1.jpg\n2.jpg\n", {"depth": 1}, "f.csv, line 2: '2.jpg' has no folder"),
         ("p/1.jpg\n../2.jpg\n", {"depth": 1}, "f.csv, line 2: '../2.jpg' has no folder"),
         ("p/1.jpg\n", {"depth": 1}, "f.csv: 1 lines for 2 feature rows"),

@@ -51,8 +51,24 @@ def test_names() -> None:
     assert "--clips name" in said
 
 
-def test_photographs_called_as_in_lfw_are_no_clips() -> None:
-    assert with_clips(PHOTOS, AUTO) == (PHOTOS, "")
+def test_photographs_called_as_in_lfw_are_no_clips_and_that_is_said() -> None:
+    found, said = with_clips(PHOTOS, AUTO)
+    assert found == PHOTOS
+    assert "frames of one may be paired: --clips name " in said
+    assert with_clips(samples("a/1.jpg", "b/1.jpg"), AUTO)[1] == ""  # nobody has a pair
+
+
+def test_a_rule_that_leaves_people_one_clip_says_so(tmp_path: Path) -> None:
+    assert with_clips(FLAT, "name")[1] == ""
+    numbered = samples("kim/frame 7.png", "kim/frame 8.png", "lou/3.png", "lou/x.png", "lou/y.png", "mo/1.png")
+    said = with_clips(numbered, "name")[1]
+    assert "--clips name: all images of 1 of 2 people with several are one clip (their names" in said
+    assert "all images of 2 of 2 people" in with_clips(PHOTOS, "name")[1]
+    folders = samples("a/v/1.jpg", "a/v/2.jpg", "b/1.jpg", "b/2.jpg")
+    assert "--clips folder: all images of 1 of 2 people" in with_clips(folders, "folder")[1]
+    table = tmp_path / "clips.csv"
+    table.write_text("image,clip\nb/b_0001.jpg,t\nb/b_0002.jpg,t\n")
+    assert "clips.csv: all images of 1 of 2 people" in with_clips(PHOTOS, table)[1]
 
 
 def test_a_table(tmp_path: Path) -> None:

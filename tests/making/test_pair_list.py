@@ -98,8 +98,33 @@ def test_fewer_people_fill_fewer_folds(folds: int, people: int) -> None:
         {name.split("/")[0] for pair in pairs[start : start + 4] for name in pair[:2]} for start in range(0, count, 4)
     ]
     assert sum(map(len, of_fold)) == len(set.union(*of_fold))
-    with pytest.raises(UserError, match=rf"each of 10 folds has people of its own.*can give 0, in {folds} folds \d"):
-        draw_pairs(crowd(people, 3), 40, 0)
+
+
+@pytest.mark.parametrize(
+    ("people", "count", "flags"),
+    [
+        (4, 40, "--folds 2 --pack-pairs 24"),
+        (7, 40, "--folds 3 --pack-pairs 36"),
+        (10, 40, "--folds 5"),
+        (18, 40, "--folds 5"),
+        (18, 180, "--folds 9 --pack-pairs 108"),
+    ],
+)
+def test_the_error_names_flags_that_work(people: int, count: int, flags: str) -> None:
+    with pytest.raises(UserError, match=r"each of 10 folds has people of its own.*can give 0, in ") as caught:
+        draw_pairs(crowd(people, 3), count, 0, 10)
+    assert str(caught.value).endswith(f": add {flags}")
+    words = flags.split()
+    given = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    wanted = given.get("--pack-pairs", count)
+    assert len(draw_pairs(crowd(people, 3), wanted, 0, given["--folds"])) == wanted
+
+
+def test_a_command_without_folds_proposes_none() -> None:
+    with pytest.raises(UserError, match=r"seed 0 can give 0$"):
+        draw_pairs(crowd(8, 3), 40, 0)
+    with pytest.raises(UserError, match=r"seed 0 can give 40: give --pack-pairs 40$"):
+        draw_pairs(crowd(20, 2), 400, 0)
 
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 11])

@@ -94,6 +94,18 @@ def test_groups_by_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         people_of(tmp_path, samples, str(table))
 
 
+def test_spellings_of_a_person_in_groups(tmp_path: Path) -> None:
+    """A table in composed letters names folders in decomposed ones; two spellings in one family are an error."""
+    samples = [Sample(f"{name}/1.jpg", name) for name in ("Ana\u0308s", "bo", "cy", "di")]
+    table = tmp_path / "groups.csv"
+    table.write_text("person,group\nAn\u00e4s,twins\nbo,twins\n", encoding="utf-8")
+    of = {person.name: person.group for person in people_of(tmp_path, samples, str(table))}
+    assert of["Ana\u0308s"] == of["bo"] != of["cy"]
+    family = [Sample(f"f/{name}/1.jpg", "f") for name in ("Ana\u0308s", "An\u00e4s")]
+    with pytest.raises(UserError, match=r"f/Ana\\u0308s' and 'f/An\\xe4s' are one name"):
+        people_of(tmp_path, family, "1")
+
+
 def tree(folder: Path) -> dict[str, str]:
     """Each image below ``folder`` by what it holds, links followed."""
     return {name: (folder / name).read_text() for name in walk_images(folder).names}
