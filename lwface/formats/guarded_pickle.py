@@ -165,6 +165,24 @@ class _Counted(dict[int, Any]):
         return super().__getitem__(code)
 
 
+class _Source(io.BytesIO):
+    """Bytes that know whether more of them were asked for than there are."""
+
+    exhausted = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As a file's."""
+        data = super().read(size)
+        self.exhausted |= size is not None and len(data) < size
+        return data
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """As a file's."""
+        line = super().readline(size)
+        self.exhausted |= not line.endswith(b"\n")
+        return line
+
+
 class GuardedUnpickler(pickle._Unpickler):
     """Python's own unpickler in its pure form, with fewer instructions.
 
@@ -196,8 +214,17 @@ class GuardedUnpickler(pickle._Unpickler):
     }
 
     def __init__(self, data: bytes, instructions: int) -> None:
-        super().__init__(io.BytesIO(data), fix_imports=False, encoding="bytes")
+        self._source = _Source(data)
+        super().__init__(self._source, fix_imports=False, encoding="bytes")
         self.dispatch = _Counted(self.dispatch, instructions)  # type: ignore[misc]
+
+    def cut_short(self) -> str:
+        """What is to be said where more bytes were asked for than there are; else nothing.
+
+        A file that was cut short, unless a length in it is wrong.
+        """
+        size = self._source.getbuffer().nbytes
+        return f"it ends early, after {size} bytes (cut short?); copy it again" if self._source.exhausted else ""
 
     def find_class(self, module: str, name: str) -> _Call:
         """The stand-in for a name; never an import."""

@@ -34,11 +34,11 @@ def read_annotations(path: PathLike, points: int = 68) -> dict[str, np.ndarray]:
         UserError: not such a file, or damaged, with the entry where it is wrong.
     """
     data = Path(path).read_bytes()
+    unpickler = GuardedUnpickler(data, MIN_INSTRUCTIONS + int(len(data) * INSTRUCTIONS_A_BYTE))
     try:
-        content = GuardedUnpickler(data, MIN_INSTRUCTIONS + int(len(data) * INSTRUCTIONS_A_BYTE)).load()
-        names, lists = (_entries(part) for part in content)
+        names, lists = (_entries(part) for part in unpickler.load())
     except (Exception, RecursionError) as error:  # a damaged pickle can fail in any way, all of them the file's fault
-        reason = error if isinstance(error, PickleError) else failure(error)
+        reason = unpickler.cut_short() or (error if isinstance(error, PickleError) else failure(error))
         raise UserError(f"{path}: not annotations, a pickle of (names, points): {reason}") from None
     if len(names) != len(lists):
         raise UserError(f"{path}: {len(names)} names for {len(lists)} lists of points")

@@ -69,14 +69,16 @@ class VerificationPack:
 def read_pack(path: PathLike) -> VerificationPack:
     """Read a pack without running anything in it; :class:`PackError` when it is not one. Named by the file's stem."""
     data = Path(path).read_bytes()
+    unpickler = GuardedUnpickler(data, MIN_INSTRUCTIONS + len(data) // BYTES_AN_INSTRUCTION)
     try:
-        content = GuardedUnpickler(data, MIN_INSTRUCTIONS + len(data) // BYTES_AN_INSTRUCTION).load()
-        images, issame = content
+        images, issame = unpickler.load()
         encoded = [_image_bytes(image) for image in _items(images)]
         same = np.array([_truth(value) for value in _items(issame)], dtype=bool)
-    except (PackError, PickleError) as error:
-        raise PackError(f"{path}: {error}") from None
     except (Exception, RecursionError) as error:  # a damaged pickle can fail in any way, all of them the file's fault
+        if early := unpickler.cut_short():
+            raise PackError(f"{path}: not a whole verification pack: {early}") from None
+        if isinstance(error, (PackError, PickleError)):
+            raise PackError(f"{path}: {error}") from None
         raise PackError(f"{path}: not a verification pack, a pickle of (images, issame): {failure(error)}") from None
     if not encoded or len(encoded) != 2 * len(same):
         raise PackError(

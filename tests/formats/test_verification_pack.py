@@ -286,7 +286,7 @@ def test_the_machinery_is_the_same_after_an_attack(tmp_path: Path) -> None:
 def test_every_truncation_and_many_flips(tmp_path: Path, protocol: int) -> None:
     data = pickle.dumps((arrays()[:2], [np.bool_(True)]), protocol=protocol)
     for length in range(len(data)):
-        with pytest.raises(PackError):
+        with pytest.raises(PackError, match=f"it ends early, after {length} bytes .*copy it again"):
             read_pack(stored(tmp_path, data[:length]))
     for position in range(len(data)):
         for bit in (1, 8, 128):
