@@ -20,8 +20,14 @@ def read_landmarks(path: PathLike) -> dict[str, np.ndarray]:
     header = next(rows, (1, []))[1]
     count = (len(header) - 1) // 2
     expected = ["image", *coordinate_names(count)]
-    if count not in COUNTS or [name.strip() for name in header] != expected:
+    if count not in COUNTS or len(header) != len(expected):
         raise UserError(f"{path}: line 1 must be image,x0,y0,... for 5 or 68 points; it has {len(header)} columns")
+    for place, (name, wanted) in enumerate(zip(header, expected, strict=True), start=1):
+        if name.strip() != wanted:
+            raise UserError(
+                f"{path}: line 1 must be image,x0,y0,... for {count} points; column {place} is {name.strip()!r}, not "
+                f"{wanted!r}"
+            )
     for line, row in rows:
         if not row:
             continue
@@ -40,11 +46,25 @@ def coordinate_names(count: int) -> list[str]:
 
 
 def parsed_points(place: str, fields: Sequence[str]) -> np.ndarray:
-    """The points ``(N, 2)`` float64 of the texts of their coordinates; :class:`UserError` that names the ``place``."""
+    """The points ``(N, 2)`` float64 of the texts of their coordinates, in the order of :func:`coordinate_names`.
+
+    Raises:
+        UserError: a text is no number or not a finite one; names ``place`` and the column.
+    """
     try:
-        points = np.array(fields, dtype=np.float64).reshape(-1, 2)
-    except ValueError as error:
-        raise UserError(f"{place}: {error}") from None
-    if not np.isfinite(points).all():
-        raise UserError(f"{place}: a coordinate is not a finite number")
-    return points
+        points = np.array(fields, dtype=np.float64)
+    except ValueError:
+        points = np.array([_number(text) for text in fields])
+    wrong = np.flatnonzero(~np.isfinite(points))
+    if len(wrong):
+        column = coordinate_names(len(fields) // 2)[wrong[0]]
+        raise UserError(f"{place}, column {column}: {fields[wrong[0]].strip()!r} is not a finite number")
+    return points.reshape(-1, 2)
+
+
+def _number(text: str) -> float:
+    """The number that is written, NaN for none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
