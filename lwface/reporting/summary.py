@@ -67,13 +67,14 @@ def _recognised(evaluation: TarFarResult, far: Fraction) -> str:
         few = " That is a matter of so few pairs of strangers that it is a first impression only."
     return (
         f"<b>{name(evaluation.name)}</b> recognises <b>{percent(point.tar)}</b> of the pairs of one person while at "
-        f"most <b>{one_in(float(far))}</b> pairs of strangers gets in{_around(point.interval)}.{few}"
+        f"most <b>{one_in(float(far))}</b> pairs of strangers gets in{_around(point.interval, evaluation)}.{few}"
     )
 
 
-def _around(interval: Interval | None) -> str:
+def _around(interval: Interval | None, evaluation: TarFarResult) -> str:
     if interval is None:
-        return "; how sure that is, is not known"
+        why = f" ({evaluation.no_intervals})" if evaluation.no_intervals else ""
+        return f"; how sure that is, is not known{why}"
     low, high = (percent(end) for end in interval)
     return f"; with other people like these, {low} to {high} {OFTEN}"
 
@@ -86,7 +87,7 @@ def _equal_error(evaluation: TarFarResult) -> str:
     weak = " Guessing is wrong in 50 %." if figure.rate > POOR else ""
     return (
         f"Where both kinds of error are equally frequent, <b>{percent(figure.rate)}</b> of the pairs are judged wrong "
-        f"(the equal error rate{exact}){_around(figure.interval)}.{weak}"
+        f"(the equal error rate{exact}){_around(figure.interval, evaluation)}.{weak}"
     )
 
 

@@ -386,6 +386,18 @@ def interval(tars: NDArray[np.float64], people: int) -> Interval | None:
     return Interval(rare if found.low == 1 else found.low, 1 - rare if found.high == 0 else found.high)
 
 
+def why_no_interval(people: int, replicates: int) -> str:
+    """Why no figure has an interval; empty where those that can be told have one.
+
+    Args:
+        people: who have genuine pairs.
+        replicates: that were drawn.
+    """
+    if not replicates:
+        return "no people were drawn for one (--bootstrap 0)"
+    return f"fewer than {FEWEST_PEOPLE} people with genuine pairs: {people}" if people < FEWEST_PEOPLE else ""
+
+
 def percentiles(values: NDArray[np.float64]) -> Interval | None:
     """The middle 95 % of replicates (B,) that are not NaN; None when half of them are."""
     known = values[~np.isnan(values)]

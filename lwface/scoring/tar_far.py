@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.base.errors import UserError
 from lwface.formats.person_labels import Codes
 from lwface.scoring.breakdown import ColumnTally
 from lwface.scoring.error_rate_search import search_error_rates
@@ -35,6 +37,7 @@ from lwface.scoring.intervals import (
     differences,
     interval,
     replicate_thresholds,
+    why_no_interval,
 )
 from lwface.scoring.label_errors import LISTED, Extremes, RowBests, find_suspects
 from lwface.scoring.operating_points import (
@@ -85,8 +88,10 @@ def score_request(
     Raises:
         UserError: there are no genuine or no impostor pairs, or a row that has no direction.
     """
+    comparisons = comparisons or request.comparisons()
+    _check_excluded(request, comparisons)
     return score_pairs(
-        comparisons or request.comparisons(),
+        comparisons,
         request.fars,
         name=request.title,
         protocol=request.words,
@@ -175,8 +180,26 @@ def score_pairs(
         suspects=find_suspects(extremes, bests, genuine.scores, impostors.scores, comparisons.impostor_pairs),
         breakdowns=[part.result(found.tail, impostors.complete) for part in parts],
         error_rates=with_intervals(rates, curve),
+        no_intervals=why_no_interval(spread.people, replicates),
     )
     return ReplicatedResult(result, spread.tars[: len(fars)], spread.people)
+
+
+def _check_excluded(request: ScoringRequest, comparisons: Comparisons) -> None:
+    """:class:`UserError` where there are no genuine or no impostor pairs because of ``exclude_same``."""
+    column = request.exclude_same
+    if column is None or (comparisons.genuine_pairs and comparisons.impostor_pairs):
+        return
+    whole = replace(request, exclude_same=None).comparisons()
+    for kind, left, before, rows in (
+        ("genuine", comparisons.genuine_pairs, whole.genuine_pairs, "of one person"),
+        ("impostor", comparisons.impostor_pairs, whole.impostor_pairs, "of different people"),
+    ):
+        if before and not left:
+            raise UserError(
+                f"--exclude-same {column}: leaves none of {before} {kind} pairs: all rows {rows} have the same "
+                f"{column}; name another column, or leave --exclude-same out"
+            )
 
 
 def differences_from_first(found: Sequence[ReplicatedResult]) -> list[Difference]:

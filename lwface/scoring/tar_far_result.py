@@ -124,6 +124,7 @@ class TarFarResult:
         rows, dim: of the feature file (of probe and gallery together).
         protocol: which pairs, in words.
         points: one a FAR asked for, in the order asked.
+        no_intervals: why no figure has an interval; empty where they have.
     """
 
     name: str
@@ -141,6 +142,7 @@ class TarFarResult:
     suspects: Suspects | None = None
     breakdowns: list[Breakdown] = field(default_factory=list)
     error_rates: ErrorRates | None = None
+    no_intervals: str = ""
 
 
 def as_json(result: TarFarResult) -> dict[str, Any]:
@@ -196,6 +198,7 @@ def table(result: TarFarResult) -> str:
             f"{result.genuine_pairs} genuine, {result.impostor_pairs} impostor",
             *_aligned(HEADINGS, rows, notes),
             *_error_rate_lines(result.error_rates),
+            *([f"no 95 % intervals: {result.no_intervals}"] if result.no_intervals else []),
         ]
     )
 

@@ -95,6 +95,24 @@ def test_the_command_prints_a_table_and_writes_json(files, capsys):
     assert "not an official result" in printed
 
 
+@pytest.mark.parametrize(
+    ("people", "flags", "why"),
+    [
+        (9, [], "fewer than 10 people with genuine pairs: 9"),
+        (4, [], "fewer than 10 people with genuine pairs: 4"),
+        (10, [], None),
+        (10, ["--bootstrap", "0"], "--bootstrap 0"),
+    ],
+)
+def test_why_there_is_no_interval(files, capsys, people, flags, why):
+    folder, _, _ = files
+    (folder / "few.txt").write_text("".join(f"{row // 2 if row < 2 * people else -1}\n" for row in range(60)))
+    run("--features", folder / "features.bin", "--labels", folder / "few.txt", "--far", "0.1", *flags)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no 95 % intervals: ")]
+    assert len(told) == (why is not None)
+    assert all(why in line for line in told)
+
+
 def test_the_report_leaves_the_numbers_as_they_are(files):
     folder, _, _ = files
     common = ["--features", folder / "features.bin", "--labels", folder / "labels.txt", "--far", "0.3,1e-2"]
@@ -318,10 +336,20 @@ def with_value(row, value):
 
 
 ERRORS = [
-    (text("t.csv", "name\n" + "x\n" * 60), ["--labels", "t.csv"], "which column of the csv names the people"),
+    (text("t.csv", "name\n" + "x\n" * 60), ["--labels", "t.csv"], "names the people. It has name: add --label-column"),
     (text("t.csv", "name\nx\n"), ["--labels", "t.csv", "--label-column", "nam"], "unknown column 'nam'.*'name'"),
     (None, ["--exclude-same", "camera"], "column 'camera': .*--attributes FILE.csv"),
     (None, ["--by", "camera"], "column 'camera': .*--attributes FILE.csv"),
+    (
+        text("d.csv", "who,day\n" + "".join(f"p{row % 30},{row % 30}\n" for row in range(60))),
+        ["--labels", "d.csv", "--label-column", "who", "--exclude-same", "day"],
+        "--exclude-same day: leaves none of 30 genuine pairs",
+    ),
+    (
+        text("d.csv", "who,day\n" + "".join(f"p{row},{row % 30}\n" for row in range(60))),
+        ["--labels", "d.csv", "--label-column", "who", "--exclude-same", "day"],
+        "there are no genuine pairs: no person has two rows",
+    ),
     (text("i", "0 60\n"), ["--ignore-pairs", "i"], "i, line 1: row 60 does not exist"),
     (None, ["--compare", "features.bin"], "compared with itself"),
     (broken(lambda rows: rows[:9]), ["--compare", "features.bin"], "labels.txt: 60 labels for 9 feature rows"),

@@ -49,6 +49,9 @@ def test_the_strictest_far_that_is_not_a_matter_of_single_pairs(one, bare_evalua
     assert telling_far(few) == Fraction("0.1")
     assert "a first impression only" in plain(summary([few], []))[0]
     assert "how sure that is, is not known" in plain(summary([few], []))[0]
+    why = "fewer than 10 people with genuine pairs: 3"
+    told = plain(summary([dataclasses.replace(few, no_intervals=why)], []))[0]
+    assert f"how sure that is, is not known ({why})." in told
     assert telling_far(bare_evaluation) is None
     (alone,) = plain(summary([bare_evaluation], []))
     assert "none of the FARs asked for can be told" in alone
