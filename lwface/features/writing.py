@@ -369,7 +369,11 @@ def _write_rows(
             bar.update(len(batch.paths))
     if faults.count:
         size = f"{work.width}x{work.height}"
-        raise faults.error("images", f"Each must be {size}: the challenge forbids resizing. Mend them, then --resume")
+        advice = (
+            f"Each must be {size}: the challenge forbids resizing. Replace them under their names (the list must stay "
+            "the same), then --resume; or take them out, and start anew without --resume"
+        )
+        raise faults.error("images", advice)
 
 
 def _announce(writer: FeatureWriter, resume: bool) -> None:

@@ -105,7 +105,10 @@ def validate(
 
         limits = get_track(track)
         if found_rows != limits.rows:
-            problems.append(f"{found_rows} rows, but the official list of {track} has {limits.rows}")
+            problems.append(
+                f"{found_rows} rows, but the official list of {track} has {limits.rows}: --track is for features of "
+                "the official test set only; leave it out for images of your own"
+            )
         if cols > limits.embedding:
             problems.append(f"{cols} numbers a row, but {track} allows {limits.embedding}")
     not_finite, off_unit = _Rows("hold numbers that are not finite"), _Rows("do not have unit norm")

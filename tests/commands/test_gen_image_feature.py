@@ -189,6 +189,33 @@ def test_bad_images_are_one_line(command, images, tmp_path, capsys):
     assert not (tmp_path / "f.bin").exists()
 
 
+def test_the_advice_on_bad_images_works(command, images, tmp_path, capsys):
+    """Replaced under its name, the run goes on; taken out, --resume is refused and a new run is not."""
+    bad, good = images / "folder" / "d.jpg", (images / "folder" / "d.jpg").read_bytes()
+    assert command("--batch_size", "1") == 0
+    expected = (tmp_path / "f.bin").read_bytes()
+    for replaced in (True, False):
+        bad.write_bytes(good[:200])
+        (tmp_path / "f.bin").unlink()
+        assert command("--batch_size", "1") == 2
+        advice = capsys.readouterr().err.splitlines()[-1]
+        assert (
+            "Replace them under their names (the list must stay the same), then --resume; or take them out, and"
+            in advice
+        )
+        if replaced:
+            bad.write_bytes(good)
+            assert command("--batch_size", "1", "--resume") == 0
+            assert (tmp_path / "f.bin").read_bytes() == expected
+        else:
+            bad.unlink()
+            names = [name for name in NAMES if name != "folder/d.jpg"]
+            (images / "filelist.txt").write_text("\n".join(names) + "\n")
+            assert command("--batch_size", "1", "--resume") == 2
+            assert "another list" in capsys.readouterr().err
+            assert command("--batch_size", "1") == 0
+
+
 def test_a_weight_of_the_model_changed_between_runs(command, monkeypatch, tmp_path, capsys):
     class Other(Tiny):
         def __init__(self):

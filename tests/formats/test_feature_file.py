@@ -122,7 +122,8 @@ def test_a_track_fixes_rows_and_width(tmp_path, monkeypatch):
     with pytest.raises(FeatureFileError) as caught:
         validate(raw(tmp_path / "f.bin", unit_rows(9, 513)), track="tiny")
     assert len(caught.value.problems) == 2
-    assert "9 rows, but the official list of tiny has 10" in str(caught.value)
+    assert "9 rows, but the official list of tiny has 10: --track is for features of the official" in str(caught.value)
+    assert "leave it out for images of your own" in str(caught.value)
     assert "513 numbers a row, but tiny allows 512" in str(caught.value)
     with pytest.raises(UserError, match="deepglint-light"):
         validate(tmp_path / "f.bin", track="deepglint-lite")
