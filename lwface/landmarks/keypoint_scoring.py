@@ -17,6 +17,7 @@ from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.formats.keypoint_lookup import Lookup
 from lwface.formats.keypoint_tables import FEATURES, POINTS, identifier, table
+from lwface.formats.person_names import composed
 
 LEVEL = 95  # percent, of the intervals
 REPLICATES_AT_ONCE = 64
@@ -29,7 +30,7 @@ def read_people(path: PathLike) -> dict[int, str]:
         image = identifier(path, line, "ImageId", fields[places["ImageId"]])
         if image in people:
             raise UserError(f"{path}, line {line}, column ImageId: {image} is there twice")
-        people[image] = fields[places["Person"]].strip()
+        people[image] = composed(fields[places["Person"]].strip())
     return people
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lwface.base.errors import UserError
 from lwface.formats.person_labels import DISTRACTOR, LABEL_LIMIT, People
+from lwface.formats.person_names import composed
 from lwface.scoring.exact.sharding import Workers
 from lwface.scoring.operating_points import OperatingPoint, operating_points
 from lwface.scoring.parameters import BLOCK_SIZE, exact_rate, parse_fars
@@ -109,8 +110,8 @@ def tar_at_far(
 
     Args:
         features: (N, D), not necessarily normalised; computed with as float32 rows, whose cosine is the score.
-        labels: (N,) integers or strings; equal ones are one person. -1, "-1" and "" are distractors: each is a person
-            of its own, whose every pair is an impostor pair.
+        labels: (N,) integers or strings; equal ones (strings in Unicode's composed form) are one person. -1, "-1" and
+            "" are distractors: each is a person of its own, whose every pair is an impostor pair.
         fars: one or several, each above 0 and below 1. A float means the number that it is written as: 1e-3 is a
             thousandth.
         distractor_pairs: whether pairs of two distractors count.
@@ -165,7 +166,7 @@ def _labels(values: ArrayLike) -> NDArray[np.int64]:
     if labels.ndim != 1 or labels.dtype.kind not in "iuUS":
         raise UserError(f"labels are {labels.dtype} of shape {labels.shape}: expected one integer or string a row")
     if labels.dtype.kind in "US":
-        texts = [text.decode() if isinstance(text, bytes) else text for text in labels.tolist()]
+        texts = [composed(text.decode() if isinstance(text, bytes) else text) for text in labels.tolist()]
         known = {"": DISTRACTOR, "-1": DISTRACTOR}
         return np.array([known.setdefault(text, len(known) - 2) for text in texts], dtype=np.int64)
     if len(labels) and (int(labels.min()) < DISTRACTOR or int(labels.max()) >= LABEL_LIMIT):

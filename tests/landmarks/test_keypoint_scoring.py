@@ -114,6 +114,8 @@ def test_what_cannot_be_scored(tmp_path):
     path = tmp_path / "people.csv"
     path.write_text("Person,ImageId\nana,1\nbo,2\n")
     assert read_people(path) == {1: "ana", 2: "bo"}
+    path.write_text("ImageId,Person\n1,Bjo\u0308rk\n2,Bj\u00f6rk\n", encoding="utf-8")
+    assert len(set(read_people(path).values())) == 1
     path.write_text("Person,ImageId\nana,1\nbo,1\n")
     with pytest.raises(UserError, match="line 3, column ImageId: 1 is there twice"):
         read_people(path)

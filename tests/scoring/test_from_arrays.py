@@ -70,7 +70,14 @@ def test_any_labels_and_any_length_of_the_rows():
     features, labels = make_rows(24, 60, 8, "random")
     whole = tar_at_far(features, labels, FARS, replicates=20)
     texts = np.array(["" if label < 0 else f"person {label}" for label in labels])
-    for same in (labels.astype(np.int8), texts, texts.astype(object), np.where(labels < 0, labels, labels - 2**40)):
+    forms = np.array([text.replace("person", "Zo\u00eb" if row % 2 else "Zoe\u0308") for row, text in enumerate(texts)])
+    for same in (
+        labels.astype(np.int8),
+        texts,
+        texts.astype(object),
+        forms,
+        np.where(labels < 0, labels, labels - 2**40),
+    ):
         found = tar_at_far(features, same, FARS)
         assert (found.true_accepts, found.false_accepts) == (whole.true_accepts, whole.false_accepts)
     scaled = tar_at_far((features * 2.0 ** np.arange(-30, 30)[:, None]).tolist(), labels.tolist(), FARS)
