@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from lwface.base.evaluating import evaluating
+from lwface.gate.budgets import LANDMARKS
 from lwface.landmarks.dataset import PointDataset
 from lwface.landmarks.losses import POINT_LOSSES
 from lwface.models.store import save_model
 from lwface.networks.points import PointNetwork
+from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
 from lwface.training.task import Batch, Outcome, Score, Task, Validation, autocast
@@ -95,6 +97,14 @@ class PointTask(Task):
     def validation_images(self) -> int:
         """The held-out faces."""
         return len(self.held_out)
+
+    def next_commands(self, model: str) -> list[str]:
+        """The gate, and the points of pictures."""
+        gate, predict = typed("gate", "common/flops_counter.py"), typed("predict-landmarks", "landmarks/predict.py")
+        return [
+            f"{gate} --model {model} --track {LANDMARKS.name}",
+            f"{predict} --model {model} --input DIR --output solution.txt --zip",
+        ]
 
     def announce(self) -> None:
         """Say how much there is to learn from."""

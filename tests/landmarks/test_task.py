@@ -100,6 +100,14 @@ def test_the_saved_model_gives_the_figure_that_was_logged(faces, unbroken):
     assert np.mean(errors) == pytest.approx(best, rel=2e-2)  # the loop's pictures are made smaller once more
 
 
+def test_the_end_says_what_to_type_next(faces, tmp_path, capfd):
+    assert train(wish(faces), **settings(tmp_path, max_steps=6, verbose=6)) == 0
+    lines = capfd.readouterr().out.splitlines()
+    gate, predict = (line.partition("next: ")[2] for line in lines if "next: " in line)
+    assert gate.endswith("model,1 --track landmarks-68")
+    assert "predict" in predict
+
+
 def test_the_model_says_what_it_learnt_from(faces, unbroken):
     network, config = load_model(str(unbroken / "model-0001.safetensors"))
     assert config["points"] == 68
