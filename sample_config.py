@@ -148,15 +148,29 @@ network.r10_xs.net_widths = [16, 16, 16, 32, 64]
 network.r10_xs.net_expansions = [0.5, 1, 1, 1]
 network.r10_xs.lr = 0.05
 
-# Sixteen layers, narrow: the usual body of points (landmarks/train.py).
-network.r16_s = edict()
-network.r16_s.net_name = "fresnet"
-network.r16_s.emb_size = 256
-network.r16_s.net_input = 0
-network.r16_s.net_act = "relu"
-network.r16_s.net_units = [1, 2, 2, 2]
-network.r16_s.net_widths = [16, 16, 48, 96, 160]
-network.r16_s.net_expansions = [0.5, 1, 1, 1]
+# Twelve layers to a map of 14x14, joined by one of 7x7: the usual body of points.
+network.r12_p = edict()
+network.r12_p.net_name = "fresnet"
+network.r12_p.emb_size = 256
+network.r12_p.net_output = "GAP"
+network.r12_p.net_input = 0
+network.r12_p.net_unit = 1
+network.r12_p.net_act = "relu"
+network.r12_p.net_units = [2, 2, 2, 0]
+network.r12_p.net_widths = [24, 48, 96, 192, 192]
+network.r12_p.net_fusion = 96
+
+# The same, two thirds as wide: under half the bytes.
+network.r12_ps = edict()
+network.r12_ps.net_name = "fresnet"
+network.r12_ps.emb_size = 256
+network.r12_ps.net_output = "GAP"
+network.r12_ps.net_input = 0
+network.r12_ps.net_unit = 1
+network.r12_ps.net_act = "relu"
+network.r12_ps.net_units = [2, 2, 2, 0]
+network.r12_ps.net_widths = [16, 32, 64, 128, 128]
+network.r12_ps.net_fusion = 64
 
 # HRNet for the large track (arXiv 1908.07919): the authors' widths 18 and 44.
 network.hrnet_w18 = edict()

@@ -1,6 +1,6 @@
 """Fit a model of points to the convention of another data set by a linear map, which is stored with the model.
 
-    python landmarks/adapt.py --model models/r16_s-coordinates-data/model,1 --data ytf-keypoints --output models/mine,1
+    python landmarks/adapt.py --model models/r12_p-integral-data/model,1 --data ytf-keypoints --output models/mine,1
 
 The map is fitted on people of ``--data``; those held out tell the error before and after.
 """

@@ -1,6 +1,6 @@
 """Pack what is handed in for the landmark challenge: STUDENT.zip with README, model, report and code, and no data.
 
-    python landmarks/package.py --student R07654321 --model models/r16_s-coordinates-data/model,1 --report report.pdf
+    python landmarks/package.py --student R07654321 --model models/r12_p-integral-data/model,1 --report report.pdf
 
 A model that learnt from anything but the challenge's synthetic training set is refused, as is one over 15 MB.
 """

@@ -1,6 +1,6 @@
 """Write the 68 points of every picture of a folder as solution.txt, and as the zip that is handed in.
 
-    python landmarks/predict.py --model models/r16_s-coordinates-data/model,1 --input test --output solution.txt --zip
+    python landmarks/predict.py --model models/r12_p-integral-data/model,1 --input test --output solution.txt --zip
 
 Faces are found by ``--boxes``, or each picture is of one face and the model was trained with ``--view both`` (it is
 shown the whole picture, and after that the box of what it found) or ``--view image``. Points are in pixels of the

@@ -1,6 +1,6 @@
 """Train a network that puts 68 points on a face; verifies and saves while it trains, continues with --resume.
 
-    python landmarks/train.py --data data --network r16_s --head coordinates --track landmarks-68
+    python landmarks/train.py --data data --network r12_p --head integral --track landmarks-68
     python landmarks/train.py --data ytf-keypoints --data datasets/synthetic:2 --held-out 0.2
 
 ``--data`` takes the challenge's folder (``synthetics_train/annot.pkl``, judged on ``aflw_val``), the YouTube Faces
@@ -51,10 +51,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--held-out", metavar="SHARE", type=float, default=0.1, help="share of the people of --data that judge; 0: none"
     )
     add("--split-seed", metavar="N", type=int, default=0, help="draws the people held out")
-    add("--network", metavar="NAME", default="r16_s", help="network of the configuration whose body it is")
-    add(
-        "--head", choices=sorted(LOSS_OF_HEAD), default="coordinates", help="how the points are read off the body's map"
-    )
+    add("--network", metavar="NAME", default="r12_p", help="network of the configuration whose body it is")
+    add("--head", choices=sorted(LOSS_OF_HEAD), default="integral", help="how the points are read off the body's map")
     add("--loss", choices=LOSSES, help="what the head learns by; not given: the head's usual one")
     what = (
         "what the network sees: a square around the face's box, the whole picture of one face, or both in turn, to "
@@ -62,11 +60,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--view", choices=VIEWS, default=BOX, help=what)
     add("--augmentation", metavar="X", type=float, default=1.0, help="factor on the strength of the augmentation")
-    add("--pretrained", metavar="MODEL", default="", help="a face-recognition model of this network, to start the body")
+    what = "share of the steps, the last ones, in which crops are around the true boxes (usual: 0.5)"
+    add("--settle", metavar="SHARE", type=float, default=0.5, help=what)
+    what = "a model of points to start from, or a face-recognition model of this network, for the body alone"
+    add("--pretrained", metavar="MODEL", default="", help=what)
     for key in FLAGS:
         setting, choices = RUN_SETTINGS[key], RUN_SETTINGS[key].choices or None
-        flag = f"--{key.replace('_', '-')}"
-        add(flag, type=setting.kind, choices=choices, help=f"{setting.meaning} (usual: {_usual(key)})")
+        flag, meaning = f"--{key.replace('_', '-')}", "learning rate" if key == "lr" else setting.meaning
+        add(flag, type=setting.kind, choices=choices, help=f"{meaning} (usual: {_usual(key)})")
     add("--track", metavar="NAME", help=f"refuse a network over the budget of this track, such as {LANDMARKS.name}")
     add("--resume", action="store_true", help="continue the run; from the beginning if there is none")
     add_device_flag(parser)
@@ -78,6 +79,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         raise UserError(f"--held-out {arguments.held_out:g}: expected a share from 0 to below 1")
     if not 0 <= arguments.augmentation <= 3:
         raise UserError(f"--augmentation {arguments.augmentation:g}: expected 0 to 3")
+    if not 0 <= arguments.settle <= 1:
+        raise UserError(f"--settle {arguments.settle:g}: expected a share from 0 to 1")
     arguments.places = places_of(arguments)
     load_sections(arguments.places).entry("network", arguments.network)
     sources = [PointSource.of(text) for text in arguments.data]
@@ -96,6 +99,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         arguments.split_seed,
         arguments.view,
         arguments.augmentation,
+        arguments.settle,
         arguments.pretrained,
     )
     arguments.settings = {key: getattr(arguments, key) for key in FLAGS}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lwface.landmarks.cropping import crop, moved, to_crop
+from lwface.landmarks.cropping import box_of, crop, moved, square_of, to_crop
 from lwface.networks.base import IMAGE_SIZE
 
 
@@ -56,6 +56,8 @@ def augment(
     mirror: np.ndarray,
     strength: Strength,
     draw: np.random.Generator,
+    *,
+    tight: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A crop (112, 112, 3) uint8 and its points (K, 2) float32.
 
@@ -64,8 +66,10 @@ def augment(
         points: (K, 2) in its pixels.
         square: (3,) of the crop without augmentation.
         mirror: (K,) for each point the one whose place it takes in a mirrored picture.
+        tight: ``square`` is around the box of the points, and follows it when they turn; else it is any part of the
+            picture, such as all of it.
     """
-    matrix = _homography(square, strength, draw)
+    matrix = _homography(points, square, strength, draw, tight=tight)
     image = crop(picture, matrix)
     places = moved(points, matrix)
     if draw.random() < strength.mirror:
@@ -76,23 +80,33 @@ def augment(
     return image, places.astype(np.float32)
 
 
-def _homography(square: np.ndarray, strength: Strength, draw: np.random.Generator) -> np.ndarray:
-    """(3, 3) from pixels of the picture to those of a crop whose frame is turned, scaled, moved and bent."""
+def _homography(
+    points: np.ndarray, square: np.ndarray, strength: Strength, draw: np.random.Generator, *, tight: bool
+) -> np.ndarray:
+    """(3, 3) from pixels of the picture to those of the crop.
+
+    The head is turned and bent first; the crop is then around its new box, as it will be where the network is used,
+    and last comes what a detector's box is off.
+    """
     x, y, side = square
     turn = np.deg2rad(strength.rotation * np.clip(draw.normal(), -3, 3))
-    side = side * np.exp(strength.scale * np.clip(draw.normal(), -2.5, 2.5))
-    x, y = np.array((x, y)) + side * strength.shift * np.clip(draw.normal(size=2), -2.5, 2.5)
-    whole = np.vstack((to_crop(np.array((x, y, side))), (0, 0, 1)))
-    middle = (IMAGE_SIZE - 1) / 2
     cos, sin = np.cos(turn), np.sin(turn)
-    turned = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-    there = np.array([[1, 0, middle], [0, 1, middle], [0, 0, 1]])
-    whole = there @ turned @ np.linalg.inv(there) @ whole
+    whole = _there(x, y) @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ _there(-x, -y)
     if strength.perspective:
-        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * (IMAGE_SIZE - 1)
-        bend = draw.uniform(-1, 1, (4, 2)) * strength.perspective * IMAGE_SIZE
-        whole = cv2.getPerspectiveTransform(corners, (corners + bend).astype(np.float32)) @ whole
-    return whole
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * side / 2 + (x, y)
+        bent = corners + draw.uniform(-1, 1, (4, 2)) * strength.perspective * side
+        whole = cv2.getPerspectiveTransform(corners.astype(np.float32), bent.astype(np.float32)) @ whole
+    if tight:
+        x, y, side = square_of(box_of(moved(points, whole))[None])[0]
+    off_side = np.exp(strength.scale * np.clip(draw.normal(), -2.5, 2.5))
+    off = strength.shift * np.clip(draw.normal(size=2), -2.5, 2.5)
+    x, y = np.array((x, y)) + side * off_side * off
+    return np.vstack((to_crop(np.array((x, y, side * off_side))), (0, 0, 1))) @ whole
+
+
+def _there(x: float, y: float) -> np.ndarray:
+    """(3, 3) that moves the origin to (x, y)."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
 def _photographed(image: np.ndarray, places: np.ndarray, strength: Strength, draw: np.random.Generator) -> np.ndarray:

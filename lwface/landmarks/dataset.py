@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -32,13 +34,22 @@ class PointDataset:
         pictures: at least one.
         seed: of the augmentation.
         strength: of it.
+        settle_from: from this step on, crops are around the true boxes: as the network will see faces whose boxes it
+            found itself, and as it is judged.
         view: of :data:`~lwface.landmarks.options.VIEWS`; without augmentation, ``both`` is the box.
     """
 
     def __init__(
-        self, pictures: Sequence[PointPicture], *, seed: int = 0, strength: Strength = NONE, view: str = BOX
+        self,
+        pictures: Sequence[PointPicture],
+        *,
+        seed: int = 0,
+        strength: Strength = NONE,
+        settle_from: float = math.inf,
+        view: str = BOX,
     ) -> None:
         self.pictures, self.seed, self.strength, self.view = list(pictures), seed, strength, view
+        self.settle_from = settle_from
         firsts: dict[int, int] = {}
         self._first = [firsts.setdefault(id(one), number) for number, one in enumerate(self.pictures)]
         self._kept: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # by the first position of a picture
@@ -61,8 +72,11 @@ class PointDataset:
                 image, found = crop(picture, matrix), moved(points, matrix).astype(np.float32)
             else:
                 draw = np.random.default_rng((self.seed, step, number))
-                square = squares[-1 if draw.random() < WHOLE_SHARE else 0]
-                image, found = augment(picture, points, square, MIRROR, self.strength, draw)
+                whole = self.view == IMAGE or (draw.random() < WHOLE_SHARE and self.view == BOTH)
+                square = squares[-1 if whole else 0]
+                settled = step >= self.settle_from
+                strength = dataclasses.replace(self.strength, scale=0.0, shift=0.0) if settled else self.strength
+                image, found = augment(picture, points, square, MIRROR, strength, draw, tight=not whole)
             images.append(image)
             places.append(found)
         return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(places)), {})

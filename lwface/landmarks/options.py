@@ -14,11 +14,11 @@ VIEWS = BOX, IMAGE, BOTH = ("box", "image", "both")
 
 # The settings of a run that differ from recognition's.
 DEFAULTS = {
-    "optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "mom": 0.9, "per_batch_size": 64, "lr_policy": "cosine",
+    "optimizer": "adamw", "lr": 3e-3, "wd": 0.05, "mom": 0.9, "per_batch_size": 64, "lr_policy": "cosine",
     "warmup_steps": 200, "max_steps": 10_000, "verbose": 500, "frequent": 50, "num_workers": 2, "end_epoch": 1_000_000,
     "lr_steps": "", "ckpt": 3, "models_root": "models", "ema": 0.998,
 }  # fmt: skip
-LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", "simcc": "l1"}
+LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", "simcc": "l1", "integral": "l1"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class PointWish:
         split_seed: draws them.
         view: one of :data:`VIEWS`.
         augmentation: factor on the strength of the augmentation.
-        pretrained: a model of faces whose body is started from; empty: random.
+        settle: share of the steps, the last ones, in which crops are around the true boxes, neither moved nor scaled.
+        pretrained: a model of points, or one of faces for the body alone, that is started from; empty: random.
     """
 
     network: str
@@ -73,4 +74,5 @@ class PointWish:
     split_seed: int = 0
     view: str = BOX
     augmentation: float = 1.0
+    settle: float = 0.5
     pretrained: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lwface.landmarks.task import PointTask
 from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import start_from
+from lwface.models.sources import read_source
 from lwface.networks import create_network
 from lwface.networks.points import PointNetwork, make_point_network
 from lwface.settings.places import Places
@@ -85,6 +87,7 @@ def point_run(wish: PointWish, places: Places | None = None, **settings: Any) ->
         "point_adapted": False,
         "view": wish.view,
         "augmentation": wish.augmentation,
+        "settle": wish.settle,
         "validation": wish.val.name if wish.val else f"{wish.held_out:g} of the people, seed {wish.split_seed}",
         "started_from": Path(wish.pretrained).name,
     }
@@ -115,24 +118,26 @@ def prepare(wish: PointWish, run: Run, *, device: str = "auto", track: str | Non
     place = choose_device(device)
     run = run.replace(precision=choose_precision(run.precision, place))
     seed_everything(run.seed)
-    network = build_network(run, track, start=not (folder / CHECKPOINT).exists())
+    network, started = build_network(run, track, start=not (folder / CHECKPOINT).exists())
     learnt, held_out, described = open_data(wish)
     run = run.replace(declared={**run.declared, "data": described})
-    data = PointDataset(learnt, seed=run.seed, strength=scaled(wish.augmentation), view=wish.view)
+    strength, settle_from = scaled(wish.augmentation), (1 - wish.settle) * (run.max_steps or math.inf)
+    data = PointDataset(learnt, seed=run.seed, strength=strength, settle_from=settle_from, view=wish.view)
     data.keep()
     judge = PointDataset(held_out, view=wish.view)
     judge.keep()
-    network.head.learn_mean(mean_face(judge if len(judge) else data))  # type: ignore[operator]
+    if not started:
+        network.head.learn_mean(mean_face(data))  # type: ignore[operator]
     network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = PointTask(network, data, judge, run.loss, run, place)
     return Loop(task, run, device=place, folder=folder)
 
 
-def build_network(run: Run, track: str | None, *, start: bool) -> PointNetwork:
-    """The network of ``run``, counted and held against the budget of ``track``.
+def build_network(run: Run, track: str | None, *, start: bool) -> tuple[PointNetwork, bool]:
+    """The network of ``run``, counted and held against the budget of ``track``; whether its head knows faces already.
 
     Args:
-        start: take the body of the pretrained model.
+        start: take what fits of the pretrained model: all of one of points, the body of one of faces.
 
     Raises:
         BudgetError: it does not fit.
@@ -140,16 +145,20 @@ def build_network(run: Run, track: str | None, *, start: bool) -> PointNetwork:
     """
     settings = {**run.declared, "net_name": run.net_name}
     face = create_network({key: value for key, value in settings.items() if not key.startswith("point")})
+    network = make_point_network(face, settings["point_head"], settings["points"], loss=settings["point_loss"])
+    knows = False
     if run.pretrained and start:
         print("loading", with_epoch(run.pretrained, run.pretrained_epoch), flush=True)
-        print(start_from(face, run.pretrained, run.pretrained_epoch, Said.of("", 0.0)).text(), flush=True)
-    network = make_point_network(face, settings["point_head"], settings["points"], loss=settings["point_loss"])
+        points = isinstance(read_source(run.pretrained, run.pretrained_epoch).network, PointNetwork)
+        began = start_from(network if points else face, run.pretrained, run.pretrained_epoch, Said.of("", 0.0))
+        print(began.text(), flush=True)
+        knows = points and not any(name.startswith("head.") for name in (*began.fresh, *began.other_shape))
     report = count_flops(network)
     print(f"Network FLOPs: {flops_text(report.flops)}, {report.model_bytes:,} bytes", flush=True)
     found = budget_violations(report, get_budget(track)) if track else []
     if found:
         raise BudgetError(f"network {run.network} is refused: {'; '.join(found)}")
-    return network
+    return network, knows
 
 
 def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture], list[dict[str, Any]]]:

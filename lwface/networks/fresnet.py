@@ -26,11 +26,12 @@ from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting
 from lwface.networks.attention import make_attention
-from lwface.networks.base import NETWORKS, FaceNetwork, require, require_kernels, require_numbers
+from lwface.networks.base import IMAGE_SIZE, NETWORKS, FaceNetwork, require, require_kernels, require_numbers
 from lwface.networks.heads import make_head
 from lwface.networks.layers import (
     BatchNorm,
@@ -177,6 +178,41 @@ class UnitV3(ResidualUnit):
         return out + (x if self.conv1sc is None or self.sc is None else self.sc(self.conv1sc(x)))
 
 
+class Fusion(nn.Module):
+    """Maps of two stages in one, at the finer one's size: it has the detail, the coarser one knows the whole face.
+
+    A step of a feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144, figure 3), with a unit in place of its last
+    convolution. For points, whose heads read places off the map.
+
+    Args:
+        fine: images (N, 3, 112, 112) to the finer map (N, fine_channels, S, S).
+        coarse: that to (N, coarse_channels, S / 2, S / 2).
+        unit: of (N, channels, S, S).
+    """
+
+    def __init__(
+        self,
+        fine: nn.Module,
+        coarse: nn.Module,
+        unit: nn.Module,
+        *,
+        fine_channels: int,
+        coarse_channels: int,
+        channels: int,
+    ) -> None:
+        super().__init__()
+        self.fine, self.coarse = fine, coarse
+        self.from_fine = nn.Conv2d(fine_channels, channels, 1)
+        self.from_coarse = nn.Conv2d(coarse_channels, channels, 1)
+        self.unit = unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 3, 112, 112) to (N, channels, S, S)."""
+        fine = self.fine(x)
+        coarse = F.interpolate(self.from_coarse(self.coarse(fine)), scale_factor=2.0, mode="nearest")
+        return self.unit(self.from_fine(fine) + coarse)
+
+
 @NETWORKS.register
 def fresnet(
     *,
@@ -192,6 +228,9 @@ def fresnet(
     net_expansions: Expansions = (1, 1, 1, 1),
     net_kernels: Kernels = (3, 3, 3, 3),
     net_attention: Attention = "none",
+    net_fusion: Annotated[
+        int, Setting("channels of a map that joins the last two stages', for points; 0: none", minimum=0)
+    ] = 0,
     bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A residual network of ``num_layers``.
@@ -201,11 +240,12 @@ def fresnet(
         net_input: 0 first convolution 7x7 of stride 2; 1 3x3 of stride 1; 2 the same behind a batch norm of the raw
             pixels. Units of version 1 have the stride in their first convolution for 0, else in their second.
         net_se: 1 adds squeeze-and-excitation to every unit, as ``net_attention = "se"`` does.
-        net_units: units of the four stages; empty: those that ``num_layers`` names.
+        net_units: units of the four stages; empty: those that ``num_layers`` names. The last ones may have none.
         net_widths: channels of the first convolution and of the four stages.
         net_expansions: channels between a unit's two convolutions over those it puts out, a stage.
         net_kernels: of a unit's second convolution, a stage.
         net_attention: ``none``, ``se``, ``cbam`` or ``cbam_tanh`` at the end of every unit, before it is added.
+        net_fusion: the map that the head reads is that of the last stage but one, joined by the last one's.
     """
     if num_layers not in UNITS:
         known = ", ".join(str(number) for number in UNITS)
@@ -216,11 +256,18 @@ def fresnet(
     clash = bool(net_se) and net_attention not in ("none", "se")
     require(not clash, "net_attention", net_attention, "'se', which net_se = 1 asks for, or net_se = 0")
     stages = tuple(net_units) or UNITS[num_layers]
-    require_numbers("net_units", stages, 4, "the units of the four stages")
+    require_numbers("net_units", stages, 4, "the units of the four stages", least=0)
+    used = [units for units in stages if units]
+    require(stages[: len(used)] == tuple(used) and len(used) > 1, "net_units", net_units, "units in the first stages")
     require_numbers("net_widths", net_widths, 5, "the channels of the first convolution and of the four stages")
     require_numbers("net_expansions", net_expansions, 4, "one a stage", least=0.1)
     require_kernels(net_kernels, "of the units' second convolutions, one a stage")
     version: Any = {1: partial(UnitV1, late_stride=net_input != 0), 2: UnitV2, 3: UnitV3}[net_unit]
+
+    def unit(inputs: int, middle: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+        attention = "se" if net_se else net_attention
+        made: nn.Module = version(UnitShape(inputs, middle, outputs, kernel, stride, attention, net_act, bn_mom))
+        return made
 
     width = net_widths[0]
     layers: dict[str, nn.Module] = {}
@@ -229,27 +276,29 @@ def fresnet(
     layers["conv0"] = convolution(3, width, 7, 2) if net_input == 0 else convolution(3, width, 3)
     layers["bn0"] = BatchNorm(width, bn_mom=bn_mom)
     layers["relu0"] = activation(net_act, width)
-    for stage, units in enumerate(stages):
+    parts = [layers]  # before the last stage and, with fusion, that one apart
+    for stage, units in enumerate(used):
         outputs, middle = net_widths[stage + 1], max(int(net_widths[stage + 1] * net_expansions[stage]), 1)
+        if net_fusion and stage == len(used) - 1:
+            parts.append({})
         for number in range(units):
-            stride = 2 if number == 0 else 1
-            layers[f"stage{stage + 1}_unit{number + 1}"] = version(
-                UnitShape(
-                    width,
-                    middle,
-                    outputs,
-                    net_kernels[stage],
-                    stride,
-                    "se" if net_se else net_attention,
-                    net_act,
-                    bn_mom,
-                )
-            )
+            name = f"stage{stage + 1}_unit{number + 1}"
+            parts[-1][name] = unit(width, middle, outputs, net_kernels[stage], 2 if number == 0 else 1)
             width = outputs
-    size = 4 if net_input == 0 else 7  # 112 pixels halved, rounding up, five times or four
+    size = IMAGE_SIZE if net_input else IMAGE_SIZE // 2
+    for _ in used:
+        size = -(-size // 2)
+    body: nn.Module = named(**layers)
+    if net_fusion:
+        halves = IMAGE_SIZE % (2 ** (len(used) + (net_input == 0))) == 0  # 112 is halved four times, then rounded up
+        require(halves, "net_fusion", net_fusion, "0 where the last map is not half as wide as the one before it")
+        fine, coarse = net_widths[len(used) - 1], width
+        joining = unit(net_fusion, net_fusion, net_fusion, 3, 1)
+        body = Fusion(body, named(**parts[1]), joining, fine_channels=fine, coarse_channels=coarse, channels=net_fusion)
+        width, size = net_fusion, 2 * size
     head = make_head(
         net_output, channels=width, size=size, emb_size=emb_size, act=net_act, bn_mom=bn_mom, gdc_channels=width
     )
-    network = FaceNetwork(named(**layers), head, emb_size, normalise=net_input != 2)
+    network = FaceNetwork(body, head, emb_size, normalise=net_input != 2)
     initialise_gaussian_out(network)
     return network

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lwface.landmarks.augmentation import NONE, Strength, augment
-from lwface.landmarks.cropping import moved, to_crop
+from lwface.landmarks.cropping import ROOM, box_of, moved, square_of, to_crop
 from lwface.landmarks.scheme import MIRROR
 
 GEOMETRY = Strength(rotation=20, scale=0.15, shift=0.05, perspective=0.08, mirror=0.5,
@@ -39,10 +39,21 @@ def test_points_stay_on_what_they_mark(marked, seed):
 
 def test_without_strength_it_is_the_crop(marked):
     picture, points = marked
-    image, places = augment(picture, points, SQUARE, MIRROR, NONE, np.random.default_rng(0))
+    image, places = augment(picture, points, SQUARE, MIRROR, NONE, np.random.default_rng(0), tight=False)
     np.testing.assert_allclose(places, moved(points, to_crop(SQUARE)), atol=1e-4)
-    again, _ = augment(picture, points, SQUARE, MIRROR, NONE, np.random.default_rng(7))
+    again, _ = augment(picture, points, SQUARE, MIRROR, NONE, np.random.default_rng(7), tight=False)
     np.testing.assert_array_equal(image, again)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_turned_face_is_in_the_middle_of_its_new_box(marked, seed):
+    """Where boxes are exact, the crop of a turned head is that of a head which was found so."""
+    picture, points = marked
+    exact = dataclasses.replace(GEOMETRY, scale=0.0, shift=0.0)
+    _, places = augment(picture, points, square_of(box_of(points)[None])[0], MIRROR, exact, np.random.default_rng(seed))
+    left, top, right, bottom = box_of(places)
+    np.testing.assert_allclose(((left + right) / 2, (top + bottom) / 2), 55.5, atol=1e-3)
+    assert max(right - left, bottom - top) == pytest.approx(112 / ROOM, abs=1e-3)
 
 
 def test_a_mirrored_face_has_its_points_renamed(marked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 
@@ -156,6 +157,38 @@ def test_batches_do_not_depend_on_who_makes_them(faces, tmp_path, workers):
         expected = data.batch(positions, step)
         assert torch.equal(expected.images, seen[step].images)
         assert torch.equal(expected.targets, seen[step].targets)
+
+
+def test_from_a_step_on_the_boxes_are_exact(faces):
+    pictures = open_data(wish(faces))[0]
+    moving, settling = (PointDataset(pictures, strength=scaled(1.0), settle_from=step) for step in (float("inf"), 2))
+    positions = np.arange(6)
+    for step in (0, 1):
+        assert torch.equal(moving.batch(positions, step).targets, settling.batch(positions, step).targets)
+
+    def sides(data):
+        targets = data.batch(positions, 2).targets
+        return (targets.amax(1) - targets.amin(1)).amax(1)
+
+    torch.testing.assert_close(sides(settling), torch.full((6,), 112 / 1.25), atol=1e-3, rtol=0)
+    assert (sides(moving) - 112 / 1.25).abs().min() > 0.1
+
+
+def test_a_run_continues_from_a_model_of_points(faces, tmp_path):
+    """All of it where the head is the same one; the body alone under another."""
+    run = point_run(wish(faces), **settings(tmp_path))
+    model = tmp_path / "first"
+    first = prepare(wish(faces), run, folder=run_folder(run)).task
+    model.mkdir()
+    first.save(model, 1, run.as_dict())
+    again = dataclasses.replace(wish(faces), pretrained=f"{model / 'model'},1")
+    second = prepare(again, point_run(again, **settings(tmp_path / "b")), folder=tmp_path / "b").task
+    for name, tensor in first.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name]), name
+    other = dataclasses.replace(again, head="simcc", loss="l1")
+    third = prepare(other, point_run(other, **settings(tmp_path / "c")), folder=tmp_path / "c").task
+    for name, tensor in first.network.body.state_dict().items():
+        assert torch.equal(tensor, third.network.body.state_dict()[name]), name
 
 
 def test_people_are_held_out_whole(faces):
