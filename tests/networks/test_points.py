@@ -7,6 +7,7 @@ import torch
 from lwface.base.errors import UserError
 from lwface.gate.flops import count_flops
 from lwface.landmarks.losses import POINT_LOSSES
+from lwface.models.store import load_model, save_model
 from lwface.networks import POINT_HEADS, create_network
 from lwface.networks.points import PointHead, make_point_network
 from lwface.onnx.export import export_onnx
@@ -83,6 +84,17 @@ def test_a_face_does_not_depend_on_its_neighbours(head):
         alone = torch.cat([network(image[None]) for image in images])
     assert together.shape == (5, 2 * K)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize("head", POINT_HEADS)
+def test_a_saved_model_says_the_same(head, tmp_path):
+    config = {**TINY, "point_head": head, "points": K, "point_loss": POINT_HEADS[head].losses[0]}
+    network = network_of(head, POINT_HEADS[head].losses[0])
+    save_model(str(tmp_path / "model"), 1, network, config)
+    loaded, _ = load_model(f"{tmp_path / 'model'},1")
+    images = torch.randint(0, 256, (2, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(4), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(network(images), loaded(images))
 
 
 @pytest.mark.parametrize("head", POINT_HEADS)

@@ -27,7 +27,6 @@ class Integral(PointHead):
     """One 3x3 convolution to a map for each point, which reaches over the crop's border."""
 
     losses = ("l1", "smooth_l1", "wing")
-    centres: Tensor
 
     def __init__(self, *, channels: int, size: int, points: int, uncertain: bool) -> None:
         super().__init__()
@@ -36,8 +35,6 @@ class Integral(PointHead):
         self.pixels = IMAGE_SIZE / size  # a cell
         self.maps = nn.Conv2d(channels, points, 3, padding=1 + MARGIN)
         nn.init.normal_(self.maps.weight, 0, 0.01)
-        centres = (torch.arange(self.cells) - MARGIN + 0.5) * self.pixels - 0.5  # pixels
-        self.register_buffer("centres", centres, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (N, K, S + 4, S + 4)."""
@@ -46,14 +43,15 @@ class Integral(PointHead):
     def decode(self, output: Tensor) -> Tensor:
         """The means of the distributions."""
         share = output.flatten(2).softmax(2).unflatten(2, output.shape[2:])
-        return torch.stack(((share.sum(2) * self.centres).sum(2), (share.sum(3) * self.centres).sum(2)), 2)
+        centres = self._centres(output)
+        return torch.stack(((share.sum(2) * centres).sum(2), (share.sum(3) * centres).sum(2)), 2)
 
     def encode(self, places: Tensor) -> Tensor:
         """Logits of Gaussians whose means are ``places``, next to the border too, where one of their sides is missing.
 
         There they lean outwards: multiplied by an exponential, which moves the mean and leaves the width.
         """
-        away = (self.centres - places[..., None]) / self.pixels  # (N, K, 2, cells)
+        away = (self._centres(places) - places[..., None]) / self.pixels  # (N, K, 2, cells)
         shape = -(away**2) / (2 * SIGMA**2)
         tilt = torch.zeros_like(places)[..., None]
         for _ in range(TILTS):
@@ -70,3 +68,8 @@ class Integral(PointHead):
             wanted = self.encode(places).flatten(2).softmax(2)
         shape = -(wanted * output.flatten(2).log_softmax(2)).sum(2)
         return distance(self.decode(output), places).mean() + SHAPE_WEIGHT * shape.mean()
+
+    def _centres(self, like: Tensor) -> Tensor:
+        """(cells,) their middles in pixels; no buffer, which would have to be in the file to be there once loaded."""
+        cells = torch.arange(self.cells, device=like.device, dtype=like.dtype)
+        return (cells - MARGIN + 0.5) * self.pixels - 0.5

@@ -23,7 +23,6 @@ HIDDEN = 3  # channels a point
 class SimCC(PointHead):
     """1x1 convolution to a few channels a point, and for each point the same two linear layers over the map."""
 
-    centres: Tensor
     losses = ("cross_entropy", "l1", "smooth_l1", "wing")
 
     def __init__(self, *, channels: int, size: int, points: int, uncertain: bool) -> None:
@@ -34,8 +33,6 @@ class SimCC(PointHead):
         self.norm = BatchNorm(HIDDEN * points)
         self.act = nn.PReLU(HIDDEN * points)
         self.classify = nn.Linear(HIDDEN * size * size, 2 * self.bins)
-        centres = (torch.arange(self.bins) + 0.5) / BINS_A_PIXEL - MARGIN - 0.5  # pixels
-        self.register_buffer("centres", centres, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (N, K, 2, bins)."""
@@ -44,14 +41,19 @@ class SimCC(PointHead):
 
     def decode(self, output: Tensor) -> Tensor:
         """Means of the distributions."""
-        return (output.softmax(3) * self.centres).sum(3)
+        return (output.softmax(3) * self._centres(output)).sum(3)
 
     def encode(self, places: Tensor) -> Tensor:
         """Logits of Gaussians around ``places``."""
-        return -((self.centres - places[..., None]) ** 2) / (2 * SIGMA**2)
+        return -((self._centres(places) - places[..., None]) ** 2) / (2 * SIGMA**2)
 
     def loss(self, output: Tensor, places: Tensor, distance: Distance) -> Tensor:
         """The cross-entropy with Gaussians, or a distance of the means in pixels."""
         if getattr(distance, "of_distributions", False):
             return distance(output, self.encode(places)).mean()
         return distance(self.decode(output), places).mean()
+
+    def _centres(self, like: Tensor) -> Tensor:
+        """(bins,) their middles in pixels; no buffer, which would have to be in the file to be there once loaded."""
+        bins = torch.arange(self.bins, device=like.device, dtype=like.dtype)
+        return (bins + 0.5) / BINS_A_PIXEL - MARGIN - 0.5
