@@ -32,11 +32,12 @@ from lwface.landmarks.adapting import fit_map
 from lwface.landmarks.cropping import box_of, crop, out_of_crop, square_of, to_crop
 from lwface.landmarks.evaluation import interval
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
+from lwface.landmarks.scheme import MIRROR
 
 ROOMS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)  # sides of the crop over the box's, tried for peers
 COMMON = [point for point in range(68) if point not in (60, 64)]  # OpenSeeFace lacks the inner corners of the mouth
 ROUNDS, CALLS = 7, 30
-LINE = "{:26} {:>8} {:>9} {:>9} {:>9} {:>20} {:>9}"
+LINE = "{:36} {:>8} {:>9} {:>9} {:>20} {:>9}"
 
 Floats = NDArray[np.floating]
 Places = Floats
@@ -52,6 +53,7 @@ class Predictor:
         prepare: crop (S, S, 3) uint8 to its input (1, 3, S, S) float32.
         decode: its output to places (K, 2) in pixels of the crop.
         room: of the crop around the box.
+        mirrored: its points are averaged with those of the mirrored crop.
     """
 
     name: str
@@ -60,11 +62,20 @@ class Predictor:
     prepare: Callable[[NDArray[np.uint8]], Floats]
     decode: Callable[[Floats], Places]
     room: float = 1.25
+    mirrored: bool = False
 
     def runner(self, program: str) -> Run:
         """The network in ``onnxruntime`` or ``openvino``, one thread."""
         call = PROGRAMS[program](str(self.path))
-        return lambda image: self.decode(call(self.prepare(image)))
+
+        def plain(image: NDArray[np.uint8]) -> Places:
+            return self.decode(call(self.prepare(image)))
+
+        def both(image: NDArray[np.uint8]) -> Places:
+            other = plain(np.ascontiguousarray(image[:, ::-1]))[MIRROR]
+            return (plain(image) + other * (-1, 1) + (self.size - 1, 0)) / 2
+
+        return both if self.mirrored else plain
 
 
 def planes(image: NDArray[np.uint8]) -> Floats:
@@ -185,42 +196,46 @@ def compare(args: argparse.Namespace) -> dict[str, list[Floats]]:
     raws: dict[str, list[Floats]] = {}
     people: list[str] = []
     rooms: dict[str, float] = {}
+    peers: dict[str, Places] = {}
     for split in range(args.splits):
         sides = split_by_person(every.pictures, args.held_out, split)
         fit, judge = (np.array([position[picture.name] for picture in side]) for side in sides)
-        people += [f"{split}/{every.pictures[one].person}" for one in judge]
+        people += [every.pictures[one].person for one in judge]  # one who is held out twice is one person
         owners = [every.pictures[one].person for one in fit]
         for predictor in predictors(args, split):
             run = predictor.runner("onnxruntime")
-            if predictor.name in PEER_NAMES:
-                if predictor.name not in rooms:
-                    rooms[predictor.name] = best_room(every, predictor, run, fit)
-                predictor.room = rooms[predictor.name]
-            learnt, found = every.found(predictor, run, fit), every.found(predictor, run, judge)
+            if predictor.name not in PEER_NAMES:
+                learnt, found = every.found(predictor, run, fit), every.found(predictor, run, judge)
+            else:  # these are the same on each split
+                if predictor.name not in peers:
+                    rooms[predictor.name] = predictor.room = best_room(every, predictor, run, fit)
+                    peers[predictor.name] = every.found(predictor, run, np.arange(len(every.pictures)))
+                learnt, found = peers[predictor.name][fit], peers[predictor.name][judge]
             points = place_of(found)
             keep = [points.index(point) for point in COMMON]
             mapped = fit_map(learnt * 112, every.truth(fit)[:, points] * 112, owners)(found * 112) / 112
             raws.setdefault(predictor.name, []).append(every.nme(found[:, keep], judge, COMMON))
             adapted.setdefault(predictor.name, []).append(every.nme(mapped[:, keep], judge, COMMON))
-    print(LINE.format("predictor", "MB", "raw %", "adapted %", "ours -", "95 %", "room"))
-    first = next(name for name in adapted if name not in PEER_NAMES)
-    for name, errors in adapted.items():
-        difference = interval(np.concatenate(adapted[first]) - np.concatenate(errors), people)
-        own = name not in PEER_NAMES
-        raw = np.concatenate(raws[name]).mean()
-        spread = "" if name == first else f"{100 * (difference.low or 0):+.3f} to {100 * (difference.high or 0):+.3f}"
-        size = next(one.path for one in predictors(args, 0) if one.name == name).stat().st_size / 1e6
+    print(LINE.format("predictor", "MB", "raw %", "adapted %", "95 %", "room"))
+    whole = {name: np.concatenate(errors) for name, errors in adapted.items()}
+    for name, errors in whole.items():
+        told = interval(errors, people)
         print(
             LINE.format(
                 name,
-                f"{size:.2f}",
-                f"{100 * raw:.3f}",
-                f"{100 * np.concatenate(errors).mean():.3f}",
-                "" if name == first else f"{100 * difference.value:+.3f}",
-                spread,
-                "box" if own else f"{rooms[name]:g}",
+                f"{next(one.path for one in predictors(args, 0) if one.name == name).stat().st_size / 1e6:.2f}",
+                f"{100 * np.concatenate(raws[name]).mean():.3f}",
+                f"{100 * told.value:.3f}",
+                f"{100 * (told.low or 0):.3f} to {100 * (told.high or 0):.3f}",
+                f"{rooms[name]:g}" if name in PEER_NAMES else "box",
             )
         )
+    print("\nadapted, paired over the people of all splits:")
+    for own in (name for name in whole if name not in PEER_NAMES):
+        for peer in (name for name in whole if name in PEER_NAMES):
+            told = interval(whole[own] - whole[peer], people)
+            spread = f"{100 * (told.low or 0):+.3f} to {100 * (told.high or 0):+.3f}"
+            print(f"  {own} - {peer}: {100 * told.value:+.3f} ({spread})")
     return adapted
 
 
@@ -241,7 +256,11 @@ def predictors(args: argparse.Namespace, split: int) -> list[Predictor]:
             path = Path(args.work) / f"{len(_exported)}.onnx"
             path.write_bytes(export_onnx(network, config=config))
             _exported[model] = path
-        found.append(ours(Path(pattern).parent.name.replace("{}", "N") or pattern, _exported[model]))
+        name = Path(pattern).parent.name.replace("{}", "N") or pattern
+        found.append(ours(name, _exported[model]))
+        if args.mirrored:
+            found.append(ours(f"{name}, mirrored too", _exported[model]))
+            found[-1].mirrored = True
     for file, make in PEERS.items():
         if args.peers and (args.peers / file).is_file():
             found.append(make(args.peers / file))
@@ -269,9 +288,9 @@ def speeds(args: argparse.Namespace) -> None:
     for (name, program), seconds in times.items():
         best[name] = min(best.get(name, (np.inf, "")), (min(seconds), program))
     reference = best[next(iter(best))][0]
-    print(f"\n{'predictor':26} {'program':12} {'faces/s':>8} {'first over it':>14}")
+    print(f"\n{'predictor':36} {'program':12} {'faces/s':>8} {'first over it':>14}")
     for name, (fastest, program) in best.items():
-        print(f"{name:26} {program:12} {1 / fastest:8.0f} {fastest / reference:14.2f}")
+        print(f"{name:36} {program:12} {1 / fastest:8.0f} {fastest / reference:14.2f}")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -284,6 +303,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--held-out", type=float, default=0.2, help="share of the people held out, as in training")
+    parser.add_argument("--mirrored", action="store_true", help="ours once more, averaged with the mirrored crop's")
     parser.add_argument("--only-speed", action="store_true")
     args = parser.parse_args(argv)
     existing(args.data, args.peers)
