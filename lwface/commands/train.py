@@ -29,6 +29,7 @@ FLAGS = (
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
     *("end_epoch", "checkpoint_steps", "optimizer", "ema"),
+    *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
 )
 
 

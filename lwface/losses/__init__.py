@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lwface.losses.base import LOSSES, Loss, Margin
-from lwface.losses.full import FullClassifier
+from lwface.losses.classifier import Classifier
 
 for _module in pkgutil.iter_modules(__path__):  # importing a loss's file registers it
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["LOSSES", "FullClassifier", "Loss", "Margin", "create_classifier", "create_margin"]
+__all__ = ["LOSSES", "Classifier", "Loss", "Margin", "create_classifier", "create_margin"]
 
 
 def create_margin(config: Mapping[str, Any]) -> Margin:
@@ -28,10 +28,15 @@ def create_margin(config: Mapping[str, Any]) -> Margin:
     return kind(**{name: config[name] for name in settings if name in config})
 
 
-def create_classifier(config: Mapping[str, Any], num_classes: int, embedding_size: int) -> FullClassifier:
+def create_classifier(config: Mapping[str, Any], num_classes: int, embedding_size: int, **holding: Any) -> Classifier:
     """The classifier of ``num_classes`` that ``config`` describes; errors as for :func:`create_margin`.
+
+    Args:
+        config: of the margin.
+        num_classes, embedding_size: C and D.
+        holding: how :class:`Classifier` holds the weight: ``chunk``, ``products``, ``group``.
 
     Returns:
         A module called as ``classifier(embeddings (N, D), labels (N,))`` that gives a :class:`Loss`.
     """
-    return FullClassifier(create_margin(config), num_classes, embedding_size)
+    return Classifier(create_margin(config), num_classes, embedding_size, **holding)

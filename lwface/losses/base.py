@@ -1,9 +1,13 @@
 """What every loss shares: a margin on scores of the classes, apart from who holds the classes' weight.
 
 A loss is a :class:`Margin`, registered under the name that ``loss_name`` gives. A holder
-(:class:`lwface.losses.full.FullClassifier`) has the weight, makes the scores, asks the margin and returns the loss. A
-margin looks at one embedding's score with its own class at a time, or at a whole row: so the rows of classes may lie in
-one place, be cut into shards or be sampled.
+(:class:`lwface.losses.classifier.Classifier`) has the weight, makes the scores, asks the margin and returns the loss.
+
+What the holder promises, whether the classes lie in one place, are cut into shards, sampled, or computed in blocks: it
+asks :meth:`Margin.own`, then ``penalty`` and ``pull``, once a batch, with the embeddings of all processes, the same in
+each, and with the same random numbers. What a margin learns it learns in ``own``. After that, and again for the
+gradient, it asks :meth:`Margin.others` for some of the classes at a time: that must give the same for a block as for
+all, so it draws nothing and changes no state. Autograd differentiates them all.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from lwface.base.setting import require_declared
 class Loss(NamedTuple):
     """What a classifier makes of a batch."""
 
-    loss: Tensor  # scalar, mean over the batch, to be minimised
-    correct: Tensor  # scalar, rows whose own class has the largest logit, margin included
+    loss: Tensor  # scalar, mean over the batch of all processes, to be minimised
+    correct: Tensor  # scalar, rows whose own class alone has the largest logit, margin included; of this process
 
 
 class Margin(nn.Module):
@@ -36,11 +40,13 @@ class Margin(nn.Module):
             ``W x + b``.
         bias: there is a b.
         scale: factor from scores with their margin to logits.
+        centres: rows of the weight a class; its score is the largest of theirs.
     """
 
     cosine = True
     bias = False
     scale = 1.0
+    centres = 1
 
     def own(self, score: Tensor, norms: Tensor) -> Tensor:
         """Scores (N,) of embeddings with their own classes, with the margin.
@@ -56,13 +62,17 @@ class Margin(nn.Module):
         """Scores (N, C) of all classes, from which :meth:`own` takes each row's own class afterwards.
 
         Args:
-            scores: (N, C), or some of the C.
+            scores: (N, C), or some of the C. That of a row's own class may be anything: what is made of it is not used.
             own: (N,) scores of each row's own class without its margin.
         """
         return scores
 
     def penalty(self, norms: Tensor) -> Tensor | None:
         """A term (N,) that each row adds to the loss by the norm of its embedding; None: there is none."""
+        return None
+
+    def pull(self, own: Tensor) -> Tensor | None:
+        """A term (N,) that each row adds by its score with its own class, without margin (N,); None: there is none."""
         return None
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lwface.base.files import sync_folder
-from lwface.losses import FullClassifier
+from lwface.losses import Classifier
 from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
@@ -22,6 +22,9 @@ from lwface.scoring.pack_accuracy import chance_difference
 from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
+from lwface.training.row_updates import update_rows
+from lwface.training.sampler import random_stream
+from lwface.training.schedule import sample_rate
 from lwface.training.task import Batch, Outcome, Task, Validation, autocast
 
 DECAYED_SUFFIXES = ("_weight", "_gamma")
@@ -45,7 +48,7 @@ class FaceTask(Task):
     def __init__(
         self,
         network: FaceNetwork,
-        classifier: FullClassifier,
+        classifier: Classifier,
         data: FaceDataset,
         verifier: Verifier,
         run: Run,
@@ -55,6 +58,7 @@ class FaceTask(Task):
         self.data, self.run, self.device = data, run, device
         self.modules = {"network": network, "classifier": classifier}
         self.writes_mxnet = True
+        classifier.deferred = True
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is decayed, and how fast it learns.
@@ -89,12 +93,21 @@ class FaceTask(Task):
             mirror = mirror_choice(self.run.seed, step, len(images)).to(self.device, non_blocking=True)
         return to_network_input(images, mirror), labels
 
+    def begin_step(self, targets: Tensor, step: int) -> None:
+        """Draw the identities that the update tells apart, by seed and step."""
+        self.classifier.begin(targets, sample_rate(self.run, step), random_stream(self.run.seed, "identities", step))
+
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The classifier's loss of images (N, 3, H, W) with labels (N,), and how many it tells rightly."""
         with autocast(self.device, self.run.precision):
             embeddings = self.network(inputs)  # (N, D)
         loss, correct = self.classifier(embeddings, targets)
         return Outcome(loss, {"acc": correct})
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """The network at once, the classifier's weight a block of identities after the other."""
+        optimizer.step()
+        update_rows(optimizer, self.classifier.gradients())
 
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""

@@ -55,7 +55,8 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     network = build_network(run, track)
     data, classes = open_dataset(run)
     run = run.replace(num_classes=classes)
-    classifier = create_classifier(run.as_dict(), classes, network.embedding_size)
+    holding = {"chunk": run.fc7_chunk, "products": run.fc7_products}
+    classifier = create_classifier(run.as_dict(), classes, network.embedding_size, **holding)
     started_from = ""
     if run.pretrained and (folder / CHECKPOINT).exists():  # which knows what it was started from
         run = run.replace(lr=_rate_begun_with(run, folder))

@@ -61,6 +61,40 @@ class Run:
     )
     fc7_lr_mult: Annotated[float, Setting("factor on the classifier's learning rate", minimum=0)] = 1.0
     fc7_wd_mult: Annotated[float, Setting("factor on the classifier's weight decay", minimum=0)] = 1.0
+    fc7_chunk: Annotated[
+        int,
+        Setting(
+            "identities whose scores the classifier computes at a time, which bounds its memory; 0: by the device",
+            minimum=0,
+            changeable=True,
+        ),
+    ] = 0
+    fc7_products: Annotated[
+        str,
+        Setting(
+            "inputs of the classifier's float32 products, as torch.set_float32_matmul_precision names them: medium is "
+            "bf16 on a CPU that multiplies it, TF32 on a GPU",
+            choices=("highest", "high", "medium"),
+        ),
+    ] = "highest"
+    sample_rate: Annotated[
+        float,
+        Setting(
+            "share of the identities that each step tells apart, beside those of its images (Partial FC)",
+            above=0,
+            maximum=1,
+        ),
+    ] = 1.0
+    sample_policy: Annotated[
+        str,
+        Setting(
+            "how sample_rate grows to 1 until the part sample_full of the run",
+            choices=("constant", "linear", "step"),
+        ),
+    ] = "constant"
+    sample_full: Annotated[
+        float, Setting("part of the run after which all identities are told apart", above=0, maximum=1)
+    ] = 0.5
     pretrained: Annotated[
         str, Setting("model to start from: PREFIX[,EPOCH], .pth .pt .safetensors .onnx; empty: random", changeable=True)
     ] = ""

@@ -20,6 +20,9 @@ FORMAT = 2
 # long the run is, and not what is learnt. With the policies cosine and poly, a run's length is in total_steps too.
 CHANGEABLE = frozenset(name for name, setting in RUN_SETTINGS.items() if setting.changeable)
 
+# Settings that some checkpoints are older than, and what was so before.
+YOUNGER = {"ema": 0.0, "fc7_products": "highest", "sample_rate": 1.0, "sample_policy": "constant", "sample_full": 0.5}
+
 
 def random_states() -> dict[str, Any]:
     """The global random states of Python, NumPy, PyTorch and every CUDA device, as plain values and tensors."""
@@ -76,7 +79,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], current: Mapping[str, A
     Raises:
         UserError: names the first such setting with both values.
     """
-    saved = {"ema": 0.0, **saved}  # younger than some checkpoints, and then it was not
+    saved, current = {**YOUNGER, **saved}, {**YOUNGER, **current}
     for key in sorted(saved.keys() | current.keys()):
         if key not in CHANGEABLE and saved.get(key) != current.get(key):
             values = f"{key} = {saved.get(key)!r}, now it is {current.get(key)!r}"

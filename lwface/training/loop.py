@@ -190,6 +190,7 @@ class Loop:
         task.train_mode()
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
+        task.begin_step(targets, self.step)
         totals = torch.zeros(1 + len(task.figures), dtype=torch.float64, device=self.device)  # loss, figures
         for part, part_targets in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
             outcome = task.outcome(part, part_targets)
@@ -200,7 +201,7 @@ class Loop:
         mean_loss, *sums = totals.tolist()  # waits for the device, once a step
         if not math.isfinite(mean_loss):
             raise self._not_finite(f"the loss is {mean_loss}", self.step + 1, rate)
-        self.optimizer.step()
+        task.update(self.optimizer)
         return mean_loss, dict(zip(task.figures, sums, strict=True))
 
     def validate_and_save(self) -> None:

@@ -33,6 +33,24 @@ def learning_rate(run: Run, step: int) -> float:
     return base * (1 - done) ** run.poly_power
 
 
+def sample_rate(run: Run, step: int) -> float:
+    """The share of the classes that takes part in the update that follows ``step`` finished ones.
+
+    With ``f = step / total_steps`` the part of the run that is done, and from ``f = sample_full`` on 1:
+
+    * ``constant``: ``sample_rate`` all the time (Partial FC: An et al. 2021);
+    * ``linear``: ``sample_rate + (1 - sample_rate) * f / sample_full``;
+    * ``step``: ``sample_rate`` and then all, as the stages of You et al., "LVFace", ICCV 2025, section 3: few negatives
+      for a fast start, all of them at the end.
+    """
+    if run.sample_policy == "constant":
+        return run.sample_rate
+    done = step / run.total_steps / run.sample_full
+    if done >= 1:
+        return 1.0
+    return run.sample_rate + (1 - run.sample_rate) * done if run.sample_policy == "linear" else run.sample_rate
+
+
 def last_step(run: Run, steps_per_epoch: int) -> int:
     """Steps of the whole run: ``end_epoch`` epochs, at most ``max_steps`` when that is not 0."""
     steps = run.end_epoch * steps_per_epoch
@@ -40,15 +58,18 @@ def last_step(run: Run, steps_per_epoch: int) -> int:
 
 
 def schedule_length(run: Run, steps_per_epoch: int) -> int:
-    """The ``total_steps`` over which ``cosine`` and ``poly`` fall: as configured, else the whole run; 0 for ``step``.
+    """The ``total_steps`` over which ``cosine`` and ``poly`` fall and the share of classes grows; 0 where nothing does.
+
+    It is as configured, else the whole run.
 
     Raises:
         UserError: nothing is left after the warm-up.
     """
-    if run.lr_policy == "step":
+    falls = run.lr_policy != "step"
+    if not falls and run.sample_policy == "constant":
         return 0
     total = run.total_steps or last_step(run, steps_per_epoch)
-    if total <= run.warmup_steps:
+    if falls and total <= run.warmup_steps:
         raise UserError(
             f"the schedule of {total} steps ends within its warmup_steps = {run.warmup_steps}: lower --warmup-steps"
         )

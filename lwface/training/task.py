@@ -101,9 +101,16 @@ class Task(ABC):
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Inputs (N, ...) and targets (N, ...) on the device; what is random in them comes from seed and ``step``."""
 
+    def begin_step(self, targets: Tensor, step: int) -> None:  # noqa: B027 - most have nothing to do
+        """Be told the targets (N, ...) of the whole batch before its parts are asked for; ``step`` updates are done."""
+
     @abstractmethod
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """Loss and figures of a part of a batch, with its gradient to come."""
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Change the weights by the gradients of all parts."""
+        optimizer.step()
 
     @abstractmethod
     def validate(self, step: int) -> Validation:

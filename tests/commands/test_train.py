@@ -37,6 +37,7 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "lr_steps": "1,2", "wd": 0.25, "mom": 0.5, "frequent": 9, "per_batch_size": 11, "kvstore": "local", "seed": 5,
         "max_steps": 6, "num_workers": 4, "precision": "float32", "lr_policy": "poly", "warmup_steps": 8,
         "accumulate": 2, "end_epoch": 12, "checkpoint_steps": 13, "optimizer": "adamw", "ema": 0.9,
+        "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
     }  # fmt: skip
     assert set(values) | {"skip_bad"} == set(FLAGS)
     arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from lwface.base.errors import UserError
-from lwface.losses import LOSSES, FullClassifier, Margin, create_classifier
+from lwface.losses import LOSSES, Classifier, Margin, create_classifier
 from lwface.losses.angular import SINE_FLOOR, target_with_margin
 
 MARGINS = {
@@ -252,7 +252,7 @@ class Reference(Margin):
 
 
 def test_a_margin_may_use_norms_other_classes_and_state():
-    classifier = FullClassifier(Reference(), 5, 4).double()
+    classifier = Classifier(Reference(), 5, 4).double()
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([4, 0, 2])
     norms = [math.sqrt(sum(value**2 for value in row)) for row in x.tolist()]
@@ -300,4 +300,4 @@ def test_a_margin_that_gives_something_else_is_named(result, gave):
             return result(score)
 
     with pytest.raises(UserError, match=rf"the loss Odd: its own\(\) gave {gave}, expected \(3,\) torch.float32"):
-        FullClassifier(Odd(), 5, 4)(torch.randn(3, 4), torch.tensor([0, 1, 2]))
+        Classifier(Odd(), 5, 4)(torch.randn(3, 4), torch.tensor([0, 1, 2]))

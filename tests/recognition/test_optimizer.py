@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lwface.losses import FullClassifier
+from lwface.losses import Classifier
 from lwface.losses.margin_softmax import MarginSoftmax
 from lwface.losses.softmax import Softmax
 from lwface.networks import NETWORKS, FaceNetwork, mxnet_names
@@ -26,7 +26,7 @@ def optimizer_of(network, classifier, kind="sgd"):
 
 
 def margin_classifier():
-    return FullClassifier(MarginSoftmax(loss_s=64.0), 5, 8)
+    return Classifier(MarginSoftmax(loss_s=64.0), 5, 8)
 
 
 def small():
@@ -43,7 +43,7 @@ def settings(optimizer, named):
 
 
 def test_groups():
-    network, classifier = small(), FullClassifier(Softmax(), 5, 8)
+    network, classifier = small(), Classifier(Softmax(), 5, 8)
     network(torch.zeros(1, 3, 112, 112))
     optimizer = optimizer_of(network, classifier)
     assert settings(optimizer, network.named_parameters()) == {

@@ -349,16 +349,19 @@ def test_a_network_over_budget_is_refused_before_the_data_is_opened(options):
         train(options(track="deepglint-ligt"))
 
 
-def test_accumulated_gradient_is_that_of_the_large_batch(options, monkeypatch):
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_accumulated_gradient_is_that_of_the_large_batch(options, monkeypatch, rate):
     monkeypatch.setitem(NETWORKS._entries, "tiny", lambda emb_size=8: tiny(emb_size, dropout=0.0, bn=False))
     found = []
     for size, parts in [(12, 1), (3, 4)]:
-        loop = prepared(options(per_batch_size=size, accumulate=parts, root=f"m{parts}"), Path("unused"))
+        changes = {"per_batch_size": size, "accumulate": parts, "sample_rate": rate, "mom": 0.9, "wd": 0.0}
+        loop = prepared(options(**changes, root=f"m{parts}"), Path("unused"))
         for module in loop.task.modules.values():
             module.double()
         batch = loop.task.data[np.arange(12)]
         loss, sums = loop.training_step(batch, 0.1)
-        gradients = [p.grad for module in loop.task.modules.values() for p in module.parameters()]
+        parameters = [p for module in loop.task.modules.values() for p in module.parameters()]
+        gradients = [loop.optimizer.state[p]["momentum_buffer"] for p in parameters]  # after one update
         found.append((loss, sums["acc"], gradients))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-13)
     assert found[0][1] == found[1][1]

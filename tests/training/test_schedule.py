@@ -20,6 +20,9 @@ BASE = {  # of a run
     "poly_power": 2.0,
     "end_epoch": 3,
     "max_steps": 0,
+    "sample_policy": "constant",
+    "sample_rate": 0.1,
+    "sample_full": 0.5,
 }
 
 

@@ -1,0 +1,84 @@
+"""SGD and AdamW on some rows of a parameter at a time, with the state of those rows and no others.
+
+For a parameter of millions of rows whose gradient is made a block of rows at a time, or has only some of them: the
+optimiser that holds it has nothing to do, as it finds no gradient. Rows without one keep weight, momentum and moments
+as they are. The arithmetic is PyTorch's (``torch.optim.SGD`` and ``AdamW``), and so are the names of the state, which
+is in the optimiser's own state dict. All of it has the parameter's rows, so it can be cut or moved with them; ``step``
+too: each row counts its own updates, as AdamW's first ones are corrected by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class SomeRows(Protocol):
+    """Which rows they are."""
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """These rows of ``tensor``, a view or a copy."""
+
+    def put(self, tensor: Tensor, values: Tensor) -> None:
+        """Write them back, where they are a copy."""
+
+
+@torch.no_grad()
+def update_rows(
+    optimizer: torch.optim.Optimizer, gradients: Iterable[tuple[SomeRows, list[tuple[nn.Parameter, Tensor]]]]
+) -> None:
+    """One update of ``optimizer`` for parameters it holds, by ``gradients`` of some of their rows at a time.
+
+    Args:
+        optimizer: SGD or AdamW, as :func:`lwface.training.optimizer.create_optimizer` makes them.
+        gradients: rows, each once, and the gradient of every parameter that has such rows; they may be written over.
+    """
+    groups = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
+    update = _adamw if isinstance(optimizer, torch.optim.AdamW) else _sgd
+    for rows, found in gradients:
+        for parameter, gradient in found:
+            group = groups[parameter]
+            state = _state(optimizer, parameter, group)
+            changed = {name: rows.of(tensor) for name, tensor in state.items()}
+            weight = rows.of(parameter)
+            update(weight, gradient, changed, group)
+            rows.put(parameter, weight)
+            for name, tensor in changed.items():
+                rows.put(state[name], tensor)
+
+
+def _state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, group: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The optimiser's state of ``parameter``, zeros before its first update."""
+    state: dict[str, Any] = optimizer.state[parameter]
+    if isinstance(optimizer, torch.optim.AdamW):
+        names = ["exp_avg", "exp_avg_sq", "step"]
+    else:
+        names = ["momentum_buffer"] if group["momentum"] else []
+    for name in names:
+        if name not in state:
+            steps = torch.zeros(len(parameter), dtype=torch.int32, device=parameter.device)
+            state[name] = steps if name == "step" else torch.zeros_like(parameter)
+        elif state[name].device != parameter.device:  # PyTorch loads step to where it was
+            state[name] = state[name].to(parameter.device)
+    return {name: state[name] for name in names}
+
+
+def _sgd(weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: Mapping[str, Any]) -> None:
+    if group["weight_decay"]:
+        gradient.add_(weight, alpha=group["weight_decay"])
+    if state:
+        gradient = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+    weight.add_(gradient, alpha=-group["lr"])
+
+
+def _adamw(weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: Mapping[str, Any]) -> None:
+    rate, (beta1, beta2) = group["lr"], group["betas"]
+    weight.mul_(1 - rate * group["weight_decay"])
+    first = state["exp_avg"].lerp_(gradient, 1 - beta1)
+    second = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    steps = state["step"].add_(1).to(weight.dtype).view(-1, *[1] * (weight.ndim - 1))
+    size = rate / (1 - beta1**steps)
+    weight.sub_(size * first / (second.sqrt().div_((1 - beta2**steps).sqrt()).add_(group["eps"])))
