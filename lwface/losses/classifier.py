@@ -73,7 +73,7 @@ class Classifier(nn.Module):
         self.chunk, self.products = chunk, products
         self.deferred = False
         self.gradient = WeightGradient()
-        self._classes: Classes | None = None
+        self._classes = self._classes_of(None)
         self._margin_seed: int | None = None
         self.register_load_state_dict_pre_hook(_add_rows)
 
@@ -122,9 +122,8 @@ class Classifier(nn.Module):
             embeddings, labels = shard.gather(embeddings.to(self.weight.dtype)), shard.gather(labels.long())
             norms = torch.linalg.vector_norm(embeddings, dim=1)  # (N,)
             inputs = l2_normalise(embeddings) if margin.cosine else embeddings
-            classes = self._classes or self._classes_of(None)
             pending = self.gradient if self.deferred else None
-            scores = BatchScores(inputs, self.weight, self.bias, classes, labels, pending)
+            scores = BatchScores(inputs, self.weight, self.bias, self._classes, labels, pending)
             own = scores.own()
             with self._randomness():
                 with_margin = margin.own(own, norms)
@@ -140,7 +139,7 @@ class Classifier(nn.Module):
     @property
     def sample(self) -> Tensor | None:
         """The rows of :attr:`weight` (K,) that :meth:`begin` drew; None: all."""
-        return self._classes.sample if self._classes else None
+        return self._classes.sample
 
     @contextlib.contextmanager
     def _randomness(self) -> Iterator[None]:
@@ -153,6 +152,10 @@ class Classifier(nn.Module):
             torch.manual_seed(self._margin_seed)
             self._margin_seed += 1  # the next part of the batch has draws of its own
             yield
+
+    def row_parameters(self) -> list[nn.Parameter]:
+        """Weight, and bias if there is one: a row of each class held."""
+        return list(self.parameters(recurse=False))
 
     def gradients(self) -> Iterator[tuple[Block, list[tuple[nn.Parameter, Tensor]]]]:
         """Where it is deferred, the gradient of the update: block by block, of each parameter with rows of classes.

@@ -107,7 +107,7 @@ class FaceTask(Task):
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """The network at once, the classifier's weight a block of identities after the other."""
         optimizer.step()
-        update_rows(optimizer, self.classifier.gradients())
+        update_rows(optimizer, self.classifier)
 
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""

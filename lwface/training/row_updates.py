@@ -26,22 +26,31 @@ class SomeRows(Protocol):
         """Write them back, where they are a copy."""
 
 
+class RowHolder(Protocol):
+    """Who has parameters whose gradient comes by rows."""
+
+    def row_parameters(self) -> list[nn.Parameter]:
+        """They are all of as many rows."""
+
+    def gradients(self) -> Iterable[tuple[SomeRows, list[tuple[nn.Parameter, Tensor]]]]:
+        """Some rows, each at most once, and the gradient of each parameter for them, which may be written over."""
+
+
 @torch.no_grad()
-def update_rows(
-    optimizer: torch.optim.Optimizer, gradients: Iterable[tuple[SomeRows, list[tuple[nn.Parameter, Tensor]]]]
-) -> None:
-    """One update of ``optimizer`` for parameters it holds, by ``gradients`` of some of their rows at a time.
+def update_rows(optimizer: torch.optim.Optimizer, holder: RowHolder) -> None:
+    """One update of the rows of ``holder`` that have a gradient.
 
     Args:
-        optimizer: SGD or AdamW, as :func:`lwface.training.optimizer.create_optimizer` makes them.
-        gradients: rows, each once, and the gradient of every parameter that has such rows; they may be written over.
+        optimizer: SGD or AdamW, as :func:`lwface.training.optimizer.create_optimizer` makes them; has the parameters.
+        holder: of the parameters.
     """
     groups = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
     update = _adamw if isinstance(optimizer, torch.optim.AdamW) else _sgd
-    for rows, found in gradients:
+    # Made here, so that the state has the same names in each process, also where no row had a gradient yet.
+    states = {parameter: _state(optimizer, parameter, groups[parameter]) for parameter in holder.row_parameters()}
+    for rows, found in holder.gradients():
         for parameter, gradient in found:
-            group = groups[parameter]
-            state = _state(optimizer, parameter, group)
+            group, state = groups[parameter], states[parameter]
             changed = {name: rows.of(tensor) for name, tensor in state.items()}
             weight = rows.of(parameter)
             update(weight, gradient, changed, group)
