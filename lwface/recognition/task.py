@@ -93,9 +93,9 @@ class FaceTask(Task):
             mirror = mirror_choice(self.run.seed, step, len(images)).to(self.device, non_blocking=True)
         return to_network_input(images, mirror), labels
 
-    def begin_step(self, targets: Tensor, step: int) -> None:
+    def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
         """Draw the identities that the update tells apart, by seed and step."""
-        self.classifier.begin(targets, sample_rate(self.run, step), random_stream(self.run.seed, "identities", step))
+        self.classifier.begin(targets, sample_rate(run, step), random_stream(run.seed, "identities", step))
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The classifier's loss of images (N, 3, H, W) with labels (N,), and how many it tells rightly."""

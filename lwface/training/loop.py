@@ -190,7 +190,7 @@ class Loop:
         task.train_mode()
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        task.begin_step(targets, self.step)
+        task.begin_step(targets, self.step, self.run)
         totals = torch.zeros(1 + len(task.figures), dtype=torch.float64, device=self.device)  # loss, figures
         for part, part_targets in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
             outcome = task.outcome(part, part_targets)

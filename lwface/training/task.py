@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from lwface.settings.run import Run
+
 
 class Outcome(NamedTuple):
     """What a task makes of a part of a batch.
@@ -101,8 +103,14 @@ class Task(ABC):
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Inputs (N, ...) and targets (N, ...) on the device; what is random in them comes from seed and ``step``."""
 
-    def begin_step(self, targets: Tensor, step: int) -> None:  # noqa: B027 - most have nothing to do
-        """Be told the targets (N, ...) of the whole batch before its parts are asked for; ``step`` updates are done."""
+    def begin_step(self, targets: Tensor, step: int, run: Run) -> None:  # noqa: B027 - most have nothing to do
+        """Be told of an update before any part of its batch.
+
+        Args:
+            targets: (N, ...) of the whole batch.
+            step: updates done.
+            run: the settings, with the length of the schedules filled in.
+        """
 
     @abstractmethod
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:

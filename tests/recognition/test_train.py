@@ -215,20 +215,30 @@ def test_averaged_weights_are_the_formulas_and_do_not_disturb_the_run(options, u
     assert not torch.equal(checkpoint["modules"]["network"]["body.0.weight"], network["body.0.weight"])
 
 
-def test_an_averaged_run_stopped_and_resumed_is_the_same(options, tmp_path, monkeypatch):
-    assert train(options(ema=0.7, root="whole")) == 0
+SAMPLED = {"sample_rate": 0.2, "sample_policy": "linear", "sample_full": 0.7}
+
+
+@pytest.mark.parametrize("changes", [{"ema": 0.7}, SAMPLED], ids=["averaged", "sampled"])
+def test_such_a_run_stopped_and_resumed_is_the_same(options, tmp_path, monkeypatch, changes):
+    assert train(options(**changes, root="whole")) == 0
     original = Loop.training_step
+    samples = []
 
     def stopping(self, batch, rate):
-        if self.step == 5:
+        samples.append(self.task.classifier.sample)
+        if len(samples) == 6:
             signal.raise_signal(signal.SIGTERM)
         return original(self, batch, rate)
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "training_step", stopping)
-        assert train(options(ema=0.7)) == 143
-    assert train(options(ema=0.7, resume=True)) == 0
+        assert train(options(**changes)) == 143
+        assert train(options(**changes, resume=True)) == 0
     assert_same_run(tmp_path / "models", tmp_path / "whole")
+    if changes is SAMPLED:
+        assert any(sample is not None and len(sample) < IDENTITIES for sample in samples[:6])
+        assert samples[-1] is None  # all of them, in the end
+        return
     averages = [read_checkpoint(tmp_path / root / RUN / "last.ckpt")["average"] for root in ("models", "whole")]
     assert all(torch.equal(a, b) for a, b in zip(*averages, strict=True))
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.training.schedule import last_step, learning_rate, schedule_length
+from lwface.training.schedule import last_step, learning_rate, sample_rate, schedule_length
 
 BASE = {  # of a run
     "lr": 0.1,
@@ -65,6 +65,17 @@ def test_smooth_policies(policy):
     quarter = {"cosine": 0.1 * (1 + math.cos(math.pi / 4)) / 2, "poly": 0.1 * 0.75**2}[policy]
     assert found[25] == pytest.approx(quarter)
     assert rates([60], **changes, poly_power=1.0) == pytest.approx([0.05])
+
+
+def test_the_share_of_classes_grows():
+    def shares(**changes):
+        return [sample_rate(run(total_steps=100, **changes), step) for step in (0, 20, 39, 40, 99)]
+
+    assert shares() == [0.1] * 5
+    assert shares(sample_policy="linear", sample_full=0.4) == pytest.approx([0.1, 0.55, 0.9775, 1.0, 1.0])
+    assert shares(sample_policy="step", sample_full=0.4) == [0.1, 0.1, 0.1, 1.0, 1.0]
+    assert schedule_length(run(sample_policy="step"), 50) == 150
+    assert schedule_length(run(sample_policy="step", warmup_steps=200), 50) == 150
 
 
 def test_lengths():
