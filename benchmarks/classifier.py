@@ -1,6 +1,7 @@
 """Time and memory of the classifier's step at many identities, against the plain full softmax in the same run.
 
     python benchmarks/classifier.py --classes 1000000
+    python benchmarks/classifier.py --arithmetic
 
 A step is all that the classifier does of one of training: loss, gradient of the embeddings and of the weight, and the
 update by SGD with momentum and weight decay. ``plain`` makes all logits at once and leaves the rest to autograd and
@@ -9,6 +10,8 @@ process's peak of resident memory (as the kernel counts it, or CUDA's own count)
 made the weight; so weight and momentum are in it. "beside" is what comes on top of these two, which no step can do
 without. Time is the median of the steps after the first; the processor's is what counts on a busy machine, of all
 threads together.
+
+``--arithmetic`` measures nothing: it adds up what a GPU holds of the classifier (docs/scale.md).
 """
 
 from __future__ import annotations
@@ -26,6 +29,46 @@ from lwface.base.commands import HelpFormatter, run_command
 
 WAYS = ("plain", "chunked", "chunked medium", "sampled 0.1", "sampled 0.1 medium")
 SCALE, MARGIN, RATE, MOMENTUM, DECAY = 64.0, 0.5, 0.1, 0.9, 5e-4
+
+
+# Of --arithmetic: identities, images a step in each process, processes, share of the identities, optimiser.
+PLACES = (
+    (1_000_000, 128, 1, 1.0, "sgd"),
+    (2_000_000, 128, 1, 1.0, "sgd"),
+    (2_000_000, 128, 1, 0.1, "sgd"),
+    (2_000_000, 128, 2, 1.0, "sgd"),
+    (2_000_000, 128, 1, 1.0, "adamw"),
+    (10_000_000, 256, 1, 1.0, "sgd"),
+    (10_000_000, 256, 1, 0.1, "sgd"),
+    (10_000_000, 256, 8, 0.1, "sgd"),
+    (10_000_000, 256, 8, 1.0, "adamw"),
+)
+SCORE_BLOCKS, WEIGHT_BLOCKS, BATCHES = 4, 8, 8  # as many of each at once, at most
+
+
+def arithmetic(classes: int, batch: int, processes: int, share: float, optimizer: str, width: int) -> list[float]:
+    """Bytes in each process: weight, the optimiser's state, what a step needs beside these, and their sum."""
+    from lwface.losses.chunks import BLOCK_BYTES
+
+    held = -(-classes // processes)
+    weight = 4.0 * held * width
+    state = weight if optimizer == "sgd" else 2 * weight + 4 * held
+    rows = min(held, BLOCK_BYTES["cuda"] // (4 * max(batch * processes, width)))  # classes a block
+    block = 4 * rows * (SCORE_BLOCKS * batch * processes + WEIGHT_BLOCKS * width)
+    drawn = 8 * share * held if share < 1 else 0
+    beside = block + drawn + 4 * BATCHES * batch * processes * width
+    return [weight, state, beside, weight + state + beside]
+
+
+def print_arithmetic(width: int) -> None:
+    """The table of docs/scale.md."""
+    print("| identities | images a GPU | GPUs | share | optimiser | weight | state | beside | together |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for place in PLACES:
+        classes, batch, processes, share, optimizer = place
+        cells = [f"{classes:,}", batch, processes, f"{share:g}", optimizer]
+        cells += [f"{value / 1e9:.1f} GB" for value in arithmetic(*place, width)]
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def peak(device: str) -> int:
@@ -99,8 +142,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--arithmetic", action="store_true", help="only add up what a GPU holds")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.arithmetic:
+        print_arithmetic(args.width)
+        return
     if args.one:
         print(json.dumps(measure(args.one, args)))
         return

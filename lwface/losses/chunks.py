@@ -34,7 +34,7 @@ from lwface.losses.base import Margin
 from lwface.losses.shards import ClassShard
 
 NORM_EPSILON = 1e-10  # added to the squared norm, as in the original: a row of zeros stays zero, with a finite gradient
-BLOCK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28}  # of scores: they stay in a processor's cache, and fill a GPU
+BLOCK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 26}  # of scores, or of weight if that is more: a processor's cache, a full GPU
 MINIMUM_BLOCK = 64  # classes
 
 _State = list[tuple[nn.Module, str, Tensor]]  # buffers: where each is, and its value
@@ -98,7 +98,8 @@ class Classes:
 
     def blocks(self, rows: int, weight: Tensor) -> Iterator[Block]:
         """The classes in blocks for ``rows`` embeddings."""
-        size = self.chunk or max(MINIMUM_BLOCK, self._block_bytes(weight) // (rows * weight.element_size()))
+        numbers = max(rows, weight[:1].numel())  # a class
+        size = self.chunk or max(MINIMUM_BLOCK, self._block_bytes(weight) // (numbers * weight.element_size()))
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             yield Block(start, stop, slice(start, stop) if self.sample is None else self.sample[start:stop])
