@@ -34,7 +34,7 @@ from lwface.losses.base import Margin
 from lwface.losses.shards import ClassShard
 
 NORM_EPSILON = 1e-10  # added to the squared norm, as in the original: a row of zeros stays zero, with a finite gradient
-BLOCK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 26}  # of scores, or of weight if that is more: a processor's cache, a full GPU
+BLOCK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 26}  # of scores, or of weight if that is more: a cache, a full GPU
 MINIMUM_BLOCK = 64  # classes
 
 _State = list[tuple[nn.Module, str, Tensor]]  # buffers: where each is, and its value
@@ -96,20 +96,20 @@ class Classes:
             )
         return torch.where(held, places, -1)
 
-    def blocks(self, rows: int, weight: Tensor) -> Iterator[Block]:
+    def blocks(self, rows: int, weight: Tensor) -> Iterator[ClassBlock]:
         """The classes in blocks for ``rows`` embeddings."""
         numbers = max(rows, weight[:1].numel())  # a class
         size = self.chunk or max(MINIMUM_BLOCK, self._block_bytes(weight) // (numbers * weight.element_size()))
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
-            yield Block(start, stop, slice(start, stop) if self.sample is None else self.sample[start:stop])
+            yield ClassBlock(start, stop, slice(start, stop) if self.sample is None else self.sample[start:stop])
 
     @staticmethod
     def _block_bytes(weight: Tensor) -> int:
         return BLOCK_BYTES.get(weight.device.type, BLOCK_BYTES["cuda"])
 
 
-class Block(NamedTuple):
+class ClassBlock(NamedTuple):
     """Some classes: their places ``start`` to ``stop - 1``, and their rows of the weight."""
 
     start: int
@@ -125,18 +125,13 @@ class Block(NamedTuple):
         if not isinstance(self.rows, slice):
             tensor.index_copy_(0, self.rows, values)
 
-    def own(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows (N,) and columns (N,) of the own classes in a matrix of this block; rows without one twice their first.
+    def fill_own(self, matrix: Tensor, places: Tensor, values: Tensor | float) -> None:
+        """Write ``values`` (N,) to each row's own class in ``matrix`` (N, classes of the block), where it is here.
 
-        As many as there are rows, whatever the block holds: so no device has to be waited for.
+        Something is written to every row, be it what was there: how many rows have theirs here, the host need not know.
         """
         inside = (places >= self.start) & (places < self.stop)
-        return inside, (places - self.start).clamp(0, self.stop - self.start - 1)
-
-    def fill_own(self, matrix: Tensor, places: Tensor, values: Tensor | float) -> None:
-        """Write ``values`` (N,) to each row's own class in ``matrix`` (N, classes of the block), where it is here."""
-        inside, columns = self.own(places)
-        columns = columns[:, None]
+        columns = (places - self.start).clamp(0, self.stop - self.start - 1)[:, None]
         before = matrix.gather(1, columns).squeeze(1)
         values = torch.where(inside, torch.as_tensor(values, dtype=matrix.dtype, device=matrix.device), before)
         matrix.scatter_(1, columns, values[:, None])
@@ -162,7 +157,9 @@ class _Scores:
     A class has ``margin.centres`` centres, of which the nearest counts (Deng et al., "Sub-center ArcFace", ECCV 2020).
     """
 
-    def __init__(self, classes: Classes, block: Block, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(
+        self, classes: Classes, block: ClassBlock, inputs: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> None:
         self.margin, self.inputs = classes.margin, inputs
         rows = block.of(weight)
         self.shape = rows.shape
@@ -241,7 +238,7 @@ class _Part(NamedTuple):
     by_own: Tensor  # (N,) gradient of the loss by own
     by_others: Tensor  # (N,) and by L
 
-    def gradient_of(self, scores: _Scores, block: Block) -> Tensor:
+    def gradient_of(self, scores: _Scores, block: ClassBlock) -> Tensor:
         """The gradient of the loss by the block's scores (N, classes)."""
         margin = self.classes.margin
         with _in_state(self.state):
@@ -284,7 +281,7 @@ class WeightGradient:
     parts: list[_Part] = field(default_factory=list)
 
     @torch.no_grad()
-    def blocks(self, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[Block, Tensor, Tensor | None]]:
+    def blocks(self, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[ClassBlock, Tensor, Tensor | None]]:
         """A block of classes with the gradient of its rows of ``weight`` and ``bias``, one after the other.
 
         The rows of a block may be changed before the next is asked for.

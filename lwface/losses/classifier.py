@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from lwface.base.errors import UserError
 from lwface.losses.base import Loss, Margin
-from lwface.losses.chunks import BatchScores, Block, Classes, WeightGradient, check_like, l2_normalise
+from lwface.losses.chunks import BatchScores, ClassBlock, Classes, WeightGradient, check_like, l2_normalise
 from lwface.losses.shards import ClassShard
 
 WEIGHT_STD = 0.01  # standard deviation of the initial weight, as in the original
@@ -157,7 +157,7 @@ class Classifier(nn.Module):
         """Weight, and bias if there is one: a row of each class held."""
         return list(self.parameters(recurse=False))
 
-    def gradients(self) -> Iterator[tuple[Block, list[tuple[nn.Parameter, Tensor]]]]:
+    def gradients(self) -> Iterator[tuple[ClassBlock, list[tuple[nn.Parameter, Tensor]]]]:
         """Where it is deferred, the gradient of the update: block by block, of each parameter with rows of classes.
 
         A block's rows may be changed before the next is asked for; afterwards nothing is left.

@@ -92,7 +92,8 @@ class _Gather(Function):
     def forward(ctx: Any, rows: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
         gathered = rows.new_empty((group.size() * len(rows), *rows.shape[1:]))
-        dist.all_gather_into_tensor(gathered, rows.contiguous(), group=group)
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # its name before PyTorch 2.13
+        gather(gathered, rows.contiguous(), group=group)
         return gathered
 
     @staticmethod

@@ -97,7 +97,7 @@ def test_value_and_gradients_are_those_of_the_plain_computation(results, name):
 def test_training_is_the_same_in_any_number_of_processes(results, name):
     """Two updates of momentum SGD, a margin's state included; parts of a batch differ, as each process has its own."""
     for case in cases():
-        if case.margin != name or not case.chunk:
+        if case.margin != name or not case.chunk or case.rate == 1:
             continue
         for world in WORLDS:
             trained = [results[world, rank][case][1] for rank in range(world)]
