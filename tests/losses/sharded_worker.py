@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-from losses.example_margins import margin_names, margin_of
+from losses.example_margins import EXAMPLES, margin_names, margin_of
 from torch.distributed import checkpoint
 
 from lwface.losses import Classifier
@@ -25,11 +25,22 @@ class Case(NamedTuple):
     chunk: int
     rate: float
 
+    @property
+    def trains(self):
+        """Updates take longer than gradients: those of margins that keep something, and of the examples."""
+        margin = margin_of(self.margin)
+        keeps = margin.bias or self.margin in EXAMPLES or any(True for _ in margin.buffers())
+        return self.chunk > 0 and self.rate < 1 and keeps
+
     def batch(self):
         """Embeddings (N, D) and labels (N,) of all processes, the same in each."""
         generator = torch.Generator().manual_seed(self.classes)
         embeddings = 3 * torch.randn(BATCH, WIDTH, dtype=torch.float64, generator=generator)
         return embeddings, torch.randint(self.classes, (BATCH,), generator=generator)
+
+
+SAVED = Case("Centres", 11, 2, 0.4)  # as a checkpoint
+RESHARDED = ((4, 2), (2, 4), (4, 1), (1, 4))  # by how many processes, and read by how many
 
 
 def cases():
@@ -79,6 +90,7 @@ def train(case, group):
         update_rows(optimizer, classifier)
     found["state"] = {name: value for name, value in classifier.state_dict().items() if name != "_extra_state"}
     momenta = {name: optimizer.state[p]["momentum_buffer"] for name, p in classifier.named_parameters()}
+    found["momentum"] = momenta["weight"]
     return found, classifier, momenta
 
 
@@ -122,24 +134,22 @@ def work(rank, folder):
             torch.manual_seed(100 + rank)  # a network's draws differ between processes, a margin's must not
             gradients = first_gradient(case, group)
             trained = None
-            if case.chunk and case.rate < 1:  # one of each margin is enough
+            if case.trains:
                 trained, classifier, momenta = train(case, group)
+                if case == SAVED:
+                    state = saved(classifier, momenta)
+                    checkpoint.save(state, checkpoint_id=folder / f"checkpoint-{world}", process_group=group)
             results[case] = gradients, trained
         torch.save({tuple(case): found for case, found in results.items()}, folder / f"{world}-{rank}.pt")
-        # The last such classifier goes through a checkpoint that the other numbers of processes read.
-        state = saved(classifier, momenta)
-        checkpoint.save(state, checkpoint_id=folder / f"checkpoint-{world}", process_group=group)
     dist.barrier()
     resharded = {}
-    for world, group in groups.items():
-        for other in WORLDS:
-            if rank < world:
-                case = cases()[-1]
-                classifier = classifier_of(case, group)
-                momenta = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()}
-                state = saved(classifier, momenta)
-                checkpoint.load(state, checkpoint_id=folder / f"checkpoint-{other}", process_group=group)
-                resharded[other, world] = classifier.weight.detach(), momenta["weight"]
+    for before, world in RESHARDED:
+        if rank < world:
+            classifier = classifier_of(SAVED, groups[world])
+            momenta = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()}
+            state = saved(classifier, momenta)
+            checkpoint.load(state, checkpoint_id=folder / f"checkpoint-{before}", process_group=groups[world])
+            resharded[before, world] = classifier.weight.detach(), momenta["weight"]
     torch.save(resharded, folder / f"resharded-{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

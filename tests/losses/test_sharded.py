@@ -9,7 +9,7 @@ import torch
 import torch.multiprocessing as mp
 from losses import sharded_worker
 from losses.example_margins import margin_names
-from losses.sharded_worker import WORLDS, Case, cases, classifier_of
+from losses.sharded_worker import RESHARDED, SAVED, WORLDS, Case, cases, classifier_of
 from torch.nn import functional
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -97,7 +97,7 @@ def test_value_and_gradients_are_those_of_the_plain_computation(results, name):
 def test_training_is_the_same_in_any_number_of_processes(results, name):
     """Two updates of momentum SGD, a margin's state included; parts of a batch differ, as each process has its own."""
     for case in cases():
-        if case.margin != name or not case.chunk or case.rate == 1:
+        if case.margin != name or not case.trains:
             continue
         for world in WORLDS:
             trained = [results[world, rank][case][1] for rank in range(world)]
@@ -112,12 +112,11 @@ def test_training_is_the_same_in_any_number_of_processes(results, name):
 
 
 def test_states_of_any_number_of_processes_are_read_by_any_other(folder, results):
-    case = cases()[-1]
     read = [torch.load(folder / f"resharded-{rank}.pt") for rank in range(4)]
-    for saved in WORLDS:
-        whole = torch.cat([results[saved, rank][case][1]["state"]["weight"] for rank in range(saved)])
-        for world in WORLDS:
-            weights, momenta = zip(*(read[rank][saved, world] for rank in range(world)), strict=True)
-            assert torch.equal(torch.cat(weights), whole)
-            assert torch.cat(momenta).abs().sum() > 0
-            assert torch.equal(torch.cat(momenta), torch.cat([read[rank][saved, saved][1] for rank in range(saved)]))
+    for before, world in RESHARDED:
+        parts = [read[rank][before, world] for rank in range(world)]
+        weight, momentum = (torch.cat(part) for part in zip(*parts, strict=True))
+        trained = [results[before, rank][SAVED][1] for rank in range(before)]
+        assert torch.equal(weight, torch.cat([one["state"]["weight"] for one in trained]))
+        assert torch.equal(momentum, torch.cat([one["momentum"] for one in trained]))
+        assert momentum.abs().sum() > 0
