@@ -373,6 +373,94 @@ loss.arcface_small.loss_m2 = 0.2
 loss.arcface_small.loss_m3 = 0.0
 loss.arcface_small.loss_monotonic = True
 
+loss.triplet = edict()
+loss.triplet.loss_name = "triplet"
+loss.triplet.images_per_identity = 5
+loss.triplet.triplet_alpha = 0.3
+loss.triplet.triplet_bag_size = 7200
+loss.triplet.triplet_max_ap = 0.0
+loss.triplet.per_batch_size = 60
+loss.triplet.lr = 0.05
+
+loss.atriplet = edict()
+loss.atriplet.loss_name = "atriplet"
+loss.atriplet.images_per_identity = 5
+loss.atriplet.triplet_alpha = 0.35
+loss.atriplet.triplet_bag_size = 7200
+loss.atriplet.triplet_max_ap = 0.0
+loss.atriplet.per_batch_size = 60
+loss.atriplet.lr = 0.05
+
+# Beyond the original: docs/losses.md says of each what it is for and where its values come from.
+loss.nsoftmax_centre = edict()
+loss.nsoftmax_centre.loss_name = "margin_softmax"
+loss.nsoftmax_centre.loss_centre = 1.0
+
+loss.cosface_filter = edict()
+loss.cosface_filter.loss_name = "margin_softmax"
+loss.cosface_filter.loss_m3 = 0.4
+loss.cosface_filter.interclass_filtering_threshold = 0.4
+
+loss.subcenter = edict()
+loss.subcenter.loss_name = "subcenter"
+loss.subcenter.loss_K = 3
+loss.subcenter.loss_m2 = 0.5
+
+loss.adaface = edict()
+loss.adaface.loss_name = "adaface"
+loss.adaface.loss_m = 0.4
+loss.adaface.loss_h = 0.333
+loss.adaface.loss_t_alpha = 0.01
+
+loss.magface = edict()
+loss.magface.loss_name = "magface"
+loss.magface.loss_l_a = 10.0
+loss.magface.loss_u_a = 110.0
+loss.magface.loss_l_margin = 0.45
+loss.magface.loss_u_margin = 0.8
+loss.magface.loss_lambda_g = 35.0
+
+loss.curricular = edict()
+loss.curricular.loss_name = "curricular"
+loss.curricular.loss_m = 0.5
+loss.curricular.loss_t_alpha = 0.01
+
+loss.elastic = edict()
+loss.elastic.loss_name = "elastic"
+loss.elastic.loss_kind = "arc"
+loss.elastic.loss_m = 0.5
+loss.elastic.loss_sigma = 0.05
+
+loss.elastic_plus = edict()
+loss.elastic_plus.loss_name = "elastic"
+loss.elastic_plus.loss_kind = "arc"
+loss.elastic_plus.loss_m = 0.5
+loss.elastic_plus.loss_sigma = 0.0175
+loss.elastic_plus.loss_plus = True
+
+loss.elastic_cos = edict()
+loss.elastic_cos.loss_name = "elastic"
+loss.elastic_cos.loss_kind = "cos"
+loss.elastic_cos.loss_m = 0.35
+loss.elastic_cos.loss_sigma = 0.05
+
+loss.elastic_cos_plus = edict()
+loss.elastic_cos_plus.loss_name = "elastic"
+loss.elastic_cos_plus.loss_kind = "cos"
+loss.elastic_cos_plus.loss_m = 0.35
+loss.elastic_cos_plus.loss_sigma = 0.02
+loss.elastic_cos_plus.loss_plus = True
+
+loss.arcnegface = edict()
+loss.arcnegface.loss_name = "arcnegface"
+loss.arcnegface.loss_m = 0.5
+loss.arcnegface.loss_alpha = 1.2
+loss.arcnegface.loss_sigma = 2.0
+
+loss.liarc = edict()
+loss.liarc.loss_name = "liarc"
+loss.liarc.loss_m = 0.45
+
 # What a run does when no flag says otherwise.
 default = edict()
 

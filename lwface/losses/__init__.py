@@ -8,28 +8,38 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from lwface.losses.base import LOSSES, Loss, Margin
+from lwface.base.errors import UserError
+from lwface.losses.base import LOSSES, BatchLoss, Loss, Margin
 from lwface.losses.classifier import Classifier
 
 for _module in pkgutil.iter_modules(__path__):  # importing a loss's file registers it
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["LOSSES", "Classifier", "Loss", "Margin", "create_classifier", "create_margin"]
+__all__ = ["LOSSES", "BatchLoss", "Classifier", "Loss", "Margin", "create_classifier", "create_margin"]
+
+
+def _create(config: Mapping[str, Any]) -> Margin | BatchLoss:
+    kind = LOSSES[config["loss_name"]]
+    settings = inspect.signature(kind).parameters
+    return kind(**{name: config[name] for name in settings if name in config})
 
 
 def create_margin(config: Mapping[str, Any]) -> Margin:
     """The margin that ``config["loss_name"]`` names, given the settings its signature names.
 
     Raises:
-        UserError: unknown loss, or a setting it cannot use.
+        UserError: unknown loss, one without a weight of classes, or a setting it cannot use.
     """
-    kind = LOSSES[config["loss_name"]]
-    settings = inspect.signature(kind).parameters
-    return kind(**{name: config[name] for name in settings if name in config})
+    loss = _create(config)
+    if not isinstance(loss, Margin):
+        raise UserError(f"the loss {config['loss_name']} has no classes, so no margin on their scores")
+    return loss
 
 
-def create_classifier(config: Mapping[str, Any], num_classes: int, embedding_size: int, **holding: Any) -> Classifier:
-    """The classifier of ``num_classes`` that ``config`` describes; errors as for :func:`create_margin`.
+def create_classifier(
+    config: Mapping[str, Any], num_classes: int, embedding_size: int, **holding: Any
+) -> Classifier | BatchLoss:
+    """What makes the loss that ``config`` describes, for ``num_classes``; errors as for :func:`create_margin`.
 
     Args:
         config: of the margin.
@@ -37,6 +47,12 @@ def create_classifier(config: Mapping[str, Any], num_classes: int, embedding_siz
         holding: how :class:`Classifier` holds the weight: ``chunk``, ``products``, ``group``.
 
     Returns:
-        A module called as ``classifier(embeddings (N, D), labels (N,))`` that gives a :class:`Loss`.
+        A module called as ``classifier(embeddings (N, D), labels (N,))`` that gives a :class:`Loss`: a classifier with
+        its weight, or a loss that needs none.
     """
-    return Classifier(create_margin(config), num_classes, embedding_size, **holding)
+    loss = _create(config)
+    if isinstance(loss, Margin):
+        return Classifier(loss, num_classes, embedding_size, **holding)
+    if holding.get("group") is not None:
+        raise UserError(f"the loss {config['loss_name']} has no identities to share among processes: train it in one")
+    return loss

@@ -72,6 +72,48 @@ def _sign(turns: torch.Tensor) -> torch.Tensor:
     return 1 - 2 * torch.remainder(turns, 2)
 
 
+class _Angle(Function):
+    """acos(c) with its exact, guarded gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, cosine: torch.Tensor) -> torch.Tensor:
+        theta = cosine.clamp(-1, 1).acos()
+        ctx.save_for_backward(theta)
+        return theta
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        (theta,) = ctx.saved_tensors
+        return -gradient / torch.sin(theta).clamp(min=SINE_FLOOR)
+
+
+def angle(cosine: torch.Tensor) -> torch.Tensor:
+    """The angles in radians of cosines of any shape, with the guarded gradient of this module's docstring."""
+    return _Angle.apply(cosine)
+
+
+def cosine_of(phi: torch.Tensor, monotonic: bool = False) -> torch.Tensor:
+    """cos(phi), or its monotonic extension, of angles in radians of any shape: for margins that differ by row."""
+    if not monotonic:
+        return torch.cos(phi)
+    turns = _half_turns(phi, monotonic=True)
+    return _sign(turns) * torch.cos(phi) - 2 * turns
+
+
+def arc_or_line(cosine: torch.Tensor, margin: float) -> torch.Tensor:
+    """``cos(theta + m)`` up to theta = pi - m, and ``cos(theta) - m sin(m)`` beyond, as many programs close the turn.
+
+    It falls on beyond pi - m, with a step down there from -1 to ``-cos(m) - m sin(m)`` (m = 0.5: -1.117).
+
+    Args:
+        cosine: any shape.
+        margin: radians, from 0 to pi.
+    """
+    arc, line = torch.cos(angle(cosine) + margin), cosine - margin * math.sin(margin)
+    return torch.where(cosine > math.cos(math.pi - margin), arc, line)
+
+
 def target_with_margin(
     cosine: torch.Tensor, m1: float = 1.0, m2: float = 0.0, m3: float = 0.0, monotonic: bool = False
 ) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """What every loss shares: a margin on scores of the classes, apart from who holds the classes' weight.
 
 A loss is a :class:`Margin`, registered under the name that ``loss_name`` gives. A holder
-(:class:`lwface.losses.classifier.Classifier`) has the weight, makes the scores, asks the margin and returns the loss.
+(:class:`lwface.losses.classifier.Classifier`) has the weight, makes the scores, asks the margin and returns the loss. A
+loss that needs no weight of classes is a :class:`BatchLoss`.
 
 What the holder promises, whether the classes lie in one place, are cut into shards, sampled, or computed in blocks: it
 asks :meth:`Margin.own`, then ``penalty`` and ``pull``, once a batch, with the embeddings of all processes, the same in
@@ -35,6 +36,10 @@ class Margin(nn.Module):
     gradient and only ``if self.training``, and so part of the checkpoint. A line ``mean: Tensor`` in the class tells
     type checkers what ``self.register_buffer("mean", ...)`` makes.
 
+    A holder asks :meth:`own` first and once for each batch, with all its rows, wherever their classes lie: there a
+    state is brought up to date. The other methods may be asked again, for some of the classes each time, and change
+    nothing.
+
     Attributes:
         cosine: scores are cosines: embedding and weight are L2-normalised, and there is no bias. Otherwise they are
             ``W x + b``.
@@ -64,6 +69,9 @@ class Margin(nn.Module):
         Args:
             scores: (N, C), or some of the C. That of a row's own class may be anything: what is made of it is not used.
             own: (N,) scores of each row's own class without its margin.
+
+        Returns:
+            (N, C); ``scores`` themselves where nothing is done to any, which costs nothing.
         """
         return scores
 
@@ -76,10 +84,21 @@ class Margin(nn.Module):
         return None
 
 
-def _check(margin: type[Margin]) -> None:
-    if not (isinstance(margin, type) and issubclass(margin, Margin)):
-        raise TypeError(f"{margin!r}: a loss is a class derived from lwface.losses.base.Margin")
-    require_declared(margin)
+class BatchLoss(nn.Module):
+    """A loss that compares the embeddings of a batch with each other: there is no weight of classes.
+
+    The parameters of its ``__init__`` are its settings, as a margin's are. Who makes the batches reads them too.
+    """
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Loss:
+        """The loss of ``embeddings`` (N, D) of any floating type with integer ``labels`` (N,)."""
+        raise NotImplementedError
 
 
-LOSSES: Registry[type[Margin]] = Registry("kind of loss", check=_check)
+def _check(loss: type[Margin] | type[BatchLoss]) -> None:
+    if not (isinstance(loss, type) and issubclass(loss, Margin | BatchLoss)):
+        raise TypeError(f"{loss!r}: a loss is a class derived from lwface.losses.base.Margin (or BatchLoss)")
+    require_declared(loss)
+
+
+LOSSES: Registry[type[Margin] | type[BatchLoss]] = Registry("kind of loss", check=_check)

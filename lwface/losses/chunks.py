@@ -195,13 +195,13 @@ def _logits(margin: Margin, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor
 
     Where nothing is done to them the scores become the logits in place.
     """
-    if type(margin).others is Margin.others:
-        return scores.mul_(margin.scale), None, None
     with torch.enable_grad():
-        scores, own = scores.detach().requires_grad_(), own.detach().requires_grad_()
-        others = margin.others(scores, own)
+        variable, own = scores.detach().requires_grad_(), own.detach().requires_grad_()
+        others = margin.others(variable, own)
+        if others is variable:
+            return scores.mul_(margin.scale), None, None
         check_like(others, scores, margin, "others")
-        return others * margin.scale, scores, own
+        return others * margin.scale, variable, own
 
 
 def _back(logits: Tensor, scores: Tensor | None, own: Tensor | None, gradient: Tensor, scale: float) -> Any:

@@ -87,6 +87,11 @@ class FaceDataset(Dataset[Batch]):
             self._replace_bad(images, labels, good_rows, bad)
         return Batch(torch.from_numpy(images), torch.from_numpy(labels), bad)
 
+    def labels(self) -> np.ndarray:
+        """The labels of all images, int64 (N,), by position."""
+        labels = self.records.labels()
+        return labels if self.kept is None else labels[self.kept]
+
     def batch(self, positions: np.ndarray, step: int) -> Batch:
         """The same: what is random is left to the device, which mirrors."""
         return self[positions]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lwface.base.files import sync_folder
-from lwface.losses import Classifier
+from lwface.losses import BatchLoss, Classifier
 from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
@@ -48,7 +48,7 @@ class FaceTask(Task):
     def __init__(
         self,
         network: FaceNetwork,
-        classifier: Classifier,
+        classifier: Classifier | BatchLoss,
         data: FaceDataset,
         verifier: Verifier,
         run: Run,
@@ -58,7 +58,8 @@ class FaceTask(Task):
         self.data, self.run, self.device = data, run, device
         self.modules = {"network": network, "classifier": classifier}
         self.writes_mxnet = True
-        classifier.deferred = True
+        if isinstance(classifier, Classifier):
+            classifier.deferred = True
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is decayed, and how fast it learns.
@@ -95,7 +96,8 @@ class FaceTask(Task):
 
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
         """Draw the identities that the update tells apart, by seed and step."""
-        self.classifier.begin(targets, sample_rate(run, step), random_stream(run.seed, "identities", step))
+        if isinstance(self.classifier, Classifier):
+            self.classifier.begin(targets, sample_rate(run, step), random_stream(run.seed, "identities", step))
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The classifier's loss of images (N, 3, H, W) with labels (N,), and how many it tells rightly."""
@@ -107,7 +109,8 @@ class FaceTask(Task):
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """The network at once, the classifier's weight a block of identities after the other."""
         optimizer.step()
-        update_rows(optimizer, self.classifier)
+        if isinstance(self.classifier, Classifier):
+            update_rows(optimizer, self.classifier)
 
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""
@@ -138,7 +141,7 @@ class FaceTask(Task):
 
     def hints(self) -> list[str]:
         """A lower scale, where there is one."""
-        scale = self.classifier.margin.scale
+        scale = self.classifier.margin.scale if isinstance(self.classifier, Classifier) else 1.0
         return [f"lower loss_s (it is {scale:g})"] if scale > 1 else []
 
     @property

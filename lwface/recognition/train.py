@@ -7,12 +7,15 @@ from pathlib import Path
 
 import torch
 
-from lwface.losses import create_classifier
+from lwface.base.errors import UserError
+from lwface.losses import BatchLoss, create_classifier
+from lwface.losses.triplet import Triplet
 from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import Start, start_from
 from lwface.recognition.preparation import build_network, open_dataset
 from lwface.recognition.task import FaceTask
+from lwface.recognition.triplets import TripletTask, whole_triplets
 from lwface.recognition.verifier import Verifier
 from lwface.reporting.training_log import CONFIG
 from lwface.settings.run import Run
@@ -57,6 +60,10 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     run = run.replace(num_classes=classes)
     holding = {"chunk": run.fc7_chunk, "products": run.fc7_products}
     classifier = create_classifier(run.as_dict(), classes, network.embedding_size, **holding)
+    if isinstance(classifier, BatchLoss) and run.sample_rate < 1:
+        raise UserError(
+            f"sample_rate = {run.sample_rate:g}: the loss {run.loss} has no identities to sample, leave it at 1"
+        )
     started_from = ""
     if run.pretrained and (folder / CHECKPOINT).exists():  # which knows what it was started from
         run = run.replace(lr=_rate_begun_with(run, folder))
@@ -72,7 +79,10 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     # Weights are drawn on the CPU, so that they are the same for every device.
     network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     verifier = Verifier(Path(run.dataset_path), list(run.val_targets), (run.image_shape[0], run.image_shape[1]))
-    task = FaceTask(network, classifier.to(place), data, verifier, run, place)
+    kind: type[FaceTask] = FaceTask
+    if isinstance(classifier, Triplet):
+        kind, run = TripletTask, whole_triplets(run)
+    task = kind(network, classifier.to(place), data, verifier, run, place)
     return Loop(task, run, device=place, folder=folder, started_from=started_from)
 
 

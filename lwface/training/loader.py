@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from lwface.base.errors import UserError
-from lwface.training.sampler import BatchSampler
+from lwface.training.sampler import BatchSampler, ListedBatches
 from lwface.training.task import Batch, Batches
 
 GRACE_S = 90  # seconds; service managers and batch systems wait no longer between SIGTERM and SIGKILL
@@ -20,7 +20,7 @@ SHIELDED = {signal.SIGINT, signal.SIGTERM}
 
 
 def load_batches(
-    dataset: Batches, sampler: BatchSampler, *, num_workers: int, pin_memory: bool = False
+    dataset: Batches, sampler: BatchSampler | ListedBatches, *, num_workers: int, pin_memory: bool = False
 ) -> Iterator[Batch]:
     """The batches of ``sampler`` in its order, the same for any ``num_workers`` (0: in this process).
 
@@ -81,7 +81,7 @@ class _ErrorsAsValues(torch.utils.data.Dataset[Any]):
 class _Numbered(Sampler[tuple[int, np.ndarray]]):
     """The batches of a sampler, each with its step."""
 
-    def __init__(self, sampler: BatchSampler) -> None:
+    def __init__(self, sampler: BatchSampler | ListedBatches) -> None:
         self.sampler = sampler
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:

@@ -165,19 +165,18 @@ class Loop:
             NotFinite: the loss is no longer a number.
             UserError: an image cannot be read.
         """
-        run, data = self.run, self.task.data
-        sampler = BatchSampler(len(data), self.images_per_step, seed=run.seed, start=self.step, stop=self.last_step)
-        pinned = self.device.type == "cuda"
-        batches = load_batches(data, sampler, num_workers=run.num_workers, pin_memory=pinned)
-        with closing(batches):  # type: ignore[type-var]  # a generator has close()
-            for batch in batches:
-                self._note_bad_images(batch)
-                rate = learning_rate(run, self.step)
-                loss, sums = self.training_step(batch, rate)
-                self.step += 1
-                if self.average:
-                    self.average.update(self.step)
-                yield Update(loss, sums, rate)
+        run, pinned = self.run, self.device.type == "cuda"
+        for sampler in self.task.orders(self.images_per_step, seed=run.seed, start=self.step, stop=self.last_step):
+            batches = load_batches(self.task.data, sampler, num_workers=run.num_workers, pin_memory=pinned)
+            with closing(batches):  # type: ignore[type-var]  # a generator has close()
+                for batch in batches:
+                    self._note_bad_images(batch)
+                    rate = learning_rate(run, self.step)
+                    loss, sums = self.training_step(batch, rate)
+                    self.step += 1
+                    if self.average:
+                        self.average.update(self.step)
+                    yield Update(loss, sums, rate)
 
     def training_step(self, batch: Batch, rate: float) -> tuple[float, dict[str, float]]:
         """One update with learning rate ``rate``; the mean loss and the sums of the task's figures.
@@ -287,7 +286,7 @@ class Loop:
         """Where an epoch leaves out many images, which batch would not."""
         images = len(self.task.data)
         left_out = images - self.steps_per_epoch * self.images_per_step
-        if left_out <= SHARE_LEFT_OUT * images:
+        if left_out <= SHARE_LEFT_OUT * images or not self.task.in_epochs:
             return
         steps = -(-images // self.images_per_step)  # of a batch a little smaller
         better = images // steps // self.run.accumulate

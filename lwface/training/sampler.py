@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -63,3 +63,21 @@ class BatchSampler(Sampler[np.ndarray]):
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return torch.randperm(self.images, generator=random_stream(self.seed, "order", epoch)).numpy()
+
+
+class ListedBatches(Sampler[np.ndarray]):
+    """Yields given batches, as the steps from ``start`` on.
+
+    Args:
+        batches: positions (B, N) of the images of B steps; or a sequence of arrays of any length.
+        start: the first one's step.
+    """
+
+    def __init__(self, batches: Sequence[np.ndarray] | np.ndarray, *, start: int = 0) -> None:
+        self.batches, self.start = batches, start
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.batches)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lwface.settings.run import Run
+from lwface.training.sampler import BatchSampler, ListedBatches
 
 
 class Outcome(NamedTuple):
@@ -87,17 +88,28 @@ class Task(ABC):
         modules: everything with weights or state, by the name that the checkpoint knows it under.
         data: what is learnt from.
         figures: names of :attr:`Outcome.sums`, in the order in which they are printed.
+        in_epochs: whether each image's turn comes once an epoch.
         merit: what :attr:`Validation.merits` are, for the line that tells the highest.
     """
 
     modules: dict[str, nn.Module]
     data: Batches
     figures: tuple[str, ...] = ()
+    in_epochs: bool = True
     merit: str = "Merit"
 
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All that learns, as an optimiser takes it: ``params``, ``weight_decay`` and ``lr_factor`` each."""
+
+    def orders(
+        self, images_per_step: int, *, seed: int, start: int, stop: int
+    ) -> Iterator[BatchSampler | ListedBatches]:
+        """Which images the steps from ``start`` to ``stop - 1`` are made of, in one or more stretches of steps.
+
+        A stretch is asked for when all steps of the one before are done, so it may depend on what was learnt in them.
+        """
+        yield BatchSampler(len(self.data), images_per_step, seed=seed, start=start, stop=stop)
 
     @abstractmethod
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:

@@ -198,7 +198,7 @@ def test_every_network_of_the_sample_reads_all_that_its_entry_says():
         ("network.y2.net_rank = 0.5", r"network.y2.net_rank: the family fmobilefacenet does not read it; .*net_blocks"),
         ("loss.softmax.loss_s = 2.0", r"loss.softmax.loss_s: the loss softmax does not read it; .* fc7_no_bias"),
         ("network.y2 = edict()", r"network.y2.net_name is missing: one of airface"),
-        ("loss.softmax = edict()", r"loss.softmax.loss_name is missing: one of margin_softmax, softmax"),
+        ("loss.softmax = edict()", r"loss.softmax.loss_name is missing: one of adaface, arcnegface"),
         ("network.y2 = 'fmobilefacenet'", r"network.y2 is a str: expected edict\(net_name=..., ...\)"),
         ("default.leraning_rate = 1", r"default.leraning_rate: unknown key: no network, no loss and no run has it"),
         ("network.mixfacene.net_act = 'relu'", r"no 'mixfacene': did you mean 'mixfacenet'. a new entry begins with"),
