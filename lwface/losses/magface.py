@@ -25,8 +25,9 @@ class MagFace(Margin):
     (``trainer.py`` alone has 20), s 64. They are for embeddings of 512 numbers; narrower ones are shorter.
 
     The program (IrvingMeng/MagFace at 99bae61, ``models/magface.py``) differs from the paper in ``loss_easy_margin``:
-    where the cosine is not above 0 there is no margin. It is the default here too. Its penalty takes the clipped norm,
-    so outside of the range nothing teaches the norm; this one does so too.
+    where the cosine is not above 0 there is no margin. It is the default here too; without it, the program has a line
+    beyond pi - m, and this the paper's cosine. Its penalty takes the clipped norm, so outside of the range nothing
+    teaches the norm; this one does so too.
     """
 
     def __init__(

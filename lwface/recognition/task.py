@@ -141,7 +141,7 @@ class FaceTask(Task):
 
     def hints(self) -> list[str]:
         """A lower scale, where there is one."""
-        scale = self.classifier.margin.scale if isinstance(self.classifier, Classifier) else 1.0
+        scale = 1.0 if isinstance(self.classifier, BatchLoss) else self.classifier.margin.scale
         return [f"lower loss_s (it is {scale:g})"] if scale > 1 else []
 
     @property

@@ -187,7 +187,12 @@ def entry(name: str) -> dict:
     return dict(load_sections().entry("loss", name))
 
 
-def prepared(name: str) -> tuple[FullClassifier, np.ndarray]:
+def rows_of(weight: torch.Tensor) -> np.ndarray:
+    """A copy of the centres' rows (classes * centres, width), those of a class beside each other."""
+    return weight.detach().numpy().copy().reshape(-1, weight.shape[-1])
+
+
+def prepared(name: str) -> tuple[nn.Module, np.ndarray]:
     """A classifier and embeddings whose cosines and norms are spread over all cases of all formulas."""
     config = entry(name)
     classifier = create_classifier({**config, "loss_s": S}, CLASSES, WIDTH).double()
@@ -196,7 +201,7 @@ def prepared(name: str) -> tuple[FullClassifier, np.ndarray]:
         classifier.weight.copy_(torch.from_numpy(random.normal(size=tuple(classifier.weight.shape))))
         if classifier.bias is not None:
             classifier.bias.copy_(torch.arange(float(CLASSES)))
-    w = classifier.weight.detach().numpy()[:: classifier.margin.centres]
+    w = rows_of(classifier.weight)[:: classifier.margin.centres]
     x = random.normal(size=(ROWS, WIDTH))
     x[1] = -w[LABELS[1]] + 0.1 * x[1]  # theta beyond pi - m
     x[2] = w[LABELS[2]] + 0.1 * x[2]  # theta near 0
@@ -211,7 +216,7 @@ def test_value_and_gradient_are_the_formulas(name):
     classifier, x = prepared(name)
     if name.startswith("elastic"):
         classifier.margin.set_extra_state(torch.tensor([77, 0]))
-    w = classifier.weight.detach().numpy().copy()
+    w = rows_of(classifier.weight)
     bias = None if classifier.bias is None else classifier.bias.detach().numpy().copy()
     fixed = scores_of(name, x, w, bias)
     embeddings = torch.from_numpy(x.copy()).requires_grad_()
@@ -219,10 +224,10 @@ def test_value_and_gradient_are_the_formulas(name):
     found.loss.backward()
     assert found.loss.item() == pytest.approx(naive(name, x, w, bias, fixed), rel=1e-10)
     for got, expected in (
-        (embeddings.grad, slopes(lambda moved: naive(name, moved, w, bias, fixed), x)),
-        (classifier.weight.grad, slopes(lambda moved: naive(name, x, moved, bias, fixed), w)),
+        (embeddings.grad.numpy(), slopes(lambda moved: naive(name, moved, w, bias, fixed), x)),
+        (rows_of(classifier.weight.grad), slopes(lambda moved: naive(name, x, moved, bias, fixed), w)),
     ):
-        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6, atol=2e-8)
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=2e-8)
         assert np.abs(expected).max() > 1e-3
     form = NAIVE[name][0]
     rows = [[form(fixed, fixed, i, j) for j in range(CLASSES)] for i in range(ROWS)]
@@ -274,7 +279,9 @@ def test_the_ends_are_finite(name):
     """Cosines of 1, -1 and 0 with the own class, images twice in a batch, a row of zeros; float32."""
     torch.manual_seed(1)
     classifier = built(name)
-    rows = classifier.weight.detach()[:: classifier.margin.centres] if hasattr(classifier, "weight") else torch.eye(8)
+    rows = torch.eye(8)
+    if hasattr(classifier, "weight"):
+        rows = torch.from_numpy(rows_of(classifier.weight)[:: classifier.margin.centres])
     x = torch.stack([rows[0], -rows[1], rows[2], rows[2] * 1e4, torch.zeros(8), rows[0]]).requires_grad_()
     for labels in ([0, 1, 2, 2, 3, 4], [0, 0, 0, 0, 1, 1]):
         x.grad = None
