@@ -88,14 +88,17 @@ class TripletTask(FaceTask):
         super().__init__(*args)
         self.chosen = self.modules["chosen"] = Chosen()
         self.labels = self.data.labels()  # (N,)
-        if len(np.unique(self.labels)) < 2:
+        images = np.bincount(self.labels)
+        if np.count_nonzero(images) < 2:
             raise UserError(f"the loss {self.run.loss} needs images of at least 2 people")
+        self.length = int(np.minimum(images, self.classifier.images_per_identity).sum())  # of a sequence
+        self.turn, self.sequence = -1, np.empty(0, dtype=np.int64)  # the last one, which many bags are cut from
 
     def announce(self) -> None:
         """What the bags are, beside what every face task says."""
         super().announce()
-        images, size = len(self._sequence(0)), self.classifier.bag_size
-        print(f"triplets are chosen from bags of {min(size, images)} of {images} images", flush=True)
+        size = min(self.classifier.bag_size, self.length)
+        print(f"triplets are chosen from bags of {size} of {self.length} images", flush=True)
 
     def orders(
         self, images_per_step: int, *, seed: int, start: int, stop: int
@@ -137,9 +140,10 @@ class TripletTask(FaceTask):
     def _triplets_of_next_bag(self, alpha: float) -> Tensor:
         """Triplets (T, 3) of positions in the data set, in random order."""
         loss, bag = self.classifier, self.chosen.bags
-        per_pass = max(1, len(self._sequence(0)) // loss.bag_size)  # what is left over at the end is dropped
-        turn, place = divmod(bag, per_pass)
-        positions = self._sequence(turn)[place * loss.bag_size : (place + 1) * loss.bag_size]
+        turn, place = divmod(bag, max(1, self.length // loss.bag_size))  # what is left over at the end is dropped
+        if turn != self.turn:
+            self.turn, self.sequence = turn, self._sequence(turn)
+        positions = self.sequence[place * loss.bag_size : (place + 1) * loss.bag_size]
         embeddings, read = self._embed(positions)
         positions = positions[read]
         chosen = select_triplets(
