@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from lwface.base.errors import UserError
 from lwface.losses import LOSSES, Classifier, Margin, create_classifier
-from lwface.losses.angular import SINE_FLOOR, target_with_margin
+from lwface.losses.angular import SINE_FLOOR, angle, cosine_of, target_with_margin
 
 MARGINS = {
     "nsoftmax": (1.0, 0.0, 0.0),
@@ -141,6 +141,21 @@ def test_monotonic_extension(margins):
     assert (found.diff() > 0).all(), "a larger cosine must never be worth less"
     inside = (torch.rand(50, dtype=torch.float64) * 1.98 - 0.99).requires_grad_()
     assert gradcheck(lambda c: target_with_margin(c, *margins, monotonic=True), (inside,), eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("monotonic", [False, True])
+def test_margins_by_row_are_the_margin_of_all_where_they_are_equal(monotonic):
+    cosine = torch.tensor([1.0, 0.9, 0.2, -0.5, -0.87, -0.88, -0.95, -0.9999, -1.0], dtype=torch.float64)
+    gradients = []
+    for form in (
+        lambda c: cosine_of(angle(c) + torch.full_like(c, 0.5), monotonic),
+        lambda c: target_with_margin(c, 1.0, 0.5, 0.0, monotonic),
+    ):
+        c = cosine.clone().requires_grad_()
+        value = form(c)
+        value.sum().backward()
+        gradients.append(torch.stack([value.detach(), c.grad]))
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
 def test_only_the_monotonic_margin_makes_a_collapse_costly():
