@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,8 +26,8 @@ class ElasticFace(Margin):
     rank ``order[i]``, where ``order[i]`` is the row that is i-th by cosine; the right one is the margin of row i's own
     rank, as here.
 
-    Draws come from a stream of their own, counted in the checkpoint: the same on every device, for every process and
-    after a resume. Outside of training the margin is m.
+    Margins are drawn on the CPU, the same for every device; the classifier sees to it that they are the same in each
+    process and after a resume. Outside of training the margin is m.
     """
 
     def __init__(
@@ -46,16 +45,6 @@ class ElasticFace(Margin):
         super().__init__()
         self.scale, self.margin, self.sigma = loss_s, loss_m, loss_sigma
         self.arc, self.plus, self.monotonic = loss_kind == "arc", loss_plus, loss_monotonic
-        self.stream = int(torch.randint(2**62, ()))  # from the run's seed
-        self.drawn = 0  # batches
-
-    def get_extra_state(self) -> Tensor:
-        """Which stream, and how far it was drawn."""
-        return torch.tensor([self.stream, self.drawn])
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Go on from :meth:`get_extra_state`."""
-        self.stream, self.drawn = state.tolist()
 
     def own(self, score: Tensor, norms: Tensor) -> Tensor:
         """Cosines (N,) with the margins; the norms are not looked at."""
@@ -63,10 +52,8 @@ class ElasticFace(Margin):
         return cosine_of(angle(score) + margins, self.monotonic) if self.arc else score - margins
 
     def margins(self, score: Tensor) -> Tensor:
-        """The margins (N,) of the next batch, whose cosines with their own classes are ``score`` (N,)."""
-        draws = np.random.default_rng((self.stream, self.drawn)).standard_normal(len(score))
-        self.drawn += 1
-        margins = self.margin + self.sigma * torch.from_numpy(draws).to(score)
+        """Margins (N,) newly drawn for a batch whose cosines with their own classes are ``score`` (N,)."""
+        margins = self.margin + self.sigma * torch.randn(len(score), dtype=torch.float64).to(score)
         if not self.plus:
             return margins
         smallest_last = score.argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""What the holder promises beside the values of test_sharded.py: memory, sampling, state, errors, its updates."""
+"""What the holder promises beside the values of test_formulas.py: memory, sampling, state, errors, its updates."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import itertools
 
 import pytest
 import torch
-from losses.example_margins import Learning, margin_names
-from losses.sharded_worker import Case, classifier_of
+from losses.formulas import Case, Learning, classifier_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -64,7 +63,7 @@ def _one_step(classifier, rate):
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
-@pytest.mark.parametrize("name", margin_names())
+@pytest.mark.parametrize("name", ["arcface", "softmax", "subcenter", "learning"])
 def test_updates_of_blocks_are_pytorchs_of_the_whole(name, kind):
     settings = {"momentum": 0.9} if kind is torch.optim.SGD else {}
     found = []
@@ -74,7 +73,7 @@ def test_updates_of_blocks_are_pytorchs_of_the_whole(name, kind):
         optimizer = kind(classifier.parameters(), lr=0.1, weight_decay=0.01, **settings)
         generator = torch.Generator().manual_seed(0)
         for _ in range(3):
-            inputs = torch.randn(5, 6, dtype=torch.float64, generator=generator)
+            inputs = torch.randn(5, 3, dtype=torch.float64, generator=generator)
             labels = torch.randint(11, (5,), generator=generator)
             optimizer.zero_grad()
             classifier.begin(labels, 1.0, generator)
@@ -90,11 +89,11 @@ def test_a_margins_state_is_that_of_each_part_of_the_batch():
     """The parts' gradients are made after the last of them, when the running mean has gone on."""
     gradients = []
     for deferred in (False, True):
-        classifier = classifier_of(Case("Learning", 11, 4, 1.0))
+        classifier = classifier_of(Case("learning", 11, 4, 1.0))
         classifier.deferred = deferred
         torch.manual_seed(0)
         for scale in (1, 4):
-            inputs, labels = scale * torch.randn(5, 6, dtype=torch.float64), torch.randint(11, (5,))
+            inputs, labels = scale * torch.randn(5, 3, dtype=torch.float64), torch.randint(11, (5,))
             classifier(inputs, labels).loss.backward()
         whole = torch.zeros_like(classifier.weight) if deferred else classifier.weight.grad
         for block, found in classifier.gradients():

@@ -1,8 +1,9 @@
-"""Margins and classifiers against float64 loops written from the formulas."""
+"""Margins against float64 loops written from the formulas, and what any loss must stand."""
 
 from __future__ import annotations
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from lwface.base.errors import UserError
-from lwface.losses import LOSSES, Classifier, Margin, create_classifier
+from lwface.losses import LOSSES, Classifier, Margin, create_classifier, create_margin
 from lwface.losses.angular import SINE_FLOOR, angle, cosine_of, target_with_margin
 
 MARGINS = {
@@ -30,6 +31,8 @@ SETTINGS = {
     "fc7_no_bias": False,
 }
 
+WITH_CLASSES = [name for name in LOSSES if issubclass(LOSSES[name], Margin)]
+
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
@@ -42,6 +45,12 @@ def add_margin(cosine, labels, *margins):
     return cosine.scatter(1, index, target_with_margin(cosine.gather(1, index), *margins))
 
 
+def drawn_alike(classifier, x, labels):
+    """The loss; a margin that is drawn is the same each time."""
+    torch.manual_seed(2)
+    return classifier(x, labels).loss
+
+
 def logits_of(classifier, x, labels):
     return classifier.logits(x, labels, x.norm(dim=1))
 
@@ -51,17 +60,6 @@ def naive_margin(cosine: list[list[float]], labels: list[int], m1: float, m2: fl
     for row, label in zip(cosine, labels, strict=True):
         rows.append([math.cos(m1 * math.acos(c) + m2) - m3 if j == label else c for j, c in enumerate(row)])
     return torch.tensor(rows, dtype=torch.float64)
-
-
-def naive_logits(x: torch.Tensor, w: torch.Tensor, labels: list[int], s: float, m: tuple) -> torch.Tensor:
-    cosine = []
-    for row in x.double().tolist():
-        cosine.append([])
-        for weight in w.double().tolist():
-            dot = sum(a * b for a, b in zip(row, weight, strict=True))
-            norms = math.sqrt(sum(a * a for a in row)) * math.sqrt(sum(b * b for b in weight))
-            cosine[-1].append(dot / norms)
-    return s * naive_margin(cosine, labels, *m)
 
 
 @pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
@@ -102,24 +100,6 @@ def test_guard_error_is_the_documented_one():
     target_with_margin(just_inside, 1.0, 0.5, 0.0).backward()
     theta = math.acos(just_inside.item())
     assert just_inside.grad.item() == pytest.approx(math.sin(theta + 0.5) / math.sin(theta), rel=1e-9)
-
-
-@pytest.mark.parametrize("margins", MARGINS.values(), ids=MARGINS)
-def test_classifier_equals_naive_loop_and_gradcheck(margins):
-    config = {**SETTINGS, "loss_name": "margin_softmax", "loss_s": 30.0}
-    config.update(zip(("loss_m1", "loss_m2", "loss_m3"), margins, strict=True))
-    classifier = create_classifier(config, num_classes=7, embedding_size=5).double()
-    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
-    labels = torch.tensor([6, 0, 3, 3])
-    expected = naive_logits(x.detach(), classifier.weight.detach(), labels.tolist(), 30.0, margins)
-    # The norms carry the original's 1e-10 under the root; the weight's norm is only 0.02.
-    torch.testing.assert_close(logits_of(classifier, x, labels), expected, rtol=1e-6, atol=1e-5)
-    found = classifier(x, labels)
-    naive = -sum(row[label] - row.exp().sum().log() for row, label in zip(expected, labels, strict=True)) / len(labels)
-    assert found.loss.item() == pytest.approx(naive.item(), abs=1e-5)
-    assert found.correct == sum(row.argmax() == label for row, label in zip(expected, labels, strict=True))
-    loss = lambda x, w: torch.func.functional_call(classifier, {"weight": w}, (x, labels)).loss  # noqa: E731
-    assert gradcheck(loss, (x, classifier.weight), eps=1e-8, atol=1e-4)
 
 
 @pytest.mark.parametrize("margins", [*MARGINS.values(), (4.0, 0.0, 0.0)])
@@ -177,7 +157,7 @@ def test_softmax_is_the_linear_layer():
     assert create_classifier({**SETTINGS, "loss_name": "softmax", "fc7_no_bias": True}, 7, 5).bias is None
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if issubclass(LOSSES[name], Margin)])
+@pytest.mark.parametrize("name", WITH_CLASSES)
 def test_every_classifier(name):
     """Initial values, shapes, a gradient for every parameter, saved and loaded; runs over the registry."""
     config = {**SETTINGS, "loss_name": name}
@@ -195,7 +175,7 @@ def test_every_classifier(name):
         assert tensor.grad.abs().max() > 0
     other = create_classifier(config, 400, 64)
     other.load_state_dict(classifier.state_dict())
-    assert torch.equal(other(x, labels).loss, classifier(x, labels).loss)
+    assert torch.equal(drawn_alike(other, x, labels), drawn_alike(classifier, x, labels))
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
@@ -204,9 +184,9 @@ def test_float32_under_autocast(name):
     same.load_state_dict(classifier.state_dict())  # a loss may learn from each batch
     x, labels = torch.randn(3, 16).bfloat16(), torch.tensor([1, 2, 3])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = classifier(x, labels).loss
+        loss = drawn_alike(classifier, x, labels)
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, same(x.float(), labels).loss)
+    assert torch.equal(loss, drawn_alike(same, x.float(), labels))
 
 
 def test_zero_embedding_has_a_finite_gradient():
@@ -246,48 +226,6 @@ def test_unknown_loss_and_too_few_classes():
         create_classifier({**SETTINGS, "loss_name": "softmax"}, 1, 16)
 
 
-class Reference(Margin):
-    """Uses everything that a margin may: norms with their gradient, a running mean, the other classes, a penalty."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = 8.0
-        self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
-
-    def own(self, score, norms):
-        if self.training:
-            self.mean.copy_(0.5 * self.mean + 0.5 * norms.detach().mean())
-        return score - 0.1 * norms / self.mean
-
-    def others(self, scores, own):
-        return torch.where(scores > own[:, None], scores + 0.2, scores)
-
-    def penalty(self, norms):
-        return 0.01 / norms
-
-
-def test_a_margin_may_use_norms_other_classes_and_state():
-    classifier = Classifier(Reference(), 5, 4).double()
-    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    labels = torch.tensor([4, 0, 2])
-    norms = [math.sqrt(sum(value**2 for value in row)) for row in x.tolist()]
-    mean, losses = 0.5 * sum(norms) / 3, []
-    weight = classifier.weight.detach().tolist()
-    for row, norm, label in zip(x.tolist(), norms, labels.tolist(), strict=True):
-        lengths = [math.sqrt(sum(value**2 for value in w) + 1e-10) for w in weight]
-        cosine = [
-            sum(map(math.prod, zip(row, w, strict=True))) / norm / n for w, n in zip(weight, lengths, strict=True)
-        ]
-        logits = [8 * (c + 0.2 * (c > cosine[label])) for c in cosine]
-        logits[label] = 8 * (cosine[label] - 0.1 * norm / mean)
-        losses.append(math.log(sum(map(math.exp, logits))) - logits[label] + 0.01 / norm)
-    found = classifier(x, labels)
-    assert found.loss.item() == pytest.approx(sum(losses) / 3, rel=1e-8)
-    assert classifier.state_dict()["margin.mean"] == pytest.approx(mean)
-    classifier.eval()
-    assert gradcheck(lambda x: classifier(x, labels).loss, (x,), eps=1e-7, atol=1e-5)
-
-
 def test_a_loss_whose_parameter_declares_no_setting_is_told_how():
     class Bad(Margin):
         def __init__(self, *, loss_k: float = 1.0) -> None:
@@ -316,3 +254,105 @@ def test_a_margin_that_gives_something_else_is_named(result, gave):
 
     with pytest.raises(UserError, match=rf"the loss Odd: its own\(\) gave {gave}, expected \(3,\) torch.float32"):
         Classifier(Odd(), 5, 4)(torch.randn(3, 4), torch.tensor([0, 1, 2]))
+
+
+# From here on: what any loss must stand, over the registry.
+
+
+def built(name: str, classes: int = 5) -> nn.Module:
+    return create_classifier({"loss_name": name}, classes, 8)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_the_ends_are_finite(name):
+    """Cosines of 1, -1 and 0 with the own class, images twice in a batch, a row of zeros; float32."""
+    torch.manual_seed(1)
+    classifier = built(name)
+    rows = torch.eye(8)
+    if hasattr(classifier, "weight"):
+        rows = classifier.weight.detach().view(5, -1, 8)[:, 0]
+    x = torch.stack([rows[0], -rows[1], rows[2], rows[2] * 1e4, torch.zeros(8), rows[0]]).requires_grad_()
+    for labels in ([0, 1, 2, 2, 3, 4], [0, 0, 0, 0, 1, 1]):
+        x.grad = None
+        loss = classifier(x, torch.tensor(labels)).loss
+        loss.backward()
+        for tensor in (loss, x.grad, *(parameter.grad for parameter in classifier.parameters())):
+            assert torch.isfinite(tensor).all()
+    assert all(torch.isfinite(tensor).all() for tensor in classifier.state_dict().values())
+
+
+@pytest.mark.parametrize("name", WITH_CLASSES)
+def test_a_single_image_and_a_single_class(name):
+    torch.manual_seed(1)
+    classifier, x = built(name, 2), torch.randn(1, 8, requires_grad=True)
+    for _ in range(3):
+        classifier(x, torch.tensor([1])).loss.backward()
+        assert torch.isfinite(x.grad).all()
+        assert x.grad.abs().max() > 0
+    assert all(torch.isfinite(tensor).all() for tensor in classifier.state_dict().values())
+    with pytest.raises(UserError, match="at least 2 identities"):
+        built(name, 1)
+
+
+@pytest.mark.parametrize("name", WITH_CLASSES)
+def test_some_of_the_classes_are_treated_as_in_the_whole_row(name):
+    torch.manual_seed(1)
+    margin = create_margin({"loss_name": name}).double()
+    own, norms = torch.rand(4, dtype=torch.float64) * 2 - 1, torch.rand(4, dtype=torch.float64) * 50
+    scores = torch.rand(4, 9, dtype=torch.float64) * 2 - 1
+    margin.own(own, norms)  # brings a state up to date
+    state = {key: value.clone() for key, value in margin.state_dict().items()}
+    whole = margin.others(scores, own)
+    parts = scores.split([2, 1, 6], dim=1)
+    assert torch.equal(torch.cat([margin.others(part, own) for part in parts], dim=1), whole)
+    order = torch.tensor([2, 0, 3, 1])
+    assert torch.equal(margin.others(scores[order], own[order]), whole[order])
+    margin.eval()
+    assert torch.equal(margin.own(own[order], norms[order]), margin.own(own, norms)[order])
+    assert all(torch.equal(value, state[key]) for key, value in margin.state_dict().items())
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_a_state_goes_on_where_it_was_saved(name):
+    torch.manual_seed(1)
+    one, other = built(name), built(name)
+    batches = [(torch.randn(6, 8) * 9, torch.randint(5, (6,))) for _ in range(4)]
+    for x, labels in batches[:2]:
+        one(x, labels)
+    other.load_state_dict(one.state_dict())
+    for x, labels in batches[2:]:
+        assert torch.equal(drawn_alike(one, x, labels), drawn_alike(other, x, labels))
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+
+
+def test_running_means_are_the_formulas():
+    margin, norms = create_margin({"loss_name": "adaface", "loss_t_alpha": 0.25}), [4.0, 8.0, 150.0]
+    margin.own(torch.zeros(3), torch.tensor(norms))
+    assert margin.mean.item() == pytest.approx(0.75 * 20 + 0.25 * statistics.fmean([4, 8, 100]))
+    assert margin.std.item() == pytest.approx(0.75 * 100 + 0.25 * statistics.stdev([4, 8, 100]))
+    before = margin.std.item()
+    margin.own(torch.zeros(1), torch.tensor([50.0]))
+    assert margin.std.item() == before  # of one norm there is none
+    margin = create_margin({"loss_name": "curricular", "loss_t_alpha": 0.25})
+    margin.own(torch.tensor([0.2, 0.6]), torch.ones(2))
+    margin.own(torch.tensor([1.0, 1.0]), torch.ones(2))
+    assert margin.t.item() == pytest.approx(0.75 * 0.25 * 0.4 + 0.25)
+
+
+def test_elastic_margins_are_normal_and_each_batch_has_its_own():
+    margin = create_margin({"loss_name": "elastic", "loss_m": 0.4, "loss_sigma": 0.1})
+    draws = [margin.margins(torch.zeros(2000)) for _ in range(2)]
+    assert not torch.equal(*draws)
+    for drawn in draws:
+        assert drawn.mean().item() == pytest.approx(0.4, abs=0.01)
+        assert drawn.std().item() == pytest.approx(0.1, abs=0.01)
+    plus = create_margin({"loss_name": "elastic", "loss_plus": True})
+    score = torch.tensor([0.3, 0.9, -0.2, 0.5])
+    assert plus.margins(score).argsort(descending=True).tolist() == score.argsort().tolist()
+
+
+def test_settings_that_do_not_go_together():
+    with pytest.raises(UserError, match=r"norms from loss_l_a = 10.0 to loss_u_a = 5.0: the second must be larger"):
+        create_margin({"loss_name": "magface", "loss_u_a": 5.0})
+    with pytest.raises(UserError, match="the loss triplet has no classes"):
+        create_margin({"loss_name": "triplet"})
