@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from lwface.losses import Classifier, Margin, create_margin
+from lwface.losses import LOSSES, Classifier, Margin, create_margin
 from lwface.settings.sections import load_sections
 
 S = 6.0  # scale: with 64 all but one class would have no gradient to compare
@@ -20,7 +21,7 @@ NORMS = [3.0, 20, 40, 60, 150, 25, 12, 90]  # on both sides of all bounds
 
 
 class Batch(NamedTuple):
-    """What a formula has of a batch: scores (N, C) with all classes, norms (N,) of the embeddings, normal draws (N,)."""
+    """What a formula has of a batch: scores (N, C) with all classes, norms (N,) of embeddings, normal draws (N,)."""
 
     scores: list[list[float]]
     norms: list[float]
@@ -189,6 +190,12 @@ NAIVE: dict[str, tuple[Form, Callable[[Batch, int], float]]] = {  # logits witho
 }
 
 
+# What is registered without a formula here has at least its own margin, on all scores at once and left to autograd.
+ENTRIES = load_sections().loss
+KINDS = {ENTRIES[name]["loss_name"] for name in NAIVE if name in ENTRIES}
+NAMES = [*NAIVE, *(name for name in LOSSES if issubclass(LOSSES[name], Margin) and name not in KINDS)]
+
+
 class Case(NamedTuple):
     """A loss, and how the classifier computes it."""
 
@@ -199,7 +206,7 @@ class Case(NamedTuple):
 
 
 def cases(name: str) -> list[Case]:
-    """Uneven shards: 5 classes of 4 processes are 2, 2, 1 and none; 9 are 3, 3, 3 and none, and of 2 they are 5 and 4."""
+    """Uneven shards: 5 classes of 4 processes are 2, 2, 1 and none; 9 are 3, 3, 3 and none, of 2 they are 5 and 4."""
     return [Case(name, *how) for how in ((5, 0, 1.0), (5, 1, 1.0), (9, 0, 0.4), (9, 2, 0.4))]
 
 
@@ -207,7 +214,7 @@ def entry(name: str) -> dict:
     """The settings that ``--loss name`` has."""
     if name == "sphere-like":
         return {"loss_name": "margin_softmax", "loss_m1": 1.35, "loss_m2": 0.1, "loss_m3": 0.05}
-    return dict(load_sections().entry("loss", name))
+    return dict(ENTRIES.get(name, {"loss_name": name}))
 
 
 def margin_of(name: str) -> Margin:
@@ -292,6 +299,31 @@ class Expected(NamedTuple):
     bias: np.ndarray | None
 
 
+def plain(classifier: Classifier, embeddings: torch.Tensor, taken: torch.Tensor, seed: int) -> tuple:
+    """Loss, rows told rightly, and gradients of all three, with the margin itself on all scores at once."""
+    margin, weight, bias, x = classifier.margin, classifier.weight, classifier.bias, embeddings.requires_grad_()
+    rows = weight.flatten(0, -2)
+    if margin.cosine:
+        lengths = [(each.square().sum(1, keepdim=True) + 1e-10).sqrt() for each in (x, rows)]
+        scores = (x / lengths[0]) @ (rows / lengths[1]).T
+    else:
+        scores = x @ rows.T + (0 if bias is None else bias)
+    scores = scores.unflatten(1, (-1, margin.centres)).amax(2)
+    labels = torch.tensor(LABELS)
+    own, norms = scores[range(len(labels)), labels], x.norm(dim=1)
+    torch.manual_seed(seed)
+    with_margin = margin.own(own, norms)
+    others = margin.others(scores, own)
+    logits = margin.scale * torch.where(functional.one_hot(labels, len(taken)) == 1, with_margin[:, None], others)
+    logits = logits.masked_fill(~taken, -torch.inf)
+    loss = functional.cross_entropy(logits, labels)
+    for term in (margin.penalty(norms), margin.pull(own)):
+        loss = loss if term is None else loss + term.mean()
+    loss.backward()
+    gradients = [None if tensor is None else tensor.grad.numpy() for tensor in (x, weight, bias)]
+    return loss.item(), int((logits.argmax(1) == labels).sum()), *gradients
+
+
 def expected_of(case: Case) -> Expected:
     """By the formula and its differences; what was drawn by the generator's seed 0 is drawn again."""
     classifier, (embeddings, _) = classifier_of(case), batch_of(case)
@@ -305,6 +337,9 @@ def expected_of(case: Case) -> Expected:
     chosen = taken.nonzero().squeeze(1)
     x, w = embeddings.numpy(), classifier.weight.detach().view(case.classes, -1, WIDTH).numpy()
     b = None if classifier.bias is None else classifier.bias.detach().numpy()
+    sample = chosen if case.rate < 1 else None
+    if case.name not in NAIVE:
+        return Expected(sample, *plain(classifier, embeddings, taken, seed))
     fixed = scores_of(x, w, b, draws)
 
     def loss(x, w, b):
@@ -312,7 +347,7 @@ def expected_of(case: Case) -> Expected:
 
     rows = [logits_of(case.name, fixed, fixed, i, chosen.tolist()) for i in range(len(LABELS))]
     return Expected(
-        sample=chosen if case.rate < 1 else None,
+        sample=sample,
         loss=loss(x, w, b),
         correct=sum(max(row, key=row.get) == label for row, label in zip(rows, LABELS, strict=True)),
         embeddings=slopes(lambda moved: loss(moved, w, b), x),

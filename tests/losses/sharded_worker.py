@@ -6,13 +6,16 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from losses.formulas import NAIVE, Case, batch_of, cases, classifier_of
+from losses.formulas import NAMES, Case, batch_of, cases, classifier_of
 from torch.distributed import checkpoint
 
 from lwface.training.row_updates import update_rows
 
 WORLDS = (2, 4)
-HOW = {2: slice(1, 3), 4: slice(0, 4, 3)}  # of the four ways of cases(): in blocks and sampled, and neither nor and both
+HOW = {
+    2: slice(1, 3),
+    4: slice(0, 4, 3),
+}  # of the four ways of cases(): in blocks and sampled, and neither nor and both
 TRAINED = [Case(name, 9, 2, 0.4) for name in ("softmax", "subcenter", "learning")]  # a bias, centres, all that learns
 SAVED = TRAINED[1]  # as a checkpoint
 RESHARDED = ((4, 2), (2, 4), (1, 4))  # by how many processes, and read by how many
@@ -48,7 +51,8 @@ def train(case, group=None):
     losses = []
     for step in range(2):
         # Each half has the same rows whatever the number of processes, and each process some of them.
-        halves = [(classifier.shard.own(x), classifier.shard.own(y)) for x, y in zip(embeddings.chunk(2), labels.chunk(2))]
+        own = classifier.shard.own
+        halves = [(own(x), own(y)) for x, y in zip(embeddings.chunk(2), labels.chunk(2), strict=True)]
         classifier.begin(torch.cat([y for _, y in halves]), case.rate, torch.Generator().manual_seed(step))
         for x, y in halves:
             loss = classifier(x.clone().requires_grad_(), y).loss
@@ -83,7 +87,7 @@ def work(rank, folder):
     results = {}
     for world, number, group in ((2, rank // 2, pairs[rank // 2]), (4, 0, dist.group.WORLD)):
         share = slice(number, None, 4 // world)  # the pairs take turns
-        for case in (case for name in list(NAIVE)[share] for case in cases(name)[HOW[world]]):
+        for case in (case for name in NAMES[share] for case in cases(name)[HOW[world]]):
             results[world, tuple(case)] = first_gradient(case, group)
         for case in TRAINED[share]:
             losses, classifier, momenta = train(case, group)

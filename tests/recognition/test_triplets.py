@@ -143,6 +143,8 @@ def test_a_batch_of_whole_triplets_is_taken(loop_of, capsys):
     assert "6 images a step, not 8: the loss triplet takes triplets" in capsys.readouterr().out
     with pytest.raises(UserError, match="per_batch_size = 2: the loss triplet needs at least 3"):
         loop_of(per_batch_size=2)
+    with pytest.raises(UserError, match=r"sample_rate = 0.5: the loss triplet has no identities to sample, leave it"):
+        loop_of(sample_rate=0.5)
 
 
 def test_what_is_said_of_the_bags(loop_of, capsys):
