@@ -495,3 +495,4 @@ default.seed = 0
 default.num_workers = 2
 default.precision = "auto"
 default.skip_bad = False
+default.leave_out = ""

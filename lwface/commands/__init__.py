@@ -32,6 +32,7 @@ COMMANDS = {
     "build-rec": "folders of people -> train.rec and its companions",
     "build-pack": "pairs of faces -> verification pack",
     "align-faces": "photographs, with landmarks or without -> 112x112 crops",
+    "clean": "propose which labels are wrong, and which images are there twice",
     "rec-info": "look inside a record file, check it",
     "pack-info": "look inside a verification pack, unpack it",
     "rec-to-images": "unpack a record file",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lwface.base.commands import load
+from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.commands.flags import (
     add_device_flag,
@@ -28,7 +28,7 @@ FLAGS = (
     *("ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
-    *("end_epoch", "checkpoint_steps", "optimizer", "ema"),
+    *("leave_out", "end_epoch", "checkpoint_steps", "optimizer", "ema"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
 )
 
@@ -97,5 +97,6 @@ def parse_arguments(argv: Sequence[str]) -> Training:
             flag = f"--{key.replace('_', '-')} {value}"
             raise UserError(f"{flag}: {key} = {value!r}: {problem} ({RUN_SETTINGS[key].meaning})")
     step_list(parsed["lr_steps"])
+    existing(parsed["leave_out"] or None)
     require_dataset(places.dataset_folder(usual["dataset_path"]), chosen["dataset"])
     return Training(chosen, given, places, parsed["device"], parsed["resume"], parsed["track"])

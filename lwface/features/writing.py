@@ -33,6 +33,7 @@ from lwface.base.notes import note
 from lwface.base.progress import progress
 from lwface.features.aggregation import MEAN, Aggregation, RowPools, normalise
 from lwface.features.embedder import Embedder
+from lwface.formats.face_records import FaceRecords
 from lwface.formats.feature_file import FeatureWriter, Identity
 from lwface.formats.file_list import LIST_NAME, FileList, open_list
 from lwface.formats.image import decode_rgb, image_damage
@@ -167,6 +168,46 @@ class PackListing:
         return self._images[int(path.rpartition(" ")[2])]
 
 
+class RecordListing:
+    """The images of a record file, a row each, in the order of their keys.
+
+    Args:
+        records: the file.
+    """
+
+    walked = None
+
+    def __init__(self, records: FaceRecords) -> None:
+        self.account = Account()
+        self._records = records
+        self._name = os.fspath(records.path)
+        digest = hashlib.sha256(str(os.path.getsize(records.path)).encode())
+        digest.update(np.ascontiguousarray(records.keys).data)
+        digest.update(np.ascontiguousarray(records.reader.offsets).data)
+        self.sha256 = digest.hexdigest()
+        self.images = len(records)
+
+    def __len__(self) -> int:
+        return self.images
+
+    def images_before(self, row: int) -> int:
+        """How many images the rows before ``row`` have together: one each."""
+        return row
+
+    def images_of_rows(self, first_row: int) -> Iterator[int]:
+        """How many images each row has, from ``first_row`` on: one."""
+        return itertools.repeat(1, self.images - first_row)
+
+    def paths(self, first_row: int) -> Iterator[str]:
+        """What the images are called, from that of ``first_row`` on."""
+        return (f"{self._name}: key {key}" for key in self._records.keys[first_row:].tolist())
+
+    def read(self, path: str) -> bytes:
+        """The bytes of the image that is called so."""
+        place = int(np.searchsorted(self._records.keys, int(path.rpartition(" ")[2])))
+        return self._records.read(place)[1]
+
+
 def look_through(folder: PathLike, *, videos: bool) -> Listing:
     """Read ``folder/filelist.txt`` and see that each image is there, or that each video has frames.
 
@@ -286,7 +327,7 @@ def decoded_batches(
 
 
 def write_features(
-    listing: Listing | PackListing,
+    listing: Listing | PackListing | RecordListing,
     output: PathLike,
     embedder: Embedder,
     work: Work,
@@ -339,7 +380,11 @@ def write_features(
 
 
 def _write_rows(
-    writer: FeatureWriter, listing: Listing | PackListing, embedder: Embedder, work: Work, aggregation: Aggregation
+    writer: FeatureWriter,
+    listing: Listing | PackListing | RecordListing,
+    embedder: Embedder,
+    work: Work,
+    aggregation: Aggregation,
 ) -> None:
     """Decode, embed, aggregate and write from ``writer.rows_done`` on."""
     done = listing.images_before(writer.rows_done)

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from lwface.base.errors import UserError
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.recognition.leaving_out import LeftOut
 from lwface.training.sampler import random_stream
 from lwface.training.task import Batch
 
@@ -29,6 +30,7 @@ class FaceDataset(Dataset[Batch]):
         records: the record file.
         image_size: (height, width) that every image must have: nothing is resized.
         images_filter: leave out identities with fewer images; labels stay as they are.
+        left_out: what a list of ``datasets/clean.py`` leaves out and joins, before the identities are counted.
         skip_bad: in place of an image that does not decode, take the next of the batch that does; ``Batch.bad`` tells.
         keep: decode each image of a data set of at most :data:`KEPT_BYTES` once. For the process that trains: several
             that load would each keep all.
@@ -42,16 +44,23 @@ class FaceDataset(Dataset[Batch]):
         images_filter: int = 0,
         skip_bad: bool = False,
         keep: bool = False,
+        left_out: LeftOut | None = None,
     ) -> None:
         self.records, self.image_size, self.skip_bad = records, image_size, skip_bad
         fits = len(records) * math.prod(image_size) * 3 <= KEPT_BYTES
         self.decoded: dict[int, tuple[int, np.ndarray]] | None = {} if keep and fits else None  # label and image
         self.kept: np.ndarray | None = None  # positions in records; None: all
+        self.joined = None if left_out is None else left_out.labels  # (N,) in place of the records' own
+        used = None if left_out is None else left_out.used
         if images_filter > 1:
-            labels = records.labels()
-            self.kept = np.flatnonzero(np.bincount(labels)[labels] >= images_filter)
-            if len(self.kept) == 0:
+            labels = records.labels() if left_out is None else left_out.labels
+            counts = np.bincount(labels if used is None else labels[used], minlength=int(labels.max()) + 1)
+            enough = counts[labels] >= images_filter
+            used = enough if used is None else used & enough
+            if not used.any():
                 raise UserError(f"{records.path}: no identity has data_images_filter = {images_filter} images")
+        if used is not None and not (left_out is not None and used.all()):
+            self.kept = np.flatnonzero(used)
 
     def __len__(self) -> int:
         return len(self.records) if self.kept is None else len(self.kept)
@@ -73,6 +82,8 @@ class FaceDataset(Dataset[Batch]):
                 labels[row], images[row] = self.decoded[index]
                 continue
             labels[row], data = self.records.read(int(index))
+            if self.joined is not None:
+                labels[row] = self.joined[index]
             image = decode_rgb(data)
             if image is None:
                 bad[self._key(index)] = image_damage(data) or "not an image that can be decoded"

@@ -10,6 +10,7 @@ from lwface.gate.budgets import BudgetError, get_track
 from lwface.gate.flops import budget_violations, count_flops, flops_text
 from lwface.networks import FaceNetwork, create_network
 from lwface.recognition.dataset import FaceDataset
+from lwface.recognition.leaving_out import read_left_out
 from lwface.settings.places import require_dataset
 from lwface.settings.run import Run
 
@@ -55,12 +56,16 @@ def open_dataset(run: Run) -> tuple[FaceDataset, int]:
         raise UserError(f"{folder}: images of {found} by its property file, expected {wanted}: align them to that size")
     classes = run.num_classes or records.num_classes
     print("num_classes", classes)
+    left_out = read_left_out(run.leave_out, records) if run.leave_out else None
+    if left_out is not None:
+        print(f"leave_out {run.leave_out}: {left_out.text()}")
     dataset = FaceDataset(
         records,
         image_size=size,
         images_filter=run.data_images_filter,
         skip_bad=run.skip_bad,
         keep=run.num_workers == 0,
+        left_out=left_out,
     )
     print("images", len(dataset))
     print("rand_mirror", run.data_rand_mirror, flush=True)

@@ -125,17 +125,27 @@ def impostor_limit(genuine: NDArray[np.float64], impostors: NDArray[np.float64],
         impostors: (I,) highest first.
         impostor_pairs: how many there are.
     """
-    if len(impostors) < FEWEST_IMPOSTORS or not len(genuine):
+    reached = stranger_limit(impostors, impostor_pairs)
+    if reached is None or not len(genuine) or np.mean(genuine >= reached) < WEAKEST:
         return None
-    near, far = (float(_score_at(impostors, rate)) for rate in BODY)
+    return max(reached, float(np.median(genuine)))
+
+
+def stranger_limit(impostors: NDArray[np.float64], pairs: int) -> float | None:
+    """The score that :data:`EXPECTED` of ``pairs`` pairs of strangers reach, by their tail; None: too few, or ties.
+
+    Args:
+        impostors: (I,) scores of strangers, highest first.
+        pairs: how many pairs are looked at.
+    """
+    if len(impostors) < FEWEST_IMPOSTORS:
+        return None
+    near, far = (float(score_at(impostors, rate)) for rate in BODY)
     if near == far:  # no tail, but ties
         return None
     normal = NormalDist()
-    near_z, far_z, z = (-normal.inv_cdf(rate) for rate in (*BODY, EXPECTED / impostor_pairs))
-    reached = far + (far - near) / (far_z - near_z) * (z - far_z)
-    if np.mean(genuine >= reached) < WEAKEST:
-        return None
-    return max(reached, float(np.median(genuine)))
+    near_z, far_z, z = (-normal.inv_cdf(rate) for rate in (*BODY, EXPECTED / pairs))
+    return far + (far - near) / (far_z - near_z) * (z - far_z)
 
 
 def doubtful_rows(bests: RowBests, impostors: NDArray[np.float64]) -> list[DoubtfulRow] | None:
@@ -144,10 +154,8 @@ def doubtful_rows(bests: RowBests, impostors: NDArray[np.float64]) -> list[Doubt
     if len(rows) < FEWEST_ROWS or len(impostors) < FEWEST_IMPOSTORS:
         return None
     scores, pairs = bests.scores[rows], bests.pairs[rows]
-    quartile, median = np.quantile(scores, [0.25, 0.5])
-    outlier = median - DEVIATIONS * (median - quartile) / QUARTILE
-    limits = _score_at(impostors, EXPECTED / pairs)
-    told = limits <= outlier
+    limits = score_at(impostors, EXPECTED / pairs)
+    told = limits <= outlier_below(scores)
     found = np.flatnonzero(told & (scores <= limits))
     if not told.any() or len(found) > WEAKEST * len(rows):
         return None
@@ -155,6 +163,12 @@ def doubtful_rows(bests: RowBests, impostors: NDArray[np.float64]) -> list[Doubt
     return [DoubtfulRow(*row) for row in zip(*(a[order].tolist() for a in (rows, scores, pairs)), strict=True)]
 
 
-def _score_at(impostors: NDArray[np.float64], far: Any) -> Any:
+def outlier_below(scores: NDArray[np.float64]) -> float:
+    """Below which of the best ``scores`` of rows one is an outlier: :data:`DEVIATIONS` below their median."""
+    quartile, median = np.quantile(scores, [0.25, 0.5])
+    return float(median - DEVIATIONS * (median - quartile) / QUARTILE)
+
+
+def score_at(impostors: NDArray[np.float64], far: Any) -> Any:
     """The impostor score that about a share ``far`` of them, highest first, are above."""
     return impostors[np.minimum(np.asarray(far) * len(impostors), len(impostors) - 1).astype(np.int64)]

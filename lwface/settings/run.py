@@ -53,6 +53,7 @@ class Run:
     models_root: Annotated[str, Setting("folder of the trained models", changeable=True)]
     data_rand_mirror: Annotated[bool, Setting("mirror each training image with probability one half")] = True
     data_images_filter: Annotated[int, Setting("leave out identities with fewer images", minimum=0)] = 0
+    leave_out: Annotated[str, Setting("list of datasets/clean.py: images to leave out, people to join")] = ""
     num_workers: Annotated[
         int, Setting("processes that read and decode images; 0: in the main process", minimum=0, changeable=True)
     ] = 2

@@ -34,6 +34,7 @@ MISSING = {
     "build-rec": (["--input", "none", "--output", "o"], "none: no such folder of images"),
     "build-pack": (["--input", ".", "--output", "o", "--pairs", "none.txt"], "none.txt"),
     "align-faces": (["--input", ".", "--output", "o", "--landmarks", "none.csv"], "none.csv"),
+    "clean": (["--input", "none", "--output", "o", "--model", "m,1"], "none: no such folder of images"),
     "rec-info": (["--input", "none"], "none: no such record file"),
     "pack-info": (["--input", "none.bin"], "none.bin"),
     "rec-to-images": (["--input", ".", "--output", "o"], "train.rec: no such record file"),
