@@ -1,17 +1,18 @@
 """Labels that features contradict: images to leave out of training, and people to join. Proposals; nothing is changed.
 
-What is looked at is the cosine of two rows, by four rules. What strangers score is taken from pairs drawn at random, as
+What is looked at is the cosine of two rows, by three rules. What strangers score is taken from pairs drawn at random, as
 in :mod:`lwface.scoring.label_errors`, so that no threshold is that of another model:
 
 * **duplicates**: two images that score :data:`DUPLICATE` or more show the same photograph, as it is, encoded anew or
   (where features have the mirror image in them) mirrored. The later one is proposed.
 * **wrong label**: a person's other images are joined by their highest scores (the greatest spanning tree). Where the
   best score between the two sides of a link, of ``a`` and ``b`` images, is what the best of ``a * b`` pairs of
-  strangers would be (not above their score at FAR ``0.1 / (a * b)``), and an outlier below the best scores of all rows, the sides
-  are two people. The largest part keeps the label. A part that finds a home, another person with an image at the score
-  that strangers reach in a tenth of as many looks and half of the genuine pairs reach, is *mislabelled*; one of
-  :data:`GROUP` images or more without a home is a *second person* in one folder; fewer *resemble nobody* of the label.
-  Where parts of one image each are all there is, only those with a home are proposed: nothing says which one is right.
+  strangers would be (not above their score at FAR ``0.1 / (a * b)``), and an outlier below the best scores of all rows,
+  the sides are two people. The largest part keeps the label. A part that finds a home, another person with an image at
+  the score that strangers reach in a tenth of as many looks, and above the lowest tenth of genuine pairs, is
+  *mislabelled*; one of :data:`GROUP` images or more without a home is a *second person* in one folder; fewer *resemble nobody* of the
+  label. Where parts of one image each are all there is, only those with a home are proposed: nothing says which one
+  is right.
 * **one person in two folders**: the mean features of two people's images score what pairs of strangers' means reach in
   a tenth of such sets, by the tail of their scores, and what the lowest :data:`TORN` of people cut in halves do.
 
@@ -33,7 +34,6 @@ from lwface.base.progress import progress
 from lwface.scoring.label_errors import (
     EXPECTED,
     FEWEST_IMPOSTORS,
-    impostor_limit,
     outlier_below,
     score_at,
     stranger_limit,
@@ -42,6 +42,7 @@ from lwface.scoring.label_errors import (
 DUPLICATE = 0.98  # cosine
 GROUP = 3  # images that make a person of their own
 TORN = 0.05
+LOWEST = 0.1  # of the genuine pairs, which tell nothing of a home
 TILE = 2048  # rows of a tile of scores: 16 MB
 LARGEST = 4096  # images of one person that are held against each other at once; more are looked at in parts
 DRAWN = 1_000_000  # pairs that tell what strangers score
@@ -126,7 +127,7 @@ def propose(features: Features, labels: Rows, rules: CleaningRules | None = None
     found.told.append(f"duplicates: from {rules.duplicate:.3f}")
     parts = folders.parts(duplicate_of[0], _Limit(strangers, rules.stranger))
     found.told.append(parts.told)
-    home = rules.home if rules.home is not None else impostor_limit(genuine, strangers, len(features))
+    home = rules.home if rules.home is not None else _home_limit(strangers, genuine, len(features))
     found.told.append(
         "another person's image: cannot be told" if home is None else f"another person's image: from {home:.3f}"
     )
@@ -388,6 +389,12 @@ def _wrong_labels(
                 neighbour = int(other[row]) if whose != NOBODY else parts.nearest[row]
                 found.append(Proposal(row, kind, label, whose, parts.best[row], neighbour))
     return found
+
+
+def _home_limit(strangers: NDArray[np.float64], genuine: NDArray[np.float64], rows: int) -> float | None:
+    """From which score an image of another person tells whose an image is; None: strangers' scores have no tail."""
+    reached = stranger_limit(strangers, rows)
+    return None if reached is None or not len(genuine) else max(reached, float(np.quantile(genuine, LOWEST)))
 
 
 def _home(labels: Rows, group: Rows, other: Rows, other_score: NDArray[np.float32], home: float) -> int:
