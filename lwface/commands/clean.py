@@ -73,7 +73,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name, meaning in zip(
         SCORES,
         (
-            "two images of at least this are one photograph (not given: 0.98)",
+            "two images of at least this are one photograph (not given: 0.97)",
             "an image or a group whose best score with the rest of its label is at most this is somebody else",
             "somebody else with an image of another person of at least this is that person",
             "people whose mean features score at least this are one",

@@ -1,20 +1,21 @@
 """Labels that features contradict: images to leave out of training, and people to join. Proposals; nothing is changed.
 
-What is looked at is the cosine of two rows, by three rules. What strangers score is taken from pairs drawn at random, as
-in :mod:`lwface.scoring.label_errors`, so that no threshold is that of another model:
+What is looked at is the cosine of two rows, by three rules. What strangers score is taken from pairs drawn at random,
+as in :mod:`lwface.scoring.label_errors`, so that no threshold is that of another model:
 
 * **duplicates**: two images that score :data:`DUPLICATE` or more show the same photograph, as it is, encoded anew or
   (where features have the mirror image in them) mirrored. The later one is proposed.
 * **wrong label**: a person's other images are joined by their highest scores (the greatest spanning tree). Where the
   best score between the two sides of a link, of ``a`` and ``b`` images, is what the best of ``a * b`` pairs of
   strangers would be (not above their score at FAR ``0.1 / (a * b)``), and an outlier below the best scores of all rows,
-  the sides are two people. The largest part keeps the label. A part that finds a home, another person with an image at
-  the score that strangers reach in a tenth of as many looks, and above the lowest tenth of genuine pairs, is
-  *mislabelled*; one of :data:`GROUP` images or more without a home is a *second person* in one folder; fewer *resemble nobody* of the
-  label. Where parts of one image each are all there is, only those with a home are proposed: nothing says which one
-  is right.
+  the sides are two people. The largest part keeps the label. A part finds a home where half of its images resemble one
+  other person most, at the score that strangers reach in a tenth of as many looks and above the lowest tenth of
+  genuine pairs: it is *mislabelled*. One of :data:`GROUP` images or more without a home is a *second person* in one
+  folder; fewer *resemble nobody* of the label. Where parts of one image each are all there is, only those with a home
+  are proposed: nothing says which one is right.
 * **one person in two folders**: the mean features of two people's images score what pairs of strangers' means reach in
-  a tenth of such sets, by the tail of their scores, and what the lowest :data:`TORN` of people cut in halves do.
+  a tenth of such sets, by the tail of their scores. Where less than half of the people reach that who are cut in halves
+  (every second image), it cannot be told.
 
 Memory is that of the tiles and of a few numbers a row: features may be a memory map. The time is that of half of one
 matrix product of all rows with all.
@@ -39,9 +40,8 @@ from lwface.scoring.label_errors import (
     stranger_limit,
 )
 
-DUPLICATE = 0.98  # cosine
+DUPLICATE = 0.97  # cosine
 GROUP = 3  # images that make a person of their own
-TORN = 0.05
 LOWEST = 0.1  # of the genuine pairs, which tell nothing of a home
 TILE = 2048  # rows of a tile of scores: 16 MB
 LARGEST = 4096  # images of one person that are held against each other at once; more are looked at in parts
@@ -386,7 +386,8 @@ def _wrong_labels(
                 continue
             kind = MISLABELLED if whose != NOBODY else SECOND if len(group) >= GROUP else UNLIKE
             for row in group.tolist():
-                neighbour = int(other[row]) if whose != NOBODY else parts.nearest[row]
+                at_home = whose != NOBODY and labels[other[row]] == whose
+                neighbour = int(other[row]) if at_home else parts.nearest[row]
                 found.append(Proposal(row, kind, label, whose, parts.best[row], neighbour))
     return found
 
@@ -399,10 +400,9 @@ def _home_limit(strangers: NDArray[np.float64], genuine: NDArray[np.float64], ro
 
 def _home(labels: Rows, group: Rows, other: Rows, other_score: NDArray[np.float32], home: float) -> int:
     """The label to which at least half of the group belongs by its scores; -1: none."""
-    near = group[other_score[group] >= home]
-    if 2 * len(near) < len(group) or not len(near):
-        return NOBODY
-    return int(Counter(labels[other[near]].tolist()).most_common(1)[0][0])
+    near = labels[other[group[other_score[group] >= home]]].tolist()
+    whose, count = Counter(near).most_common(1)[0] if near else (NOBODY, 0)
+    return int(whose) if 2 * count >= len(group) else NOBODY
 
 
 def _duplicates(
@@ -454,10 +454,10 @@ def _same_people(
         strangers = _strangers(means, seed)
         reached = stranger_limit(strangers, pairs)
         torn = np.einsum("pd,pd->p", *halves[:, counts[several] >= 4])
-        if reached is not None and len(torn):
-            limit = max(reached, float(np.quantile(torn, TORN)))
+        if reached is not None and len(torn) and np.median(torn) >= reached:
+            limit = reached
     if limit is None:
-        return [], "one person in two folders: cannot be told, there are too few people"
+        return [], "one person in two folders: cannot be told: too few people, or the model is too weak"
     found = []
     order = np.argsort(labels[rows], kind="stable")
     ordered = rows[order]

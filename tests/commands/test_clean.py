@@ -52,7 +52,7 @@ def test_a_folder(folder, tmp_path, capsys):
     ]
     said = capsys.readouterr().out
     assert "2 proposals for 201 images" in said
-    assert "duplicates: from 0.980" in said
+    assert "duplicates: from 0.970" in said
     assert "--leave-out" in said
     sheet = decode_rgb((tmp_path / "c.mislabelled.jpg").read_bytes())
     assert sheet is not None
