@@ -21,7 +21,14 @@ FORMAT = 2
 CHANGEABLE = frozenset(name for name, setting in RUN_SETTINGS.items() if setting.changeable)
 
 # Settings that some checkpoints are older than, and what was so before.
-YOUNGER = {"ema": 0.0, "fc7_products": "highest", "sample_rate": 1.0, "sample_policy": "constant", "sample_full": 0.5}
+YOUNGER = {
+    "ema": 0.0,
+    "leave_out": "",
+    "fc7_products": "highest",
+    "sample_rate": 1.0,
+    "sample_policy": "constant",
+    "sample_full": 0.5,
+}
 
 
 def random_states() -> dict[str, Any]:

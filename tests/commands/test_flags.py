@@ -58,7 +58,7 @@ def spellings(parsers: dict[str, argparse.ArgumentParser], *, shown: bool) -> se
 
 def test_what_is_shown_has_dashes(parsers):
     for text in spellings(parsers, shown=True) - {"-h"}:
-        assert re.fullmatch(r"--[a-z]+(-[a-z]+)*", text), text
+        assert re.fullmatch(r"--[a-z]+[0-9]?(-[a-z]+)*", text), text
 
 
 def test_what_is_not_shown_is_another_spelling_of_what_is(parsers):
