@@ -59,7 +59,8 @@ def spoil(labels: np.ndarray, dice: np.random.Generator) -> Spoiled:
         split.add(frozenset((int(person), len(counts) + number)))
     for first, other in chosen[SPLIT:].reshape(-1, 2):
         changed[labels == other] = first
-        second.append(tuple({*np.flatnonzero(labels == who).tolist()} for who in (first, other)))
+        one, two = (set(np.flatnonzero(labels == who).tolist()) for who in (first, other))
+        second.append((one, two))
     free = np.flatnonzero(~np.isin(labels, chosen))
     wrong = dice.permutation(free)[: round(WRONG * len(labels))]
     people = np.unique(labels)
@@ -116,7 +117,7 @@ def copies(folder: Path, names: list[str]) -> np.ndarray:
     for place, name in enumerate(names):
         image = read_rgb(folder / name)[:, :: -1 if place % 2 else 1]
         data = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-        found.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
+        found.append(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
     return np.stack(found)
 
 
@@ -152,7 +153,8 @@ def main() -> None:
         for kind, figures in count(found, spoiled, len(labels)).items():
             totals[kind] += figures
     print("\n| kind | proposed | precision | spoiled | recall |\n|---|---|---|---|---|")
-    for kind, (right, proposed, hit, there) in totals.items():
+    for kind, figures_of_kind in totals.items():
+        right, proposed, hit, there = figures_of_kind.tolist()
         print(f"| {kind} | {proposed} | {right / max(proposed, 1):.3f} | {there} | {hit / max(there, 1):.3f} |")
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lwface.features.writing import Listing, RecordListing
+    from lwface.formats.cleaning_list import CleaningLine
     from lwface.formats.face_records import FaceRecords
     from lwface.scoring.cleaning import Proposal
 
@@ -185,7 +186,7 @@ def _record_pixels(records: FaceRecords, row: int) -> np.ndarray | None:
     return decode_rgb(records.read(row)[1])
 
 
-def _line(proposal: Proposal, images: _Images) -> object:
+def _line(proposal: Proposal, images: _Images) -> CleaningLine:
     from lwface.formats.cleaning_list import LEAVE_OUT, SAME_PERSON, CleaningLine
     from lwface.scoring.cleaning import SAME
 

@@ -152,14 +152,15 @@ def draw_scores(features: Features, labels: Rows, seed: int) -> tuple[NDArray[np
     dice = np.random.default_rng(seed)
     rows = len(features)
     pairs = min(DRAWN, rows * rows)  # of few rows some twice, which moves no quantile
-    strangers, genuine = [], []
+    strangers: list[NDArray[np.float64]] = []
+    genuine: list[NDArray[np.float64]] = []
     order = np.argsort(labels, kind="stable")
     following = labels[order]
     for _ in range(-(-pairs // 2**16)):
         left, right = dice.integers(rows, size=(2, min(2**16, pairs)))
         apart = (left != right) & ((labels[left] != labels[right]) | (labels[left] == DISTRACTOR))
         strangers.append(_scores(features, left[apart], right[apart]))
-        if sum(map(len, genuine)) < pairs // 10:
+        if sum(len(scores) for scores in genuine) < pairs // 10:
             place = dice.integers(rows, size=2**13)
             first = np.searchsorted(following, following[place])
             count = np.searchsorted(following, following[place], "right") - first
@@ -287,7 +288,8 @@ def spanning_tree(scores: Features) -> tuple[Rows, Rows, NDArray[np.float64]]:
     outside = np.ones(count, dtype=bool)
     outside[0] = False
     best, via = scores[0].astype(np.float64), np.zeros(count, dtype=np.int64)
-    first, second, weight = (np.empty(count - 1, dtype=kind) for kind in (np.int64, np.int64, np.float64))
+    first, second = np.empty(count - 1, dtype=np.int64), np.empty(count - 1, dtype=np.int64)
+    weight = np.empty(count - 1, dtype=np.float64)
     for step in range(count - 1):
         new = int(np.argmax(np.where(outside, best, -np.inf)))
         first[step], second[step], weight[step] = via[new], new, best[new]
@@ -494,4 +496,5 @@ def _scores(features: Features, left: Rows, right: Rows) -> NDArray[np.float64]:
 
 def _unit(rows: Features) -> Features:
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
+    unit: Features = (rows / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
+    return unit
