@@ -31,6 +31,7 @@ def test_the_challenges_command():
 
 
 def test_every_flag_overrides_the_configuration(tmp_path):
+    (tmp_path / "clean.csv").touch()
     values = {
         "models_root": str(tmp_path), "pretrained": "p", "pretrained_epoch": 3, "pretrained_pixels": "0/255,BGR",
             "pretrained_epsilon": 2e-5, "ckpt": 2, "verbose": 7, "lr": 0.5,
@@ -38,6 +39,7 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "max_steps": 6, "num_workers": 4, "precision": "float32", "lr_policy": "poly", "warmup_steps": 8,
         "accumulate": 2, "end_epoch": 12, "checkpoint_steps": 13, "optimizer": "adamw", "ema": 0.9,
         "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
+        "leave_out": str(tmp_path / "clean.csv"),
     }  # fmt: skip
     assert set(values) | {"skip_bad"} == set(FLAGS)
     arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
