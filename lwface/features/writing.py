@@ -126,7 +126,29 @@ class Listing:
             yield from paths
 
 
-class PackListing:
+class ImageRows:
+    """A listing of which each row is one image, and nothing was walked.
+
+    Attributes:
+        images: how many.
+    """
+
+    images: int
+    walked = None
+
+    def __len__(self) -> int:
+        return self.images
+
+    def images_before(self, row: int) -> int:
+        """How many images the rows before ``row`` have together: one each."""
+        return row
+
+    def images_of_rows(self, first_row: int) -> Iterator[int]:
+        """How many images each row has, from ``first_row`` on: one."""
+        return itertools.repeat(1, self.images - first_row)
+
+
+class PackListing(ImageRows):
     """The images of a verification pack, a row each, in its order: pair ``i`` is rows ``2i`` and ``2i+1``.
 
     Args:
@@ -135,8 +157,6 @@ class PackListing:
     Raises:
         UserError: it is none.
     """
-
-    walked = None
 
     def __init__(self, path: PathLike) -> None:
         self.account = Account()
@@ -148,17 +168,6 @@ class PackListing:
         self.sha256 = digest.hexdigest()
         self.images = len(self._images)
 
-    def __len__(self) -> int:
-        return self.images
-
-    def images_before(self, row: int) -> int:
-        """How many images the rows before ``row`` have together: one each."""
-        return row
-
-    def images_of_rows(self, first_row: int) -> Iterator[int]:
-        """How many images each row has, from ``first_row`` on: one."""
-        return itertools.repeat(1, self.images - first_row)
-
     def paths(self, first_row: int) -> Iterator[str]:
         """What the images are called, from that of ``first_row`` on."""
         return (f"{self._name}: image {number}" for number in range(first_row, self.images))
@@ -168,14 +177,12 @@ class PackListing:
         return self._images[int(path.rpartition(" ")[2])]
 
 
-class RecordListing:
+class RecordListing(ImageRows):
     """The images of a record file, a row each, in the order of their keys.
 
     Args:
         records: the file.
     """
-
-    walked = None
 
     def __init__(self, records: FaceRecords) -> None:
         self.account = Account()
@@ -186,17 +193,6 @@ class RecordListing:
         digest.update(np.ascontiguousarray(records.reader.offsets).data)
         self.sha256 = digest.hexdigest()
         self.images = len(records)
-
-    def __len__(self) -> int:
-        return self.images
-
-    def images_before(self, row: int) -> int:
-        """How many images the rows before ``row`` have together: one each."""
-        return row
-
-    def images_of_rows(self, first_row: int) -> Iterator[int]:
-        """How many images each row has, from ``first_row`` on: one."""
-        return itertools.repeat(1, self.images - first_row)
 
     def paths(self, first_row: int) -> Iterator[str]:
         """What the images are called, from that of ``first_row`` on."""

@@ -99,7 +99,7 @@ def _readme(student: str, model: str, config: Mapping[str, Any], size: int) -> s
     flags = {
         "network": "network", "head": "point_head", "loss": "point_loss", "view": "view", "lr": "lr", "wd": "wd",
         "per-batch-size": "per_batch_size", "max-steps": "max_steps", "warmup-steps": "warmup_steps", "seed": "seed",
-        "augmentation": "augmentation",
+        "augmentation": "augmentation", "settle": "settle", "ema": "ema", "precision": "precision",
     }  # fmt: skip
     line = " ".join(f"--{flag} {config[key]}" for flag, key in flags.items() if key in config)
     environment = "\n".join(f"* {name} {version}" for name, version in told.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from lwface.base.account import skipped_lines
 from lwface.base.errors import UserError
+from lwface.base.notes import note
 from lwface.formats.point_annotations import ANNOTATIONS
 from lwface.gate.budgets import BudgetError, get_budget
 from lwface.gate.flops import budget_violations, count_flops, flops_text
@@ -25,6 +27,7 @@ from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import start_from
 from lwface.models.sources import read_source
+from lwface.models.store import load_model
 from lwface.networks import create_network
 from lwface.networks.points import PointNetwork, make_point_network
 from lwface.settings.places import Places
@@ -120,8 +123,12 @@ def prepare(wish: PointWish, run: Run, *, device: str = "auto", track: str | Non
     seed_everything(run.seed)
     network, started = build_network(run, track, start=not (folder / CHECKPOINT).exists())
     learnt, held_out, described = open_data(wish)
+    described += [one for one in learnt_before(run, folder) if one not in described]
     run = run.replace(declared={**run.declared, "data": described})
-    strength, settle_from = scaled(wish.augmentation), (1 - wish.settle) * (run.max_steps or math.inf)
+    strength, settle_from = scaled(wish.augmentation), (1 - wish.settle) * run.max_steps
+    if not run.max_steps:
+        settle_from = math.inf
+        note("--max-steps 0: no step is known to be one of the last, so --settle does nothing")
     data = PointDataset(learnt, seed=run.seed, strength=strength, settle_from=settle_from, view=wish.view)
     data.keep()
     judge = PointDataset(held_out, view=wish.view)
@@ -149,7 +156,7 @@ def build_network(run: Run, track: str | None, *, start: bool) -> tuple[PointNet
     knows = False
     if run.pretrained and start:
         print("loading", with_epoch(run.pretrained, run.pretrained_epoch), flush=True)
-        points = isinstance(read_source(run.pretrained, run.pretrained_epoch).network, PointNetwork)
+        points = _is_of_points(run)
         began = start_from(network if points else face, run.pretrained, run.pretrained_epoch, Said.of("", 0.0))
         print(began.text(), flush=True)
         knows = points and not any(name.startswith("head.") for name in (*began.fresh, *began.other_shape))
@@ -159,6 +166,24 @@ def build_network(run: Run, track: str | None, *, start: bool) -> tuple[PointNet
     if found:
         raise BudgetError(f"network {run.network} is refused: {'; '.join(found)}")
     return network, knows
+
+
+def learnt_before(run: Run, folder: Path) -> list[dict[str, Any]]:
+    """What the model of points that ``run`` starts from, or started from, learnt from, as a model keeps it."""
+    if (folder / CHECKPOINT).exists():  # the model may be gone
+        kept = folder / "config.json"
+        config = json.loads(kept.read_text()) if kept.is_file() else {}
+    elif run.pretrained:
+        config = load_model(with_epoch(run.pretrained, run.pretrained_epoch))[1] if _is_of_points(run) else {}
+    else:
+        config = {}
+    found: list[dict[str, Any]] = config.get("data", [])
+    return found
+
+
+def _is_of_points(run: Run) -> bool:
+    """Whether the model that ``run`` starts from puts points."""
+    return isinstance(read_source(run.pretrained, run.pretrained_epoch).network, PointNetwork)
 
 
 def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture], list[dict[str, Any]]]:

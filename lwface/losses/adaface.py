@@ -11,6 +11,7 @@ from torch import Tensor
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import Scale
 
 NORM_RANGE = (0.001, 100.0)  # a norm outside counts as the end it passed
 STD_EPSILON = 1e-3  # added to the deviation
@@ -43,7 +44,7 @@ class AdaFace(Margin):
     def __init__(
         self,
         *,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
+        loss_s: Scale = 64.0,
         loss_m: Annotated[float, Setting("margin", minimum=0)] = 0.4,
         loss_h: Annotated[float, Setting("concentration: at how many deviations of the norm z is 1", above=0)] = 0.333,
         loss_t_alpha: Annotated[

@@ -10,6 +10,7 @@ from torch import Tensor
 from lwface.base.setting import Setting
 from lwface.losses.angular import arc_or_line
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import Scale
 
 
 @LOSSES.register_as("arcnegface")
@@ -28,7 +29,7 @@ class ArcNegFace(Margin):
     def __init__(
         self,
         *,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
+        loss_s: Scale = 64.0,
         loss_m: Annotated[float, Setting("additive angular margin in radians", minimum=0, maximum=3.14)] = 0.5,
         loss_alpha: Annotated[float, Setting("weight of a class as near as the right one", above=0)] = 1.2,
         loss_sigma: Annotated[float, Setting("how fast the weight falls with the squared difference", above=0)] = 2.0,

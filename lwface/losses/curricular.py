@@ -10,6 +10,7 @@ from torch import Tensor
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle, arc_or_line
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import Scale
 
 
 @LOSSES.register_as("curricular")
@@ -33,7 +34,7 @@ class CurricularFace(Margin):
     def __init__(
         self,
         *,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
+        loss_s: Scale = 64.0,
         loss_m: Annotated[float, Setting("additive angular margin in radians", minimum=0, maximum=3.14)] = 0.5,
         loss_t_alpha: Annotated[
             float, Setting("share of a batch in the running mean of the cosines", above=0, maximum=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle, cosine_of
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import Monotonic, Scale
 
 
 @LOSSES.register_as("elastic")
@@ -33,14 +34,12 @@ class ElasticFace(Margin):
     def __init__(
         self,
         *,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
+        loss_s: Scale = 64.0,
         loss_m: Annotated[float, Setting("mean margin: radians (arc) or cosine (cos)", minimum=0)] = 0.5,
         loss_sigma: Annotated[float, Setting("standard deviation of the margin", minimum=0)] = 0.05,
         loss_kind: Annotated[str, Setting("where the margin goes", choices=("arc", "cos"))] = "arc",
         loss_plus: Annotated[bool, Setting("give the largest margin to the image with the smallest cosine")] = False,
-        loss_monotonic: Annotated[
-            bool, Setting("let the margin's cosine fall on beyond pi, where the original's rises again")
-        ] = False,
+        loss_monotonic: Monotonic = False,
     ) -> None:
         super().__init__()
         self.scale, self.margin, self.sigma = loss_s, loss_m, loss_sigma

@@ -10,6 +10,7 @@ from torch import Tensor
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import AngularMargin
 
 
 @LOSSES.register_as("liarc")
@@ -30,7 +31,7 @@ class LiArcFace(Margin):
         self,
         *,
         loss_s: Annotated[float, Setting("scale of the scores", above=0)] = 64.0,
-        loss_m: Annotated[float, Setting("additive angular margin in radians", minimum=0)] = 0.45,
+        loss_m: AngularMargin = 0.45,
     ) -> None:
         super().__init__()
         self.scale, self.margin = loss_s, loss_m

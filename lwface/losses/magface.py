@@ -11,6 +11,7 @@ from lwface.base.errors import UserError
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import Scale
 
 
 @LOSSES.register_as("magface")
@@ -33,7 +34,7 @@ class MagFace(Margin):
     def __init__(
         self,
         *,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
+        loss_s: Scale = 64.0,
         loss_l_a: Annotated[float, Setting("lower bound of the norms", above=0)] = 10.0,
         loss_u_a: Annotated[float, Setting("upper bound of the norms", above=0)] = 110.0,
         loss_l_margin: Annotated[float, Setting("margin of the lowest norm in radians", minimum=0)] = 0.45,

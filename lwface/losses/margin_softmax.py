@@ -11,6 +11,7 @@ from lwface.base.errors import UserError
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle, target_with_margin
 from lwface.losses.base import LOSSES, Margin
+from lwface.losses.settings import AngularMargin, CosineMargin, Monotonic, MultiplicativeMargin, Scale
 
 
 @LOSSES.register_as("margin_softmax")
@@ -32,13 +33,11 @@ class MarginSoftmax(Margin):
     def __init__(
         self,
         *,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
-        loss_m1: Annotated[float, Setting("multiplicative angular margin", above=0)] = 1.0,
-        loss_m2: Annotated[float, Setting("additive angular margin in radians", minimum=0)] = 0.0,
-        loss_m3: Annotated[float, Setting("additive cosine margin", minimum=0)] = 0.0,
-        loss_monotonic: Annotated[
-            bool, Setting("let the margin's cosine fall on beyond pi, where the original's rises again")
-        ] = False,
+        loss_s: Scale = 64.0,
+        loss_m1: MultiplicativeMargin = 1.0,
+        loss_m2: AngularMargin = 0.0,
+        loss_m3: CosineMargin = 0.0,
+        loss_monotonic: Monotonic = False,
         interclass_filtering_threshold: Annotated[
             float,
             Setting("cosine above which another class is left out, as perhaps the same person; 0: none", minimum=0),

@@ -7,6 +7,7 @@ from typing import Annotated
 from lwface.base.setting import Setting
 from lwface.losses.base import LOSSES
 from lwface.losses.margin_softmax import MarginSoftmax
+from lwface.losses.settings import AngularMargin, CosineMargin, Monotonic, MultiplicativeMargin, Scale
 
 
 @LOSSES.register_as("subcenter")
@@ -24,13 +25,11 @@ class SubcenterArcFace(MarginSoftmax):
         self,
         *,
         loss_K: Annotated[int, Setting("centres of each class", minimum=1)] = 3,
-        loss_s: Annotated[float, Setting("scale of the cosines", above=0)] = 64.0,
-        loss_m1: Annotated[float, Setting("multiplicative angular margin", above=0)] = 1.0,
-        loss_m2: Annotated[float, Setting("additive angular margin in radians", minimum=0)] = 0.5,
-        loss_m3: Annotated[float, Setting("additive cosine margin", minimum=0)] = 0.0,
-        loss_monotonic: Annotated[
-            bool, Setting("let the margin's cosine fall on beyond pi, where the original's rises again")
-        ] = False,
+        loss_s: Scale = 64.0,
+        loss_m1: MultiplicativeMargin = 1.0,
+        loss_m2: AngularMargin = 0.5,
+        loss_m3: CosineMargin = 0.0,
+        loss_monotonic: Monotonic = False,
     ) -> None:
         super().__init__(
             loss_s=loss_s, loss_m1=loss_m1, loss_m2=loss_m2, loss_m3=loss_m3, loss_monotonic=loss_monotonic

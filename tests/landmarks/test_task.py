@@ -174,15 +174,26 @@ def test_from_a_step_on_the_boxes_are_exact(faces):
     assert (sides(moving) - 112 / 1.25).abs().min() > 0.1
 
 
+def test_without_an_end_nothing_settles(faces, tmp_path, capsys):
+    endless = dataclasses.replace(wish(faces), settle=1.0)
+    loop = prepare(endless, point_run(endless, **settings(tmp_path, max_steps=0)), folder=tmp_path / "x")
+    assert loop.task.data.settle_from == float("inf")
+    assert "--settle does nothing" in capsys.readouterr().err
+
+
 def test_a_run_continues_from_a_model_of_points(faces, tmp_path):
     """All of it where the head is the same one; the body alone under another."""
     run = point_run(wish(faces), **settings(tmp_path))
     model = tmp_path / "first"
-    first = prepare(wish(faces), run, folder=run_folder(run)).task
+    loop = prepare(wish(faces), run, folder=run_folder(run))
+    first = loop.task
     model.mkdir()
-    first.save(model, 1, run.as_dict())
+    own = {"name": "others", "kind": "csv", "pictures": 7, "times": 1, "sha256": "0"}
+    first.save(model, 1, {**loop.run.as_dict(), "data": [own]})
     again = dataclasses.replace(wish(faces), pretrained=f"{model / 'model'},1")
-    second = prepare(again, point_run(again, **settings(tmp_path / "b")), folder=tmp_path / "b").task
+    next_loop = prepare(again, point_run(again, **settings(tmp_path / "b")), folder=tmp_path / "b")
+    assert next_loop.run.declared["data"] == [*loop.run.declared["data"], own]  # what it learnt from stays known
+    second = next_loop.task
     for name, tensor in first.network.state_dict().items():
         assert torch.equal(tensor, second.network.state_dict()[name]), name
     other = dataclasses.replace(again, head="simcc", loss="l1")
