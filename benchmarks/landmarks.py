@@ -2,6 +2,7 @@
 
     python benchmarks/landmarks.py --data ytf-keypoints --peers peers --models models/split-{}/model,1 --splits 5
 
+``--peers`` has PFLD and OpenSeeFace as ONNX files; face-api and dlib join in where ``make peers`` has set them up.
 ``--data`` is the YouTube Faces teaching set. On each split of its people, every predictor gets the box of the true
 points, in the room that fits it best on the people that may be learnt from, and a linear map to the set's convention,
 fitted on the same people (``landmarks/adapt.py``). What remains is measured on the people held out, over the points
@@ -19,10 +20,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from peers.points import DLIB_MODEL, MANIFEST, dlib_points, face_api_onnx
 
 from lwface.base.commands import existing, load, run_command
 from lwface.base.errors import UserError
@@ -34,7 +37,7 @@ from lwface.landmarks.evaluation import interval
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
 from lwface.landmarks.scheme import MIRROR
 
-ROOMS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)  # sides of the crop over the box's, tried for peers
+ROOMS = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)  # sides of the crop over the box's, tried for peers
 COMMON = [point for point in range(68) if point not in (60, 64)]  # OpenSeeFace lacks the inner corners of the mouth
 ROUNDS, CALLS = 7, 30
 LINE = "{:36} {:>8} {:>9} {:>9} {:>20} {:>9}"
@@ -42,6 +45,7 @@ LINE = "{:36} {:>8} {:>9} {:>9} {:>20} {:>9}"
 Floats = NDArray[np.floating]
 Places = Floats
 Run = Callable[[NDArray[np.uint8]], Places]  # crop (S, S, 3) -> places (K, 2) in its pixels
+Program = Callable[[NDArray[Any]], NDArray[Any]]  # what a network takes -> what it gives
 
 
 @dataclass
@@ -54,19 +58,21 @@ class Predictor:
         decode: its output to places (K, 2) in pixels of the crop.
         room: of the crop around the box.
         mirrored: its points are averaged with those of the mirrored crop.
+        programs: what can run it.
     """
 
     name: str
     path: Path
     size: int
-    prepare: Callable[[NDArray[np.uint8]], Floats]
+    prepare: Callable[[NDArray[np.uint8]], NDArray[Any]]
     decode: Callable[[Floats], Places]
     room: float = 1.25
     mirrored: bool = False
+    programs: tuple[str, ...] = ("onnxruntime", "openvino")
 
-    def runner(self, program: str) -> Run:
-        """The network in ``onnxruntime`` or ``openvino``, one thread."""
-        call = PROGRAMS[program](str(self.path))
+    def runner(self, program: str = "") -> Run:
+        """The network in one of its ``programs`` (none named: the first), one thread."""
+        call = PROGRAMS[program or self.programs[0]](str(self.path))
 
         def plain(image: NDArray[np.uint8]) -> Places:
             return self.decode(call(self.prepare(image)))
@@ -104,6 +110,16 @@ def openseeface(path: Path) -> Predictor:
     return Predictor("OpenSeeFace", path, 224, lambda image: (planes(image) / 255 - mean) / deviation, decode)
 
 
+def face_api(path: Path) -> Predictor:
+    """npm's ``@vladmandic/face-api``: its mean and range are in the file, places 0..1 of the crop."""
+    return Predictor("face-api", path, 112, planes, lambda out: out.reshape(68, 2) * 112.0 - 0.5)
+
+
+def dlib(path: Path) -> Predictor:
+    """dlib's shape predictor (an ensemble of regression trees): bytes in, whole pixels of the crop out."""
+    return Predictor("dlib", path, 192, lambda image: image, lambda out: out, programs=("dlib",))
+
+
 PEERS = {"pfld68.onnx": pfld, "openseeface66.onnx": openseeface}
 
 
@@ -112,7 +128,7 @@ def ours(name: str, path: Path) -> Predictor:
     return Predictor(name, path, 112, planes, lambda out: out.reshape(68, 2).astype(np.float64))
 
 
-def onnxruntime_program(path: str) -> Callable[[Floats], Floats]:
+def onnxruntime_program(path: str) -> Program:
     """ONNX Runtime on one thread."""
     import onnxruntime
 
@@ -123,7 +139,7 @@ def onnxruntime_program(path: str) -> Callable[[Floats], Floats]:
     return lambda data: session.run(None, {name: data})[0]
 
 
-def openvino_program(path: str) -> Callable[[Floats], Floats]:
+def openvino_program(path: str) -> Program:
     """OpenVINO in float32 on one thread, for one face."""
     import openvino
 
@@ -136,7 +152,12 @@ def openvino_program(path: str) -> Callable[[Floats], Floats]:
     return lambda data: compiled(data)[0]
 
 
-PROGRAMS = {"onnxruntime": onnxruntime_program, "openvino": openvino_program}
+def dlib_program(path: str) -> Program:
+    """dlib, which runs on one thread."""
+    return dlib_points(Path(path))
+
+
+PROGRAMS = {"onnxruntime": onnxruntime_program, "openvino": openvino_program, "dlib": dlib_program}
 
 
 class Pictures:
@@ -203,7 +224,7 @@ def compare(args: argparse.Namespace) -> dict[str, list[Floats]]:
         people += [every.pictures[one].person for one in judge]  # one who is held out twice is one person
         owners = [every.pictures[one].person for one in fit]
         for predictor in predictors(args, split):
-            run = predictor.runner("onnxruntime")
+            run = predictor.runner()
             if predictor.name not in PEER_NAMES:
                 learnt, found = every.found(predictor, run, fit), every.found(predictor, run, judge)
             else:  # these are the same on each split
@@ -239,7 +260,8 @@ def compare(args: argparse.Namespace) -> dict[str, list[Floats]]:
     return adapted
 
 
-PEER_NAMES = ("PFLD", "OpenSeeFace")
+PEER_NAMES = ("PFLD", "OpenSeeFace", "face-api", "dlib")
+INSTALLED = Path(__file__).resolve().parents[1] / "build" / "peers"  # by make peers
 _exported: dict[str, Path] = {}
 
 
@@ -264,6 +286,13 @@ def predictors(args: argparse.Namespace, split: int) -> list[Predictor]:
     for file, make in PEERS.items():
         if args.peers and (args.peers / file).is_file():
             found.append(make(args.peers / file))
+    manifest = INSTALLED / "web" / "node_modules" / "@vladmandic" / "face-api" / "model" / MANIFEST
+    if manifest.is_file():
+        converted = Path(args.work) / "face-api.onnx"
+        if not converted.exists():
+            converted.write_bytes(face_api_onnx(manifest))
+        found.append(face_api(converted))
+    found += [dlib(path) for path in INSTALLED.glob(DLIB_MODEL)]
     return found
 
 
@@ -274,7 +303,7 @@ def speeds(args: argparse.Namespace) -> None:
     runs: dict[tuple[str, str], tuple[Run, NDArray[np.uint8]]] = {}
     for predictor in predictors(args, 0):
         image = draw.integers(0, 256, (predictor.size, predictor.size, 3), np.uint8)
-        for program in PROGRAMS:
+        for program in predictor.programs:
             runs[predictor.name, program] = predictor.runner(program), image
     times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     for _ in range(ROUNDS):
