@@ -57,7 +57,7 @@ COMMANDS = {
     "demo": "the whole road on procedural faces",
 }
 ALIASES = {"flops-counter": "gate"}
-SHARDED = {"tar-far"}  # share their work among the processes of torchrun
+SHARDED = {"tar-far", "train"}  # share their work among the processes of torchrun
 
 # PyTorch's threads (GNU OpenMP's) spin some 300 000 turns before they sleep. Beside busy processes they then hold the
 # cores that the threads they wait for need, and a training step can lose most of its speed. Some thousand turns keep

@@ -29,6 +29,7 @@ FLAGS = (
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
     *("leave_out", "end_epoch", "checkpoint_steps", "optimizer", "ema"),
+    *("deterministic", "nonfinite_limit"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
 )
 
@@ -50,9 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     load("torch")
     from lwface.recognition.train import train
     from lwface.settings.resolve import resolve
+    from lwface.training.processes import joined
 
-    run = resolve(**wish.names, places=wish.places, **wish.overrides)
-    return train(run, device=wish.device, resume=wish.resume, track=wish.track)
+    with joined(wish.device):
+        run = resolve(**wish.names, places=wish.places, **wish.overrides)
+        return train(run, device=wish.device, resume=wish.resume, track=wish.track)
 
 
 def parse_arguments(argv: Sequence[str]) -> Training:

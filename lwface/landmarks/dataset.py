@@ -58,14 +58,14 @@ class PointDataset:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batch(self, positions: np.ndarray, step: int) -> Batch:
-        """Images (N, 112, 112, 3) uint8 and places (N, K, 2) float32 in their pixels.
+    def batch(self, positions: np.ndarray, step: int, first: int = 0) -> Batch:
+        """Images (N, 112, 112, 3) uint8 and places (N, K, 2) float32 in their pixels; ``first``: place in the step.
 
         Raises:
             UserError: a picture cannot be read.
         """
         images, places = [], []
-        for number, position in enumerate(positions):
+        for number, position in enumerate(positions, start=first):
             picture, points, squares = self._picture(int(position))
             if self.strength is NONE:
                 matrix = to_crop(squares[0])

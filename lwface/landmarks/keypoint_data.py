@@ -28,7 +28,7 @@ class KeypointBatches:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, positions: NDArray[np.int64], step: int) -> Batch:
+    def batch(self, positions: NDArray[np.int64], step: int, first: int = 0) -> Batch:
         """The faces at ``positions`` as they are: the task changes them on its device."""
         chosen = torch.from_numpy(positions)
         return Batch(self.images[chosen], self.points[chosen], {})

@@ -38,6 +38,7 @@ class AdaFace(Margin):
     deviation of a batch of one is NaN, for good: here one row leaves the deviation as it is.
     """
 
+    whole_batch = True
     mean: Tensor
     std: Tensor
 

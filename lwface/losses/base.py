@@ -46,12 +46,15 @@ class Margin(nn.Module):
         bias: there is a b.
         scale: factor from scores with their margin to logits.
         centres: rows of the weight a class; its score is the largest of theirs.
+        whole_batch: what :meth:`own` makes of a row depends on the others, or is drawn for each: the holder must get
+            all rows of an update at once, where otherwise it may get them in parts.
     """
 
     cosine = True
     bias = False
     scale = 1.0
     centres = 1
+    whole_batch = False
 
     def own(self, score: Tensor, norms: Tensor) -> Tensor:
         """Scores (N,) of embeddings with their own classes, with the margin.

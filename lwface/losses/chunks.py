@@ -280,6 +280,10 @@ class WeightGradient:
 
     parts: list[_Part] = field(default_factory=list)
 
+    def factors(self) -> list[Tensor]:
+        """What it will be made of, the weight apart: where all of this is finite, the gradient is."""
+        return [tensor for part in self.parts for tensor in (part.inputs, part.own, part.others, *part[-2:])]
+
     @torch.no_grad()
     def blocks(self, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[ClassBlock, Tensor, Tensor | None]]:
         """A block of classes with the gradient of its rows of ``weight`` and ``bias``, one after the other.

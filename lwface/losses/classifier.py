@@ -157,6 +157,10 @@ class Classifier(nn.Module):
         """Weight, and bias if there is one: a row of each class held."""
         return list(self.parameters(recurse=False))
 
+    def global_rows(self, rows: Tensor) -> Tensor:
+        """As :meth:`lwface.losses.shards.ClassShard.global_tensor`."""
+        return self.shard.global_tensor(rows)
+
     def gradients(self) -> Iterator[tuple[ClassBlock, list[tuple[nn.Parameter, Tensor]]]]:
         """Where it is deferred, the gradient of the update: block by block, of each parameter with rows of classes.
 

@@ -29,6 +29,7 @@ class CurricularFace(Margin):
     ``cos(theta + m)`` itself there too.
     """
 
+    whole_batch = True
     t: Tensor
 
     def __init__(

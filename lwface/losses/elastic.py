@@ -31,6 +31,8 @@ class ElasticFace(Margin):
     process and after a resume. Outside of training the margin is m.
     """
 
+    whole_batch = True
+
     def __init__(
         self,
         *,

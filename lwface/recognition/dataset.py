@@ -103,7 +103,7 @@ class FaceDataset(Dataset[Batch]):
         labels = self.records.labels()
         return labels if self.kept is None else labels[self.kept]
 
-    def batch(self, positions: np.ndarray, step: int) -> Batch:
+    def batch(self, positions: np.ndarray, step: int, first: int = 0) -> Batch:
         """The same: what is random is left to the device, which mirrors."""
         return self[positions]
 
@@ -116,6 +116,10 @@ class FaceDataset(Dataset[Batch]):
         for row in np.flatnonzero(~good_rows):
             substitute = good[np.searchsorted(good, row) % len(good)]
             images[row], labels[row] = images[substitute], labels[substitute]
+
+    def keys(self, positions: np.ndarray) -> list[int]:
+        """The keys in the record file of the images at ``positions`` (N,)."""
+        return [self._key(index) for index in (positions if self.kept is None else self.kept[positions])]
 
     def _key(self, index: int) -> int:
         return int(self.records.keys[index])

@@ -91,7 +91,8 @@ class FaceTask(Task):
         labels = batch.targets.to(self.device, non_blocking=True)  # (N,)
         mirror = None
         if self.run.data_rand_mirror:
-            mirror = mirror_choice(self.run.seed, step, len(images)).to(self.device, non_blocking=True)
+            mirror = batch.own(mirror_choice(self.run.seed, step, batch.step_rows or len(images)))
+            mirror = mirror.to(self.device, non_blocking=True)
         return to_network_input(images, mirror), labels
 
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
@@ -101,10 +102,32 @@ class FaceTask(Task):
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The classifier's loss of images (N, 3, H, W) with labels (N,), and how many it tells rightly."""
+        return self.outcome_of(self.output(inputs), targets)
+
+    def output(self, inputs: Tensor) -> Tensor:
+        """Embeddings (N, D)."""
         with autocast(self.device, self.run.precision):
-            embeddings = self.network(inputs)  # (N, D)
-        loss, correct = self.classifier(embeddings, targets)
+            embeddings: Tensor = self.network(inputs)
+        return embeddings
+
+    def outcome_of(self, output: Tensor, targets: Tensor) -> Outcome:
+        """The classifier's loss of embeddings (N, D) with labels (N,), and how many it tells rightly."""
+        loss, correct = self.classifier(output, targets)
         return Outcome(loss, {"acc": correct})
+
+    @property
+    def joint(self) -> bool:  # type: ignore[override]
+        """Whether the margin looks at all rows of a step."""
+        return isinstance(self.classifier, Classifier) and self.classifier.margin.whole_batch
+
+    def watched(self) -> list[Tensor]:
+        """What the gradient of the classifier's weight will be made of."""
+        return self.classifier.gradient.factors() if isinstance(self.classifier, Classifier) else []
+
+    def keys(self, positions: Any) -> list[Any]:
+        """Of the images in the record file."""
+        assert isinstance(self.data, FaceDataset)
+        return list(self.data.keys(positions))
 
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """The network at once, the classifier's weight a block of identities after the other."""

@@ -21,6 +21,7 @@ from lwface.reporting.training_log import CONFIG
 from lwface.settings.run import Run
 from lwface.training.loop import CHECKPOINT, Loop, check_new
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
+from lwface.training.processes import processes
 
 
 def run_folder(run: Run) -> Path:
@@ -58,7 +59,7 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     network = build_network(run, track)
     data, classes = open_dataset(run)
     run = run.replace(num_classes=classes)
-    holding = {"chunk": run.fc7_chunk, "products": run.fc7_products}
+    holding = {"chunk": run.fc7_chunk, "products": run.fc7_products, "group": processes().group}
     classifier = create_classifier(run.as_dict(), classes, network.embedding_size, **holding)
     if isinstance(classifier, BatchLoss) and run.sample_rate < 1:
         raise UserError(

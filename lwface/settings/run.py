@@ -47,7 +47,7 @@ class Run:
     ]
     wd: Annotated[float, Setting("weight decay", minimum=0)]
     mom: Annotated[float, Setting("momentum of SGD", minimum=0)]
-    per_batch_size: Annotated[int, Setting("images a step on each device", minimum=1)]
+    per_batch_size: Annotated[int, Setting("images of a part of a step: what a device takes at once", minimum=1)]
     lr_steps: Annotated[str, Setting("steps at which the policy 'step' divides the rate by 10, comma-separated")]
     end_epoch: Annotated[int, Setting("stop after this many epochs", minimum=1, changeable=True)]
     models_root: Annotated[str, Setting("folder of the trained models", changeable=True)]
@@ -119,9 +119,18 @@ class Run:
             maximum=0.99999,
         ),
     ] = 0.0
-    accumulate: Annotated[int, Setting("batches whose gradients make one step", minimum=1)] = 1
+    accumulate: Annotated[int, Setting("parts of a step that each process computes one after the other", minimum=1)] = 1
     max_steps: Annotated[int, Setting("stop after this many steps; 0: no limit", minimum=0, changeable=True)] = 0
     precision: Annotated[str, Setting("arithmetic of the network", choices=("auto", "float32", "bf16"))] = "auto"
+    deterministic: Annotated[
+        bool, Setting("compute the same each time, to the bit, be it slower; refuse what cannot be", changeable=True)
+    ] = False
+    nonfinite_limit: Annotated[
+        int,
+        Setting(
+            "steps in a row left out as not finite, before the run stops; 0: at the first", minimum=0, changeable=True
+        ),
+    ] = 10
     seed: Annotated[int, Setting("fixes the initial weights, the order of images and the mirroring", minimum=0)] = 0
     # What is printed and kept.
     frequent: Annotated[

@@ -27,6 +27,11 @@ class WeightAverage:
         self.modules, self.decay = modules, decay
         self.average = [tensor.detach().clone() for tensor in self._tensors()]
 
+    def names(self) -> list[str]:
+        """``MODULE/NAME`` of each tensor of :attr:`average`."""
+        states = ((name, *found) for name, module in self.modules.items() for found in module.state_dict().items())
+        return [f"{name}/{key}" for name, key, tensor in states if tensor.is_floating_point()]
+
     def _tensors(self) -> list[Tensor]:
         states = (module.state_dict() for module in self.modules.values())
         return [tensor for state in states for tensor in state.values() if tensor.is_floating_point()]
@@ -46,11 +51,6 @@ class WeightAverage:
             yield
         finally:
             self._put(own)
-
-    def restore(self, average: list[Tensor]) -> None:
-        """Go on from an :attr:`average` of a checkpoint."""
-        for mine, saved in zip(self.average, average, strict=True):
-            mine.copy_(saved)
 
     @torch.no_grad()
     def _put(self, values: list[Tensor]) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from lwface.base.errors import UserError
+from lwface.training.processes import Processes
 from lwface.training.sampler import BatchSampler, ListedBatches
 from lwface.training.task import Batch, Batches
 
@@ -20,17 +21,28 @@ SHIELDED = {signal.SIGINT, signal.SIGTERM}
 
 
 def load_batches(
-    dataset: Batches, sampler: BatchSampler | ListedBatches, *, num_workers: int, pin_memory: bool = False
+    dataset: Batches,
+    sampler: BatchSampler | ListedBatches,
+    *,
+    num_workers: int,
+    pin_memory: bool = False,
+    part: int = 0,
+    processes: Processes | None = None,
 ) -> Iterator[Batch]:
     """The batches of ``sampler`` in its order, the same for any ``num_workers`` (0: in this process).
 
     The sampler runs through all epochs, so the processes live as long as the run.
 
+    Args:
+        part: images that the data set is asked for at a time; 0: all of a batch.
+        processes: those that share each batch: each gets as many parts of it, the first the first ones. None: there is
+            no other.
+
     Raises:
         UserError: what ``dataset`` raises; a process was killed.
     """
     loader = DataLoader(
-        _ErrorsAsValues(dataset),
+        _ErrorsAsValues(dataset, part, processes or Processes()),
         batch_size=None,  # the sampler makes the batches
         sampler=_Numbered(sampler),
         num_workers=num_workers,
@@ -67,15 +79,25 @@ def load_batches(
 class _ErrorsAsValues(torch.utils.data.Dataset[Any]):
     """Hands a :class:`UserError` over as a value: raised in a worker, its one line would arrive inside a traceback."""
 
-    def __init__(self, dataset: Batches) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Batches, part: int, processes: Processes) -> None:
+        self.dataset, self.part = dataset, part
+        self.rank, self.count = processes.rank, processes.count
 
     def __getitem__(self, numbered: Any) -> Batch | UserError:
         step, positions = numbered
+        share = len(positions) // self.count
+        first = self.rank * share
+        size = self.part or share
         try:
-            return self.dataset.batch(positions, step)
+            parts = [
+                self.dataset.batch(positions[start : start + size], step, start)
+                for start in range(first, first + share, size)
+            ]
         except UserError as error:
             return error
+        images, targets = _joined([part.images for part in parts]), _joined([part.targets for part in parts])
+        bad = {key: reason for part in parts for key, reason in part.bad.items()}
+        return Batch(images, targets, bad, first, len(positions), positions)
 
 
 class _Numbered(Sampler[tuple[int, np.ndarray]]):
@@ -89,6 +111,10 @@ class _Numbered(Sampler[tuple[int, np.ndarray]]):
 
     def __len__(self) -> int:
         return len(self.sampler)
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -6,7 +6,8 @@ The speed and accuracy lines are those of MXNet's Speedometer and module, to the
 
 Where an epoch is shorter than ``frequent`` steps, the lines of several epochs are one, of the last of them.
 ``log.jsonl`` holds one object every ``frequent`` steps, and one for the last step, with ``step, epoch, loss, acc, lr,
-images_per_s``; loss and accuracy are means since the object before. A verification adds one object a pack with ``step,
+images_per_s``; loss and accuracy are means since the object before, over the steps that were made: ``left_out`` counts
+others, where there are any. A verification adds one object a pack with ``step,
 epoch, verification, accuracy, std, xnorm, folds``. On resuming, what lies after the checkpoint is cut off, so that in
 the end the file is that of a run that was never interrupted, times aside.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import sys
 import time
@@ -39,9 +41,13 @@ class Meter:
         self.images = 0
         self.loss_sum = 0.0
         self.sums: dict[str, float] = {}
+        self.left_out = 0
 
-    def add(self, loss: float, sums: Mapping[str, float], images: int) -> None:
-        """Take one step in: the mean loss and the sums of the figures over its images."""
+    def add(self, loss: float, sums: Mapping[str, float], images: int, *, updated: bool = True) -> None:
+        """Take one step in: the mean loss and the sums of the figures over its images; or that it was left out."""
+        if not updated:
+            self.left_out += 1
+            return
         self.steps += 1
         self.images += images
         self.loss_sum += loss
@@ -55,8 +61,8 @@ class Meter:
 
     @property
     def loss(self) -> float:
-        """Mean of the steps' losses."""
-        return self.loss_sum / self.steps
+        """Mean of the steps' losses; NaN where all were left out."""
+        return self.loss_sum / self.steps if self.steps else math.nan
 
 
 class TrainingLog:
@@ -127,11 +133,13 @@ class TrainingLog:
             vars(meter).update(state[name])
         vars(self).update(state.get("remarks", {}))
 
-    def record(self, step: int, *, loss: float, sums: Mapping[str, float], images: int, rate: float) -> None:
-        """Take in step number ``step`` (counted from 1) on ``images`` images."""
+    def record(
+        self, step: int, *, loss: float, sums: Mapping[str, float], images: int, rate: float, updated: bool = True
+    ) -> None:
+        """Take in step number ``step`` (counted from 1) on ``images`` images; ``updated``: it was not left out."""
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         for meter in self.meters.values():
-            meter.add(loss, sums, images)
+            meter.add(loss, sums, images, updated=updated)
         short = self.steps_per_epoch <= self.frequent  # no batch of an epoch has a line of its own
         if step == self._first_step + 1:
             self._after_first = time.monotonic()
@@ -143,7 +151,8 @@ class TrainingLog:
             self._print_speed(epoch, batch - self.frequent, batch, step, images)
         if step % self.frequent == 0 or step == self.last_step:
             self._write_object(epoch, step, rate, images)
-        due = not short or self.meters["epoch"].steps >= self.frequent or step == self.last_step
+        meter = self.meters["epoch"]
+        due = not short or meter.steps + meter.left_out >= self.frequent or step == self.last_step
         if batch == self.steps_per_epoch - 1 and due:
             if short:
                 self._print_speed(epoch, 0, batch, step, images)
@@ -164,14 +173,13 @@ class TrainingLog:
 
     def _write_object(self, epoch: int, step: int, rate: float, images: int) -> None:
         meter = self.meters["object"]
-        values = {
-            "loss": meter.loss,
-            **meter.means,
-            "lr": rate,
-            "images_per_s": self._speed("object", step, images),
-        }
+        found = {"loss": meter.loss, **meter.means} if meter.steps else {}
+        values = {**found, "lr": rate, "images_per_s": self._speed("object", step, images)}
+        if meter.left_out:
+            values["left_out"] = meter.left_out
         self._append({"step": step, "epoch": epoch, **values})
-        self._remark(step, meter.loss)
+        if meter.steps:
+            self._remark(step, meter.loss)
         for name, value in values.items():
             self._tensorboard.add_scalar(f"train/{name}", value, step)
         self._reset("object", step)

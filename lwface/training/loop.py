@@ -10,10 +10,10 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,24 +23,24 @@ from lwface.base.lock import held
 from lwface.settings.run import Run, step_list
 from lwface.training.average import WeightAverage
 from lwface.training.best import BestModel
-from lwface.training.checkpoint import (
-    check_same_run,
-    random_states,
-    read_checkpoint,
-    restore_random_states,
-    write_checkpoint,
-)
+from lwface.training.checkpoint import Checkpoints, SavedRun, check_same_run
 from lwface.training.loader import load_batches
 from lwface.training.log import TrainingLog
-from lwface.training.optimizer import create_optimizer, set_learning_rate
+from lwface.training.optimizer import create_optimizer
+from lwface.training.preparation import deterministic
+from lwface.training.processes import launch, processes, restarted
 from lwface.training.sampler import BatchSampler
 from lwface.training.schedule import last_step, learning_rate, schedule_length
+from lwface.training.state import RunState
+from lwface.training.step import Made, Stepper
 from lwface.training.stop import StopRequest, stop_request
 from lwface.training.task import Batch, Task
 
 RATE_LINE_STEPS = 1000  # steps between two lines with the learning rate, as in the original
 SHARE_LEFT_OUT = 0.1  # of an epoch's images: from here on it is said
 CHECKPOINT = "last.ckpt"  # in the run's folder
+NOT_FINITE = "nonfinite.json"  # likewise: the images of the step that stopped it
+NAMED = 8  # of them in one line
 
 
 class NotFinite(UserError):
@@ -53,21 +53,50 @@ class Update(NamedTuple):
     loss: float  # mean over the step's images, before the update
     sums: dict[str, float]  # the task's figures, summed over the step's images
     rate: float
+    updated: bool = True  # False: it was left out, as not all was finite
 
 
 def check_new(folder: Path, *, resume: bool) -> None:
     """Refuse to begin where a run has been, unless it is to be resumed.
 
+    Processes that torchrun starts again, after some had died, go on by themselves.
+
     Raises:
         UserError: there is a checkpoint.
     """
-    if (folder / CHECKPOINT).exists() and not resume:
+    path = folder / CHECKPOINT
+    if path.exists() and not resume and not restarted() and not (launch() and _launch_of(path) == launch()):
         remedy = "add --resume to continue it, or another --models-root for a new one"
         raise UserError(f"{folder / CHECKPOINT}: there is a run: {remedy}")
 
 
+def _launch_of(path: Path) -> str:
+    return str(SavedRun(path).facts.get("launch", ""))
+
+
+def parts_of_a_step(path: Path, run: Run) -> int:
+    """How many parts a step has: those of the checkpoint at ``path``, where there is one.
+
+    Raises:
+        UserError: the processes cannot share them alike.
+    """
+    count = processes().count
+    parts = run.accumulate * count
+    if path.exists():
+        facts = SavedRun(path).facts
+        begun = facts["config"]["accumulate"]
+        parts = facts.get("parts", begun) if begun == run.accumulate else parts
+    if parts % count:
+        shares = ", ".join(str(number) for number in range(1, parts + 1) if parts % number == 0)
+        raise UserError(
+            f"{path}: a step of this run has {parts} parts of {run.per_batch_size} images, which {count} processes "
+            f"cannot share alike: start {shares}"
+        )
+    return parts
+
+
 class Loop:
-    """A run between two steps.
+    """A run between two steps, in one process or in each of several.
 
     Args:
         task: what is learnt.
@@ -85,13 +114,24 @@ class Loop:
         self.task, self.folder, self.device = task, folder, device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
+        self.processes = processes()
         self.optimizer = create_optimizer(task.parameter_groups(), run)
-        self.images_per_step = run.per_batch_size * run.accumulate
+        self.parts = parts_of_a_step(folder / CHECKPOINT, run)
+        self.images_per_step = run.per_batch_size * self.parts
         self.steps_per_epoch = BatchSampler(len(task.data), self.images_per_step, seed=0, stop=0).steps_per_epoch
         self.step, self.last_step = 0, last_step(run, self.steps_per_epoch)
         self.run = run.replace(total_steps=schedule_length(run, self.steps_per_epoch))
         self.rate_changes = step_list(run.lr_steps) if run.lr_policy == "step" else []
         self.average = WeightAverage(task.modules, run.ema) if run.ema else None
+        self.stepper = Stepper(
+            task, self.optimizer, self.run, device=device, parts=self.parts, processes=self.processes
+        )
+        self.state = RunState(task.modules, self.optimizer, self.average)
+        self.checkpoints = Checkpoints(folder / CHECKPOINT)
+        self.left_out = 0  # steps that were not made, as not all was finite
+        self.left_out_in_a_row = 0
+        self.request = StopRequest()
+        self.stop_agreed = False  # by all processes, after the step at hand
         self.best = BestModel()
         self.started_from = started_from
         self.before: list[float] = []  # merits of the model that training starts from, where it is a trained one
@@ -117,13 +157,18 @@ class Loop:
             UserError: for all that stops a run before or while it trains.
         """
         print("lr_steps", self.rate_changes, flush=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
         busy = f"{self.folder}: another run is training here: wait for it, or give another --models-root"
-        with held(self.folder, busy):
+        with contextlib.ExitStack() as stack:
+            if self.processes.leads:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.folder, busy))
+            self.processes.wait()  # for the first to hold it
+            stack.enter_context(deterministic(self.run.deterministic))
             if (self.folder / CHECKPOINT).exists():
                 self.restore(self.folder / CHECKPOINT)
             elif resume:
                 print(f"no checkpoint in {self.folder}: starting from the beginning", flush=True)
+            self._check_alike()
             if self.step >= self.last_step:
                 done = f"{self.step} steps of {self.last_step} are done, models are in {self.folder}"
                 print(f"the run is finished: {done}")
@@ -133,26 +178,35 @@ class Loop:
 
     def train(self, request: StopRequest) -> int:
         """Train from ``step`` to ``last_step`` or until ``request``; the exit status."""
-        run = self.run
+        run, self.request = self.run, request
+        leads = self.processes.leads
         print("Called with argument:", json.dumps(run.as_dict()), flush=True)
-        write_json(self.folder / "config.json", run.as_dict())
+        if leads:
+            write_json(self.folder / "config.json", run.as_dict())
         self.task.announce()
         self._say_left_out()
         checkpoint_steps = run.checkpoint_steps or run.verbose
-        self.log.open(self.step)
-        with closing(self.log), closing(self.updates()) as updates:
+        with contextlib.ExitStack() as stack:
+            if leads:
+                self.log.open(self.step)
+                stack.enter_context(closing(self.log))
+            stack.enter_context(closing(self.checkpoints))
+            updates = stack.enter_context(closing(self.updates()))
             if self.step == 0 and run.pretrained:
                 self._validate_before()
             for update in updates:
-                self.log.record(self.step, images=self.images_per_step, **update._asdict())
+                if leads:
+                    self.log.record(self.step, images=self.images_per_step, **update._asdict())
                 self._say_rate()
+                self.checkpoints.check()
                 last = self.step == self.last_step
                 if self.step % run.verbose == 0 or last:  # the original never verifies what the last steps learnt
                     self.validate_and_save()
-                stopped = request.signal is not None and not last
+                stopped = self._stops() and not last
                 if self.step % checkpoint_steps == 0 or last or stopped:
                     self.save_checkpoint()
                 if stopped:
+                    self.checkpoints.wait()
                     print(f"stopped after step {self.step}; the same command with --resume continues there", flush=True)
                     return request.exit_status
         self._say_end()
@@ -162,51 +216,55 @@ class Loop:
         """Train from ``step`` to ``last_step``, one update at a time; closing the generator ends the loader.
 
         Raises:
-            NotFinite: the loss is no longer a number.
+            NotFinite: loss or gradients are no longer numbers, for more steps in a row than ``nonfinite_limit``.
             UserError: an image cannot be read.
         """
         run, pinned = self.run, self.device.type == "cuda"
         for sampler in self.task.orders(self.images_per_step, seed=run.seed, start=self.step, stop=self.last_step):
-            batches = load_batches(self.task.data, sampler, num_workers=run.num_workers, pin_memory=pinned)
+            batches = load_batches(
+                self.task.data,
+                sampler,
+                num_workers=run.num_workers,
+                pin_memory=pinned,
+                part=run.per_batch_size,
+                processes=self.processes,
+            )
             with closing(batches):  # type: ignore[type-var]  # a generator has close()
                 for batch in batches:
-                    self._note_bad_images(batch)
                     rate = learning_rate(run, self.step)
-                    loss, sums = self.training_step(batch, rate)
+                    made = self.training_step(batch, rate)
                     self.step += 1
-                    if self.average:
+                    if not made.updated:
+                        self._leave_out(batch, made.loss, rate)
+                    elif self.average:
                         self.average.update(self.step)
-                    yield Update(loss, sums, rate)
+                    self.left_out_in_a_row = 0 if made.updated else self.left_out_in_a_row
+                    yield Update(made.loss, made.sums, rate, made.updated)
 
-    def training_step(self, batch: Batch, rate: float) -> tuple[float, dict[str, float]]:
-        """One update with learning rate ``rate``; the mean loss and the sums of the task's figures.
+    def training_step(self, batch: Batch, rate: float) -> Made:
+        """One update with learning rate ``rate``: that of the whole step, all parts and processes together."""
+        stops = self.request.signal is not None
+        made = self.stepper.step(batch, self.step, rate, flags=(stops, bool(batch.bad)))
+        self.stop_agreed, bad_images = made.raised
+        if bad_images:
+            self._note_bad_images(self.processes.collected(dict(batch.bad)))
+        return made
 
-        The batch is cut into ``accumulate`` equal parts whose mean gradients are averaged: that of the whole batch,
-        except that batch norm sees one part at a time.
-        """
-        task, parts = self.task, self.run.accumulate
-        inputs, targets = task.on_device(batch, self.step)
-        task.train_mode()
-        set_learning_rate(self.optimizer, rate)
-        self.optimizer.zero_grad(set_to_none=True)
-        task.begin_step(targets, self.step, self.run)
-        totals = torch.zeros(1 + len(task.figures), dtype=torch.float64, device=self.device)  # loss, figures
-        for part, part_targets in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
-            outcome = task.outcome(part, part_targets)
-            loss = outcome.loss / parts
-            loss.backward()
-            found = [loss.detach(), *(outcome.sums[name].detach() for name in task.figures)]
-            totals += torch.stack([value.double() for value in found])
-        mean_loss, *sums = totals.tolist()  # waits for the device, once a step
-        if not math.isfinite(mean_loss):
-            raise self._not_finite(f"the loss is {mean_loss}", self.step + 1, rate)
-        task.update(self.optimizer)
-        return mean_loss, dict(zip(task.figures, sums, strict=True))
+    def _stops(self) -> bool:
+        """Whether the run is to be stopped after this step: of several processes, all know it since the step."""
+        return self.stop_agreed if self.processes.count > 1 else self.request.signal is not None
 
     def validate_and_save(self) -> None:
-        """Judge what was learnt (averaged weights, where there are such), and save the model when ``ckpt`` says so."""
+        """Judge what was learnt (averaged weights, where there are such), and save the model when ``ckpt`` says so.
+
+        The first process does, the others wait.
+        """
+        if not self.processes.leads:
+            self.processes.wait()
+            return
         with self.average.in_place() if self.average else contextlib.nullcontext():
             self._validate_and_save()
+        self.processes.wait()
 
     def _validate_and_save(self) -> None:
         start = time.monotonic()
@@ -222,17 +280,16 @@ class Loop:
         print(f"[{self.step}]{self.task.merit}-Highest: {self.best.highest if found.merits else 0.0:1.5f}", flush=True)
 
     def save_checkpoint(self) -> None:
-        """Write all that continuing takes; the log reaches the disk first."""
+        """Begin to write all that continuing takes; the log has reached the disk by then."""
         self._check_weights()
-        self.log.flush()
-        state = {
+        if self.processes.leads:
+            self.log.flush()
+        facts = {
             "step": self.step,
+            "parts": self.parts,
+            "launch": launch(),
             "facts": self.task.facts(),
             "config": json.loads(json.dumps(self.run.as_dict())),
-            "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.average if self.average else None,
-            "random": random_states(),
             "best": self.best.state(),
             "before": self.before,
             "started_from": self.started_from,
@@ -240,9 +297,10 @@ class Loop:
             "merits": self.merits,
             "saved": self.saved,
             "log": self.log.state(),
-            "bad_images": self.bad_images,
+            "bad_images": {str(key): reason for key, reason in self.bad_images.items()},
+            "left_out": [self.left_out, self.left_out_in_a_row],
         }
-        write_checkpoint(self.folder / CHECKPOINT, state)
+        self.checkpoints.save(self.step, self.state.tensors(), facts)
 
     def restore(self, path: Path) -> None:
         """Continue from the checkpoint at ``path``.
@@ -250,19 +308,19 @@ class Loop:
         Raises:
             UserError: it is damaged, or of a run with other settings or data.
         """
-        state = read_checkpoint(path)
-        check_same_run(path, state["config"], json.loads(json.dumps(self.run.as_dict())))
+        saved = SavedRun(path)
+        state = saved.facts
+        current = json.loads(json.dumps(self.run.as_dict()))
+        if self.parts == state.get("parts", state["config"]["accumulate"]):  # by more processes or more parts of each
+            state["config"]["accumulate"] = current["accumulate"]
+        check_same_run(path, state["config"], current)
         for fact, value in self.task.facts().items():
             if state["facts"].get(fact) != value:
                 raise UserError(
                     f"{path}: the run was started on {state['facts'].get(fact)} {fact}, the data now gives {value}: "
                     "give the same data, or another --models-root"
                 )
-        for name, module in self.task.modules.items():
-            module.load_state_dict(state["modules"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average:
-            self.average.restore(state["average"])
+        self.state.restore(saved)
         self.best.restore(state["best"])
         self.before = state.get("before", [])  # older checkpoints have none of these
         self.started_from = state.get("started_from", "")
@@ -270,17 +328,34 @@ class Loop:
         self.merits = state.get("merits", [])
         self.saved = tuple(state["saved"]) if state.get("saved") else None
         self.log.restore(state["log"])
-        self.bad_images = state["bad_images"]
+        self.bad_images = {int(key): reason for key, reason in state["bad_images"].items()}
+        self.left_out, self.left_out_in_a_row = state.get("left_out", (0, 0))
         self.step = state["step"]
-        restore_random_states(state["random"])
         print(f"resuming after step {self.step} of {self.last_step}", flush=True)
+
+    def _check_alike(self) -> None:
+        """See to it that all processes begin with the same.
+
+        Raises:
+            UserError: they do not see the same folder.
+        """
+        first = self.processes.share_(torch.tensor([self.step, len(self.task.data)])).tolist()
+        if first != [self.step, len(self.task.data)]:
+            raise UserError(
+                f"{self.folder}: process {self.processes.rank} is at step {self.step} with {len(self.task.data)} "
+                f"images, the first at step {first[0]} with {first[1]}: all must see the same data and --models-root"
+            )
 
     def _validate_before(self) -> None:
         """Judge the trained model that is started from: what comes after is to be better."""
+        if not self.processes.leads:
+            self.processes.wait()
+            return
         start = time.monotonic()
         found = self.task.validate(0)
         self.before, self.chance = list(found.merits), found.chance
         self.log.validation(0, found.scores, seconds=time.monotonic() - start)
+        self.processes.wait()
 
     def _say_left_out(self) -> None:
         """Where an epoch leaves out many images, which batch would not."""
@@ -289,11 +364,11 @@ class Loop:
         if left_out <= SHARE_LEFT_OUT * images or not self.task.in_epochs:
             return
         steps = -(-images // self.images_per_step)  # of a batch a little smaller
-        better = images // steps // self.run.accumulate
+        better = images // steps // self.parts
         print(
             f"an epoch is {self.steps_per_epoch} steps of {self.images_per_step}, so {left_out} of {images} images are "
             f"left out of each, others every time; --per-batch-size {better} leaves out "
-            f"{images - steps * better * self.run.accumulate}",
+            f"{images - steps * better * self.parts}",
             flush=True,
         )
 
@@ -333,8 +408,8 @@ class Loop:
         rises = len(self.merits) > 1 and self.merits[-1] > max(self.merits[:-1])
         return f"{told}; for more, lower --lr" + (f", or train longer: {self.task.merit} still rose" if rises else "")
 
-    def _note_bad_images(self, batch: Batch) -> None:
-        for key, reason in batch.bad.items():
+    def _note_bad_images(self, bad: Mapping[int, str]) -> None:
+        for key, reason in bad.items():
             if key not in self.bad_images:
                 self.bad_images[key] = reason
                 print(f"skipped the image of key {key}: {reason} ({len(self.bad_images)} so far)", flush=True)
@@ -354,11 +429,35 @@ class Loop:
                     what = f"{name} is no longer finite"
                     raise self._not_finite(what, self.step, learning_rate(self.run, self.step - 1))
 
-    def _not_finite(self, what: str, step: int, rate: float) -> NotFinite:
+    def _leave_out(self, batch: Batch, loss: float, rate: float) -> None:
+        """Count a step that was not made, and say it.
+
+        Raises:
+            NotFinite: there were too many in a row.
+        """
+        self.left_out += 1
+        self.left_out_in_a_row += 1
+        what = "a gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+        keys = [] if batch.positions is None else self.task.keys(batch.positions)
+        if self.left_out_in_a_row > self.run.nonfinite_limit:
+            raise self._not_finite(what, self.step, rate, keys)
+        row = f"{self.left_out_in_a_row} in a row, {self.left_out} so far; the run stops after"
+        print(f"[{self.step}]Left out: {what}; {row} {self.run.nonfinite_limit}", flush=True)
+
+    def _not_finite(self, what: str, step: int, rate: float, keys: Sequence[Any] = ()) -> NotFinite:
         remedies = ["look at what the loss computes first: nothing was learnt yet"] if step == 1 else []
         remedies += ["lower --lr", "give it warmup_steps", *self.task.hints()]
         if self.run.precision != "float32":
             remedies.append("or use --precision float32")
         path = self.folder / CHECKPOINT
         kept = f"{path} is as it was" if path.exists() else "no checkpoint was written yet"
-        return NotFinite(f"{what} at step {step} with learning rate {rate:g}: {', '.join(remedies)}; {kept}")
+        told = f"{what} at step {step} with learning rate {rate:g}"
+        if self.left_out_in_a_row > 1:
+            told += f", precision {self.run.precision}, for {self.left_out_in_a_row} steps in a row"
+        if keys:
+            more = f" and {len(keys) - NAMED} more in {self.folder / NOT_FINITE}" if len(keys) > NAMED else ""
+            kept += f"; the images of that step: keys {', '.join(map(str, keys[:NAMED]))}{more}"
+            if self.processes.leads and self.folder.is_dir():
+                about = {"step": step, "what": what, "lr": rate, "precision": self.run.precision, "keys": list(keys)}
+                write_json(self.folder / NOT_FINITE, about)
+        return NotFinite(f"{told}: {', '.join(remedies)}; {kept}")

@@ -10,7 +10,7 @@ too: each row counts its own updates, as AdamW's first ones are corrected by the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,15 @@ class SomeRows(Protocol):
         """Write them back, where they are a copy."""
 
 
+@runtime_checkable
 class RowHolder(Protocol):
     """Who has parameters whose gradient comes by rows."""
 
     def row_parameters(self) -> list[nn.Parameter]:
         """They are all of as many rows."""
+
+    def global_rows(self, rows: Tensor) -> Tensor:
+        """``rows`` (rows held, ...) as a part of those of all processes: a DTensor, or themselves where that is all."""
 
     def gradients(self) -> Iterable[tuple[SomeRows, list[tuple[nn.Parameter, Tensor]]]]:
         """Some rows, each at most once, and the gradient of each parameter for them, which may be written over."""

@@ -13,12 +13,17 @@ from lwface.base.errors import UserError
 
 
 def random_stream(seed: int, purpose: str, position: int) -> torch.Generator:
-    """A CPU generator for one ``purpose`` at one ``position`` of the run, independent of all others.
+    """A CPU generator for one ``purpose`` at one ``position`` of the run, independent of all others."""
+    return torch.Generator().manual_seed(stream_seed(seed, purpose, position))
+
+
+def stream_seed(seed: int, purpose: str, position: int) -> int:
+    """What :func:`random_stream` begins with, of 63 bits.
 
     SHA-256 mixes the three: neighbouring seeds or positions must not give related streams.
     """
     digest = hashlib.sha256(f"{purpose}/{seed}/{position}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 class BatchSampler(Sampler[np.ndarray]):

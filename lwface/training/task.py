@@ -63,8 +63,11 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """How many items there are."""
 
-    def batch(self, positions: Any, step: int) -> Batch:
-        """The batch of the items at ``positions`` (N,); what is random in it comes from seed and ``step``."""
+    def batch(self, positions: Any, step: int, first: int = 0) -> Batch:
+        """The batch of the items at ``positions`` (N,), a part of the step's.
+
+        What is random in it comes from the seed, ``step`` and the places in the step, which are ``first`` and on.
+        """
 
 
 class Batch(NamedTuple):
@@ -74,11 +77,21 @@ class Batch(NamedTuple):
         images: (N, H, W, 3) uint8 RGB.
         targets: (N, ...) what is to be learnt of each image.
         bad: key and reason of each item that could not be read and was replaced.
+        first: the place in the step of the first row; the process has these N of them.
+        step_rows: rows of the whole step, of all processes; 0: these N are all.
+        positions: (rows of the step,) of its items in the data; None: not known.
     """
 
     images: Tensor
     targets: Tensor
     bad: Mapping[int, str]
+    first: int = 0
+    step_rows: int = 0
+    positions: Any = None
+
+    def own(self, of_step: Tensor) -> Tensor:
+        """The rows of this batch in something (rows of the step, ...) that is drawn for the whole step."""
+        return of_step[self.first : self.first + len(self.images)]
 
 
 class Task(ABC):
@@ -88,6 +101,8 @@ class Task(ABC):
         modules: everything with weights or state, by the name that the checkpoint knows it under.
         data: what is learnt from.
         figures: names of :attr:`Outcome.sums`, in the order in which they are printed.
+        joint: the loss of a row depends on the other rows of its step: parts of a batch must be judged together. Such
+            a task has :meth:`output` and :meth:`outcome_of`.
         in_epochs: whether each image's turn comes once an epoch.
         merit: what :attr:`Validation.merits` are, for the line that tells the highest.
     """
@@ -95,6 +110,7 @@ class Task(ABC):
     modules: dict[str, nn.Module]
     data: Batches
     figures: tuple[str, ...] = ()
+    joint: bool = False
     in_epochs: bool = True
     merit: str = "Merit"
 
@@ -127,6 +143,22 @@ class Task(ABC):
     @abstractmethod
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """Loss and figures of a part of a batch, with its gradient to come."""
+
+    def output(self, inputs: Tensor) -> Tensor:
+        """What the network makes of a part (N, ...) of a batch; its rows are judged by :meth:`outcome_of`."""
+        raise NotImplementedError
+
+    def outcome_of(self, output: Tensor, targets: Tensor) -> Outcome:
+        """:meth:`outcome` of what :meth:`output` gave for all parts of a batch."""
+        raise NotImplementedError
+
+    def watched(self) -> list[Tensor]:
+        """What must be finite for an update to be made, beside the loss and the gradients of the parameters."""
+        return []
+
+    def keys(self, positions: Any) -> list[Any]:
+        """By what a user finds the items at ``positions`` (N,)."""
+        return [int(position) for position in positions]
 
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """Change the weights by the gradients of all parts."""

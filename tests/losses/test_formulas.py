@@ -128,5 +128,4 @@ def test_triplets_are_the_formulas(name):
     )
     with pytest.raises(UserError, match="a batch of 11 images is no number of triplets"):
         loss(embeddings[:11], labels[:11])
-    with pytest.raises(UserError, match=f"the loss {name} has no identities to share among processes"):
-        create_classifier(entry(name), 5, 3, group=object())
+    assert not list(create_classifier(entry(name), 5, 3, group=object()).parameters())  # nothing to share
