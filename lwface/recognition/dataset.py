@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 from lwface.base.errors import UserError
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, image_damage
+from lwface.recognition.held_images import HeldImages
 from lwface.recognition.leaving_out import LeftOut
 from lwface.training.sampler import random_stream
 from lwface.training.task import Batch
@@ -34,6 +36,9 @@ class FaceDataset(Dataset[Batch]):
         skip_bad: in place of an image that does not decode, take the next of the batch that does; ``Batch.bad`` tells.
         keep: decode each image of a data set of at most :data:`KEPT_BYTES` once. For the process that trains: several
             that load would each keep all.
+
+    Attributes:
+        held: all images decoded, after :meth:`hold`.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class FaceDataset(Dataset[Batch]):
         self.records, self.image_size, self.skip_bad = records, image_size, skip_bad
         fits = len(records) * math.prod(image_size) * 3 <= KEPT_BYTES
         self.decoded: dict[int, tuple[int, np.ndarray]] | None = {} if keep and fits else None  # label and image
+        self.held: HeldImages | None = None
         self.kept: np.ndarray | None = None  # positions in records; None: all
         self.joined = None if left_out is None else left_out.labels  # (N,) in place of the records' own
         used = None if left_out is None else left_out.used
@@ -72,6 +78,10 @@ class FaceDataset(Dataset[Batch]):
             BadImage: an image does not decode and ``skip_bad`` is off, or no image of the batch decodes.
             UserError: an image has another size; a record is damaged.
         """
+        if self.held is not None and self.held.held[positions].all():
+            return Batch(
+                torch.from_numpy(self.held.images[positions]), torch.from_numpy(self.held.labels[positions]), {}
+            )
         indices = positions if self.kept is None else self.kept[positions]
         images = np.empty((len(indices), *self.image_size, 3), dtype=np.uint8)
         labels = np.empty(len(indices), dtype=np.int64)
@@ -81,10 +91,7 @@ class FaceDataset(Dataset[Batch]):
             if self.decoded is not None and index in self.decoded:
                 labels[row], images[row] = self.decoded[index]
                 continue
-            labels[row], data = self.records.read(int(index))
-            if self.joined is not None:
-                labels[row] = self.joined[index]
-            image = decode_rgb(data)
+            labels[row], data, image = self._read(int(index))
             if image is None:
                 bad[self._key(index)] = image_damage(data) or "not an image that can be decoded"
                 good_rows[row] = False
@@ -97,6 +104,37 @@ class FaceDataset(Dataset[Batch]):
         if bad:
             self._replace_bad(images, labels, good_rows, bad)
         return Batch(torch.from_numpy(images), torch.from_numpy(labels), bad)
+
+    def hold(self) -> None:
+        """Decode all images now, into memory that loading processes share where they are forked.
+
+        What cannot be read is told when its turn comes, as it is without this.
+
+        Raises:
+            UserError: they do not fit.
+        """
+        held = HeldImages(len(self), self.image_size)
+
+        def read(position: int) -> tuple[int, np.ndarray] | None:
+            try:
+                label, _, image = self._read(position if self.kept is None else int(self.kept[position]))
+            except UserError:
+                return None
+            return (label, image) if image is not None and image.shape[:2] == self.image_size else None
+
+        held.fill(read)
+        self.held, self.decoded = held, None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A process that is not forked cannot share what is held, and decodes for itself."""
+        return {**vars(self), "held": None}
+
+    def _read(self, index: int) -> tuple[int, bytes, np.ndarray | None]:
+        """Label, file and image of a record; None for what does not decode."""
+        label, data = self.records.read(index)
+        if self.joined is not None:
+            label = int(self.joined[index])
+        return label, data, decode_rgb(data)
 
     def labels(self) -> np.ndarray:
         """The labels of all images, int64 (N,), by position."""

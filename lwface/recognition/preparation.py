@@ -10,6 +10,7 @@ from lwface.gate.budgets import BudgetError, get_track
 from lwface.gate.flops import budget_violations, count_flops, flops_text
 from lwface.networks import FaceNetwork, create_network
 from lwface.recognition.dataset import FaceDataset
+from lwface.recognition.held_images import bytes_of
 from lwface.recognition.leaving_out import read_left_out
 from lwface.settings.places import require_dataset
 from lwface.settings.run import Run
@@ -64,9 +65,12 @@ def open_dataset(run: Run) -> tuple[FaceDataset, int]:
         image_size=size,
         images_filter=run.data_images_filter,
         skip_bad=run.skip_bad,
-        keep=run.num_workers == 0,
+        keep=run.num_workers == 0 and not run.in_memory,
         left_out=left_out,
     )
+    if run.in_memory:
+        print(f"in_memory {bytes_of(len(dataset), size) / 1e9:.2f} GB", flush=True)
+        dataset.hold()
     print("images", len(dataset))
     print("rand_mirror", run.data_rand_mirror, flush=True)
     return dataset, classes

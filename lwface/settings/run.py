@@ -57,6 +57,12 @@ class Run:
     num_workers: Annotated[
         int, Setting("processes that read and decode images; 0: in the main process", minimum=0, changeable=True)
     ] = 2
+    in_memory: Annotated[
+        bool,
+        Setting(
+            "decode all images before the first step and keep them, 37.6 KB each, for a set that fits", changeable=True
+        ),
+    ] = False
     skip_bad: Annotated[bool, Setting("leave out images that do not decode instead of stopping", changeable=True)] = (
         False
     )

@@ -41,13 +41,14 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
         "leave_out": str(tmp_path / "clean.csv"),
     }  # fmt: skip
-    assert set(values) | {"skip_bad"} == set(FLAGS)
+    assert set(values) | {"skip_bad", "in_memory"} == set(FLAGS)
     arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     options = parse_arguments(
-        [*NAMES, *arguments, "--skip-bad", "--device", "cpu", "--resume", "--track", "iqiyi-light"]
+        [*NAMES, *arguments, "--skip-bad", "--in-memory", "--device", "cpu", "--resume", "--track", "iqiyi-light"]
     )
     assert {key: getattr(run_of(options), key) for key in values} == values
     assert run_of(options).skip_bad
+    assert run_of(options).in_memory
     assert (options.device, options.resume, options.track) == ("cpu", True, "iqiyi-light")
 
 

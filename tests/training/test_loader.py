@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -15,6 +16,7 @@ from lwface.formats.face_records import FaceRecords
 from lwface.formats.image import decode_rgb, encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.recognition import dataset as dataset_module
+from lwface.recognition import held_images
 from lwface.recognition.dataset import BadImage, FaceDataset, mirror_choice, to_network_input
 from lwface.training.loader import load_batches
 from lwface.training.sampler import BatchSampler
@@ -83,6 +85,37 @@ def test_kept_images_are_the_same_and_decoded_once(records, monkeypatch):
     monkeypatch.setattr(dataset_module, "KEPT_BYTES", 12 * 112 * 112 * 3 - 1)
     all_batches(FaceDataset(records, image_size=SIZE, keep=True))
     assert len(calls) == 12 + 7 * 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_held_images_are_the_same_for_all_processes_and_decoded_once(records, monkeypatch, workers):
+    expected = all_batches(FaceDataset(records, image_size=SIZE, images_filter=3), batch_size=3)
+    dataset = FaceDataset(records, image_size=SIZE, images_filter=3, keep=True)
+    calls = []
+    monkeypatch.setattr(dataset_module, "decode_rgb", lambda data: calls.append(data) or decode_rgb(data))
+    dataset.hold()
+    assert len(calls) == 10
+    monkeypatch.setattr(dataset_module, "decode_rgb", None)  # forked processes find none either
+    for found, batch in zip(all_batches(dataset, workers, batch_size=3), expected, strict=True):
+        assert torch.equal(found.images, batch.images)
+        assert torch.equal(found.targets, batch.targets)
+        found.images.zero_()
+    assert pickle.loads(pickle.dumps(dataset)).held is None
+
+
+def test_held_images_tell_what_is_bad_at_its_turn(tmp_path, images):
+    damaged = [images[0], b"", images[2], encode_jpeg(np.zeros((96, 100, 3), np.uint8))]
+    dataset = FaceDataset(write_records(tmp_path, damaged, [0, 1, 2, 3]), image_size=SIZE, skip_bad=True)
+    dataset.hold()
+    assert list(dataset[np.array([0, 1, 2])].bad) == [1]
+    with pytest.raises(UserError, match="key 3 is 96x100"):
+        dataset[np.array([0, 3])]
+
+
+def test_images_that_do_not_fit_into_memory_are_refused(records, monkeypatch):
+    monkeypatch.setattr(held_images, "available_bytes", lambda: 12 * 112 * 112 * 3)
+    with pytest.raises(UserError, match="leave out --in-memory"):
+        FaceDataset(records, image_size=SIZE).hold()
 
 
 def test_filter_drops_small_identities_and_keeps_labels(records):
