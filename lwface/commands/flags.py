@@ -79,6 +79,8 @@ def add_setting_flag(parser: argparse._ActionsContainer, key: str, setting: Sett
     flag = f"--{key.replace('_', '-')}"
     if setting.kind is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=value, help=setting.meaning)
+    elif setting.kind is list:
+        parser.add_argument(flag, nargs="+", default=value, metavar=key.upper(), help=setting.meaning)
     else:
         choices = setting.choices or None
         parser.add_argument(flag, type=setting.kind, default=value, choices=choices, help=setting.meaning)

@@ -18,6 +18,7 @@ from lwface.commands.flags import (
     places_of,
 )
 from lwface.gate.budgets import get_track
+from lwface.models.names import teacher_file
 from lwface.settings.places import Places, require_dataset
 from lwface.settings.run import RUN_SETTINGS, step_list
 from lwface.settings.sections import NAMED, load_sections
@@ -31,6 +32,7 @@ FLAGS = (
     *("leave_out", "in_memory", "end_epoch", "checkpoint_steps", "optimizer", "ema"),
     *("deterministic", "nonfinite_limit"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
+    *("teacher", "teacher_cache", "distill", "distill_weight", "identity_weight", "distill_rounds"),
 )
 
 
@@ -49,13 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     wish = parse_arguments(sys.argv[1:] if argv is None else argv)
     load("torch")
-    from lwface.recognition.train import train
+    from lwface.recognition.rounds import train_in_rounds
     from lwface.settings.resolve import resolve
     from lwface.training.processes import joined
 
     with joined(wish.device):
         run = resolve(**wish.names, places=wish.places, **wish.overrides)
-        return train(run, device=wish.device, resume=wish.resume, track=wish.track)
+        return train_in_rounds(run, device=wish.device, resume=wish.resume, track=wish.track)
 
 
 def parse_arguments(argv: Sequence[str]) -> Training:
@@ -101,5 +103,7 @@ def parse_arguments(argv: Sequence[str]) -> Training:
             raise UserError(f"{flag}: {key} = {value!r}: {problem} ({RUN_SETTINGS[key].meaning})")
     step_list(parsed["lr_steps"])
     existing(parsed["leave_out"] or None)
+    for teacher in parsed["teacher"] or ():
+        teacher_file(teacher)
     require_dataset(places.dataset_folder(usual["dataset_path"]), chosen["dataset"])
     return Training(chosen, given, places, parsed["device"], parsed["resume"], parsed["track"])

@@ -86,6 +86,24 @@ def model_file(text: str) -> Path:
     raise UserError(f"{candidates[0]}: no such model, and no {candidates[1].name} either{hint}")
 
 
+def teacher_file(text: str) -> Path:
+    """The file of a teacher: that of a model, or a feature file ``FILE.bin``, what a model made of a data set.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not is_feature_file(text):
+        return model_file(text)
+    if not Path(text).is_file():
+        raise UserError(f"{text}: no such feature file; a teacher is a model, or its features of the data set")
+    return Path(text)
+
+
+def is_feature_file(text: str) -> bool:
+    """Whether ``text`` names a feature file, where a model could stand too."""
+    return Path(text).suffix.lower() == ".bin"
+
+
 def is_onnx(text: str) -> bool:
     """Whether ``text`` names an ONNX model."""
     return text.lower().endswith(".onnx")

@@ -150,10 +150,9 @@ class FaceDataset(Dataset[Batch]):
             named = "; ".join(f"key {key}: {reason}" for key, reason in list(bad.items())[:LISTED])
             remedy = "no image of this batch is left" if self.skip_bad else "repair the file, or go on with --skip-bad"
             raise BadImage(f"{self.records.path}: {len(bad)} images of this batch do not decode ({named}): {remedy}")
-        good = np.flatnonzero(good_rows)
+        rows = stand_ins(good_rows)
         for row in np.flatnonzero(~good_rows):
-            substitute = good[np.searchsorted(good, row) % len(good)]
-            images[row], labels[row] = images[substitute], labels[substitute]
+            images[row], labels[row] = images[rows[row]], labels[rows[row]]
 
     def keys(self, positions: np.ndarray) -> list[int]:
         """The keys in the record file of the images at ``positions`` (N,)."""
@@ -166,6 +165,12 @@ class FaceDataset(Dataset[Batch]):
         found, wanted = (f"{size[0]}x{size[1]}" for size in (shape, self.image_size))
         where = f"{self.records.path}: the image of key {self._key(index)}"
         return UserError(f"{where} is {found}, expected {wanted}: align the faces when the data set is made")
+
+
+def stand_ins(good_rows: np.ndarray) -> np.ndarray:
+    """For each row of a batch the one whose image it shows: itself, or the next good one. ``good_rows`` (N,) bool."""
+    good, rows = np.flatnonzero(good_rows), np.arange(len(good_rows))
+    return good[np.searchsorted(good, rows) % len(good)]
 
 
 def mirror_choice(seed: int, step: int, images: int) -> torch.Tensor:

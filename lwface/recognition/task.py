@@ -42,7 +42,7 @@ class FaceTask(Task):
         device: where everything is.
     """
 
-    figures = ("acc",)
+    figures: tuple[str, ...] = ("acc",)
     merit = "Accuracy"
 
     def __init__(
@@ -89,11 +89,16 @@ class FaceTask(Task):
         """Images (N, 3, H, W) uint8, half of them mirrored, and labels (N,)."""
         images = batch.images.to(self.device, non_blocking=True)  # (N, H, W, 3) uint8
         labels = batch.targets.to(self.device, non_blocking=True)  # (N,)
-        mirror = None
-        if self.run.data_rand_mirror:
-            mirror = batch.own(mirror_choice(self.run.seed, step, batch.step_rows or len(images)))
+        mirror = self.mirrored(batch, step)
+        if mirror is not None:
             mirror = mirror.to(self.device, non_blocking=True)
         return to_network_input(images, mirror), labels
+
+    def mirrored(self, batch: Batch, step: int) -> Tensor | None:
+        """Which of the batch's images are mirrored, bool (N,) on the CPU; None: none."""
+        if not self.run.data_rand_mirror:
+            return None
+        return batch.own(mirror_choice(self.run.seed, step, batch.step_rows or len(batch.images)))
 
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
         """Draw the identities that the update tells apart, by seed and step."""

@@ -13,6 +13,7 @@ from lwface.losses.triplet import Triplet
 from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import Start, start_from
+from lwface.recognition.distillation import DistilledTask
 from lwface.recognition.preparation import build_network, open_dataset
 from lwface.recognition.task import FaceTask
 from lwface.recognition.triplets import TripletTask, whole_triplets
@@ -47,7 +48,7 @@ def train(run: Run, *, device: str = "auto", resume: bool = False, track: str | 
 
 
 def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder: Path) -> Loop:
-    """The loop of ``run``, ready for its first step; nothing is written.
+    """The loop of ``run``, ready for its first step; nothing is written but the features of its teachers.
 
     Raises:
         BudgetError: the network is over the budget of ``track``.
@@ -83,6 +84,8 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     kind: type[FaceTask] = FaceTask
     if isinstance(classifier, Triplet):
         kind, run = TripletTask, whole_triplets(run)
+    if run.teacher:
+        kind = DistilledTask
     task = kind(network, classifier.to(place), data, verifier, run, place)
     return Loop(task, run, device=place, folder=folder, started_from=started_from)
 

@@ -17,6 +17,7 @@ from typing import Any
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting, declared
 from lwface.losses import LOSSES
+from lwface.losses.distillation import DISTILLATIONS
 from lwface.networks import NETWORKS
 from lwface.settings.dataset_folder import short_name
 from lwface.settings.places import Places
@@ -26,6 +27,7 @@ from lwface.settings.sections import Sections, load_sections
 # On 30 steps of real faces, a checkpoint of accuracy 0.955 fell to 0.835 at the rate of a network that begins from
 # random weights, 0.1, and rose to 0.960 at a tenth of it.
 FINETUNING_RATE = 0.1
+BEST_DISTILLATION = "cosine"  # docs/distillation.md has the measurements
 DATA_KEYS = ("dataset_path", "num_classes", "image_shape", "val_targets")  # what an entry of a data set says
 
 
@@ -79,6 +81,7 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
         usual_lr = checked["lr"]
         checked["lr"] *= FINETUNING_RATE
     _check_together(checked)
+    _choose_distillation(checked)
     own = {key: checked.pop(key) for key in RUN_SETTINGS if key in checked}
     return Run(**own, declared=checked, usual_lr=usual_lr)
 
@@ -101,11 +104,14 @@ def network_settings(name: str, places: Places | None = None) -> dict[str, Any]:
 def all_settings() -> dict[str, Setting]:
     """Every key that a configuration may hold."""
     found: dict[str, Setting] = {}
-    targets: list[Callable[..., Any]] = [*(NETWORKS[name] for name in NETWORKS), *(LOSSES[name] for name in LOSSES)]
+    registries: tuple[Mapping[str, Callable[..., Any]] | Any, ...] = (NETWORKS, LOSSES, DISTILLATIONS)
+    targets: list[Callable[..., Any]] = [registry[name] for registry in registries for name in registry]
     for target in targets:
         found = {**declared(target), **found}
     if taken := found.keys() & RUN_SETTINGS.keys():
-        raise TypeError(f"a network or a loss declares {', '.join(sorted(taken))}, which is a setting of every run")
+        raise TypeError(
+            f"a network, a loss or a way to distil declares {', '.join(sorted(taken))}, which is a setting of every run"
+        )
     return {**found, **RUN_SETTINGS}
 
 
@@ -176,3 +182,19 @@ def _check_together(merged: Mapping[str, Any]) -> None:
             f"image_shape = {merged['image_shape']!r}: expected (112, 112, 3), the size of all aligned faces"
         )
     step_list(merged["lr_steps"])
+
+
+def _choose_distillation(merged: dict[str, Any]) -> None:
+    """Fill in how to learn from a teacher, where there is one.
+
+    Raises:
+        UserError: no teacher, and yet it is said how to learn from one; an unknown way.
+    """
+    way = merged.get("distill", "")
+    if merged.get("teacher"):
+        merged["distill"] = way or BEST_DISTILLATION
+        _ = DISTILLATIONS[merged["distill"]]  # an unknown way is reported here, with the nearest name
+        return
+    for key, usual in (("distill", ""), ("distill_rounds", 1), ("distill_weight", 0.0), ("identity_weight", 1.0)):
+        if merged.get(key, usual) != usual:
+            raise UserError(f"{key} = {merged[key]!r}, and there is no teacher: name one, --teacher MODEL")

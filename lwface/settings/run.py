@@ -112,6 +112,24 @@ class Run:
         float, Setting("of an iresnet as .pth: of its batch norms; 0: arcface_torch's 1e-5", minimum=0, changeable=True)
     ] = 0.0
     pretrained_epoch: Annotated[int, Setting("epoch of the model to start from", minimum=0, changeable=True)] = 1
+    # A teacher.
+    teacher: Annotated[
+        Sequence[str],
+        Setting("models to learn from, as --model takes them, or feature files of the data set", changeable=True),
+    ] = ()
+    teacher_cache: Annotated[
+        str, Setting("folder of the teachers' features; empty: teachers/ in the folder of the models", changeable=True)
+    ] = ""
+    distill: Annotated[
+        str, Setting("how to learn from them: a file of lwface/losses/distillation; empty: the best one measured")
+    ] = ""
+    distill_weight: Annotated[float, Setting("weight of the teacher's loss; 0: the method's own", minimum=0)] = 0.0
+    identity_weight: Annotated[
+        float, Setting("weight of the loss of identities beside a teacher; 0: the teacher alone", minimum=0)
+    ] = 1.0
+    distill_rounds: Annotated[
+        int, Setting("runs, each but the first begun with the student of the one before (recursive)", minimum=1)
+    ] = 1
     lr_policy: Annotated[str, Setting("how the learning rate falls", choices=("step", "cosine", "poly"))] = "step"
     warmup_steps: Annotated[int, Setting("steps over which the rate rises linearly from 0", minimum=0)] = 0
     total_steps: Annotated[int, Setting("length of 'cosine' and 'poly'; 0: max_steps, else end_epoch", minimum=0)] = 0

@@ -46,6 +46,10 @@ YOUNGER = {
     "sample_rate": 1.0,
     "sample_policy": "constant",
     "sample_full": 0.5,
+    "distill": "",
+    "distill_weight": 0.0,
+    "identity_weight": 1.0,
+    "distill_rounds": 1,
 }
 
 
