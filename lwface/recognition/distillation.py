@@ -129,11 +129,11 @@ class DistilledTask(FaceTask):
     def outcome_of(self, output: Tensor, targets: Tensor) -> Outcome:
         """The loss of embeddings (N, D) with targets (N, 2), and how many the classifier tells rightly."""
         run = self.run
-        labels, rows = targets.unbind(dim=1)
+        labels, rows = targets.T.contiguous()
         loss = self.teaching(output, self.rows[rows], labels, self.sample)
         sums = {"acc": torch.zeros((), device=self.device), "teacher": loss.detach() * len(labels)}
         if run.identity_weight > 0:
-            of_identities, sums["acc"] = self.classifier(output, labels.contiguous())
+            of_identities, sums["acc"] = self.classifier(output, labels)
             loss = loss + run.identity_weight * of_identities
         return Outcome(loss, sums)
 
