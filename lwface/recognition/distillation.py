@@ -61,7 +61,7 @@ class DistilledTask(FaceTask):
     Args are those of :class:`FaceTask`.
 
     Raises:
-        UserError: the loss has no identities; the teacher cannot be read; both weights are 0.
+        UserError: the loss has no identities; a teacher cannot be read.
     """
 
     figures = ("acc", "teacher")

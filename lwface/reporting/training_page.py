@@ -37,6 +37,7 @@ CURVES = {
     "loss": ("loss", "Mean loss of the training images since the point before. Lower is better."),
     "lr": ("learning rate", "How far each step goes."),
     "acc": ("training accuracy", "Share of the training images put first by the classifier, margin included."),
+    "teacher": ("teacher's loss", "How far the student is from its teacher, by --distill, with its weight."),
     "images_per_s": ("images a second", "Speed, with reading and checkpoints."),
 }
 SECTIONS = {
