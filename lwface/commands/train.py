@@ -33,6 +33,8 @@ FLAGS = (
     *("deterministic", "nonfinite_limit"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
     *("teacher", "teacher_cache", "distill", "distill_weight", "identity_weight", "distill_rounds"),
+    *("head_start", "head_warmup_steps", "backbone_lr_mult", "freeze", "freeze_bn", "start_share"),
+    *("margin_warmup_steps",),
 )
 
 

@@ -60,6 +60,7 @@ class Classes:
         sample: (K,) rising rows of the held weight that take part; None: all.
         chunk: classes a block; 0: as many as :data:`BLOCK_BYTES` takes.
         products: precision of float32 products, as ``torch.set_float32_matmul_precision`` names it.
+        share: of the margin, from 0 (scores as they are) to 1; between, scores are a mix of the two.
     """
 
     margin: Margin
@@ -67,6 +68,13 @@ class Classes:
     sample: Tensor | None = None
     chunk: int = 0
     products: str = "highest"
+    share: float = 1.0
+
+    def mixed(self, scores: Tensor, with_margin: Tensor) -> Tensor:
+        """``scores`` of any shape as the share of the margin has them."""
+        if self.share == 1.0 or with_margin is scores:
+            return with_margin
+        return torch.lerp(scores, with_margin, self.share)
 
     def __len__(self) -> int:
         return len(self.shard) if self.sample is None else len(self.sample)
@@ -190,18 +198,19 @@ class _Scores:
         return found.view(self.shape)
 
 
-def _logits(margin: Margin, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def _logits(classes: Classes, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Logits (N, classes) of ``scores``, and the two that they are to be differentiated by; None: by neither.
 
     Where nothing is done to them the scores become the logits in place.
     """
+    margin = classes.margin
     with torch.enable_grad():
         variable, own = scores.detach().requires_grad_(), own.detach().requires_grad_()
         others = margin.others(variable, own)
         if others is variable:
             return scores.mul_(margin.scale), None, None
         check_like(others, scores, margin, "others")
-        return others * margin.scale, variable, own
+        return classes.mixed(variable, others) * margin.scale, variable, own
 
 
 def _back(logits: Tensor, scores: Tensor | None, own: Tensor | None, gradient: Tensor, scale: float) -> Any:
@@ -242,7 +251,7 @@ class _Part(NamedTuple):
         """The gradient of the loss by the block's scores (N, classes)."""
         margin = self.classes.margin
         with _in_state(self.state):
-            logits, variable, own = _logits(margin, scores.scores, self.own)
+            logits, variable, own = _logits(self.classes, scores.scores, self.own)
         shares = logits.detach().sub_(self.others[:, None]).exp_().mul_(self.by_others[:, None])
         block.fill_own(shares, self.places, 0.0)
         found, _ = _back(logits, variable, own, shares, margin.scale)
@@ -438,7 +447,7 @@ def _others(batch: BatchScores, own: Tensor) -> _Others:
     by_inputs = torch.zeros_like(inputs) if inputs.requires_grad else None
     for block in classes.blocks(len(inputs), weight):
         scores = _Scores(classes, block, inputs, weight, bias)
-        logits, variable, own_variable = _logits(margin, scores.scores, own)
+        logits, variable, own_variable = _logits(classes, scores.scores, own)
         shares = logits.detach()
         block.fill_own(shares, batch.places, -torch.inf)
         before, highest = highest, torch.maximum(highest, shares.amax(dim=1))

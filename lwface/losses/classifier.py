@@ -73,11 +73,17 @@ class Classifier(nn.Module):
         self.chunk, self.products = chunk, products
         self.deferred = False
         self.gradient = WeightGradient()
-        self._classes = self._classes_of(None)
+        self._classes = self._classes_of(None, 1.0)
         self._margin_seed: int | None = None
         self.register_load_state_dict_pre_hook(_add_rows)
 
-    def begin(self, labels: Tensor, rate: float = 1.0, generator: torch.Generator | None = None) -> None:
+    def begin(
+        self,
+        labels: Tensor,
+        rate: float = 1.0,
+        generator: torch.Generator | None = None,
+        margin_share: float = 1.0,
+    ) -> None:
         """Begin an update of the weight: forget what is left of the last, and draw the classes that take part.
 
         What is drawn depends on the generator alone, not on the number of processes.
@@ -86,6 +92,8 @@ class Classifier(nn.Module):
             labels: (N,) of the whole update, all parts of the batch of this process: their classes take part.
             rate: probability with which each other class does; 1: all do.
             generator: on the CPU; the same in each process. None: the global one, in one process only.
+            margin_share: each score is that much of the one with margin, from 0, and for the rest the one without. What
+                a margin adds to the loss (``penalty``, ``pull``) is added whole.
 
         Raises:
             ValueError: there are several processes and no generator.
@@ -101,10 +109,10 @@ class Classifier(nn.Module):
             sample = taken[shard.start : shard.stop].nonzero().squeeze(1).to(self.weight.device)
         if generator is not None:
             self._margin_seed = int(torch.randint(1 << 62, (), generator=generator))
-        self._classes = self._classes_of(sample)
+        self._classes = self._classes_of(sample, margin_share)
 
-    def _classes_of(self, sample: Tensor | None) -> Classes:
-        return Classes(self.margin, self.shard, sample, self.chunk, self.products)
+    def _classes_of(self, sample: Tensor | None, margin_share: float) -> Classes:
+        return Classes(self.margin, self.shard, sample, self.chunk, self.products, margin_share)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Loss:
         """The cross-entropy of ``embeddings`` (N, D) of any floating type and integer ``labels`` (N,).
@@ -128,6 +136,7 @@ class Classifier(nn.Module):
             with self._randomness():
                 with_margin = margin.own(own, norms)
             check_like(with_margin, own, margin, "own")
+            with_margin = self._classes.mixed(own, with_margin)
             others, highest = scores.others(own)
             logit = with_margin * margin.scale
             loss = functional.softplus(others - logit, threshold=LINEAR_FROM).mean()

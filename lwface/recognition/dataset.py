@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,22 @@ KEPT_BYTES = 2**28  # of decoded images at most: a data set of up to 7133 faces
 
 class BadImage(UserError):
     """Images that cannot be decoded."""
+
+
+class FaceData(Protocol):
+    """Training faces: what :class:`FaceTask` learns from."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def batch(self, positions: np.ndarray, step: int, first: int = 0) -> Batch:
+        """The images at ``positions`` (N,), which are ``first`` and on of the step's."""
+
+    def labels(self) -> np.ndarray:
+        """The labels of all images, int64, by position."""
+
+    def keys(self, positions: np.ndarray) -> list[int]:
+        """By what a user finds the images at ``positions`` (N,)."""
 
 
 class FaceDataset(Dataset[Batch]):
@@ -138,7 +154,7 @@ class FaceDataset(Dataset[Batch]):
 
     def labels(self) -> np.ndarray:
         """The labels of all images, int64 (N,), by position."""
-        labels = self.records.labels()
+        labels = self.records.labels() if self.joined is None else self.joined
         return labels if self.kept is None else labels[self.kept]
 
     def batch(self, positions: np.ndarray, step: int, first: int = 0) -> Batch:

@@ -137,10 +137,6 @@ class DistilledTask(FaceTask):
             loss = loss + run.identity_weight * of_identities
         return Outcome(loss, sums)
 
-    def keys(self, positions: Any) -> list[Any]:
-        """Of the images in the record file."""
-        return list(self.faces.keys(positions))
-
     def facts(self) -> dict[str, Any]:
         """The teachers too."""
         return {**super().facts(), "teachers (digests)": self.teachers.digest}

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
 from lwface.losses import BatchLoss, Classifier
 from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
 from lwface.networks import FaceNetwork, mxnet_names
-from lwface.recognition.dataset import FaceDataset, mirror_choice, to_network_input
+from lwface.recognition.dataset import FaceData, mirror_choice, to_network_input
+from lwface.recognition.freezing import batch_norms, freeze
+from lwface.recognition.starting_point import StartingPoint
 from lwface.recognition.verifier import Verifier
 from lwface.scoring.pack_accuracy import chance_difference
 from lwface.settings.places import typed
@@ -24,7 +28,7 @@ from lwface.settings.run import Run
 from lwface.training.optimizer import group
 from lwface.training.row_updates import update_rows
 from lwface.training.sampler import random_stream
-from lwface.training.schedule import sample_rate
+from lwface.training.schedule import margin_share, sample_rate
 from lwface.training.task import Batch, Outcome, Task, Validation, autocast
 
 DECAYED_SUFFIXES = ("_weight", "_gamma")
@@ -34,14 +38,21 @@ FC7_BIAS_LR_FACTOR = 2.0  # as declared by the original
 class FaceTask(Task):
     """Network and classifier on a set of identities.
 
+    What is frozen (``freeze``) keeps weights and running statistics and works as in use; so does the whole network in
+    the first ``head_warmup_steps``, in which no gradient reaches it.
+
     Args:
         network, classifier: on ``device``.
         data: what is learnt from.
         verifier: what judges.
         run: the settings.
         device: where everything is.
+
+    Raises:
+        UserError: a setting is for a classifier, which the loss has not; a part to freeze is not there.
     """
 
+    data: FaceData
     figures: tuple[str, ...] = ("acc",)
     merit = "Accuracy"
 
@@ -49,17 +60,29 @@ class FaceTask(Task):
         self,
         network: FaceNetwork,
         classifier: Classifier | BatchLoss,
-        data: FaceDataset,
+        data: FaceData,
         verifier: Verifier,
         run: Run,
         device: torch.device,
     ) -> None:
         self.network, self.classifier, self.verifier = network, classifier, verifier
-        self.data, self.run, self.device = data, run, device
+        self.data = self.faces = data
+        self.run, self.device = run, device
         self.modules = {"network": network, "classifier": classifier}
         self.writes_mxnet = True
-        if isinstance(classifier, Classifier):
+        if isinstance(classifier, BatchLoss):
+            _check_has_head(run)
+        else:
             classifier.deferred = True
+        self.resting = freeze(network, run.freeze)  # modules kept in evaluation mode
+        if isinstance(classifier, BatchLoss) and not any(each.requires_grad for each in network.parameters()):
+            raise UserError(f"freeze = {run.freeze!r}: nothing is left that learns, as the loss {run.loss} has no head")
+        if run.freeze_bn:
+            self.resting += batch_norms(network)
+        self.network_waits = False  # while the head learns alone
+        self.start: StartingPoint | None = None
+        if run.start_share:
+            self.start = self.modules["start"] = StartingPoint(network, run.start_share)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is decayed, and how fast it learns.
@@ -68,8 +91,9 @@ class FaceTask(Task):
         (convolutions, linear layers, batch norm's and PReLU's factors) decay with ``wd``; all else, biases and batch
         norm's offsets, never does. Gammas that a network fixes at 1 take no gradient and stay out. The classifier's
         weight takes ``fc7_wd_mult`` and ``fc7_lr_mult``; its bias, as the original declares it, decays never and learns
-        twice as fast. Measured on MXNet 1.9.1, the original's program did not apply these declarations: it created its
-        optimizer without the parameters' names, which left both tables of multipliers empty, and decayed all alike.
+        twice as fast. The network's rate has the factor ``backbone_lr_mult``; what is frozen is in no group. Measured
+        on MXNet 1.9.1, the original's program did not apply these declarations: it created its optimizer without the
+        parameters' names, which left both tables of multipliers empty, and decayed all alike.
         """
         run, official = self.run, mxnet_names(self.network)
         decayed: list[nn.Parameter] = []
@@ -77,7 +101,8 @@ class FaceTask(Task):
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
                 (decayed if official[name].endswith(DECAYED_SUFFIXES) else exempt).append(parameter)
-        groups = [group(decayed, run.wd), group(exempt, 0.0)]
+        factor = run.backbone_lr_mult
+        groups = [group(decayed, run.wd, factor), group(exempt, 0.0, factor)]
         for name, parameter in self.classifier.named_parameters():
             if name == "bias":
                 groups.append(group([parameter], 0.0, FC7_BIAS_LR_FACTOR))
@@ -100,10 +125,20 @@ class FaceTask(Task):
             return None
         return batch.own(mirror_choice(self.run.seed, step, batch.step_rows or len(batch.images)))
 
+    def train_mode(self) -> None:
+        """Put the modules into training mode but for those that are frozen."""
+        super().train_mode()
+        for module in self.resting:
+            module.eval()
+
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
-        """Draw the identities that the update tells apart, by seed and step."""
+        """Draw the identities that the update tells apart, by seed and step; keep the network out of the first ones."""
         if isinstance(self.classifier, Classifier):
-            self.classifier.begin(targets, sample_rate(run, step), random_stream(run.seed, "identities", step))
+            stream = random_stream(run.seed, "identities", step)
+            self.classifier.begin(targets, sample_rate(run, step), stream, margin_share(run, step))
+        self.network_waits = step < run.head_warmup_steps
+        if self.network_waits:
+            self.network.eval()
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The classifier's loss of images (N, 3, H, W) with labels (N,), and how many it tells rightly."""
@@ -111,7 +146,8 @@ class FaceTask(Task):
 
     def output(self, inputs: Tensor) -> Tensor:
         """Embeddings (N, D)."""
-        with autocast(self.device, self.run.precision):
+        learns = torch.is_grad_enabled() and not self.network_waits
+        with torch.set_grad_enabled(learns), autocast(self.device, self.run.precision):
             embeddings: Tensor = self.network(inputs)
         return embeddings
 
@@ -130,9 +166,8 @@ class FaceTask(Task):
         return self.classifier.gradient.factors() if isinstance(self.classifier, Classifier) else []
 
     def keys(self, positions: Any) -> list[Any]:
-        """Of the images in the record file."""
-        assert isinstance(self.data, FaceDataset)
-        return list(self.data.keys(positions))
+        """By what a user finds the images."""
+        return list(self.faces.keys(positions))
 
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """The network at once, the classifier's weight a block of identities after the other."""
@@ -142,6 +177,10 @@ class FaceTask(Task):
 
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""
+        with self._as_saved():
+            return self._validate(step)
+
+    def _validate(self, step: int) -> Validation:
         scores = self.verifier.score(self.network, self.device, self.run.per_batch_size, step)
         chance = math.nan
         if scores:
@@ -149,7 +188,11 @@ class FaceTask(Task):
         return Validation(scores, [score.figures["accuracy"] for score in scores], chance)
 
     def announce(self) -> None:
-        """Say where the network cannot be written as MXNet's files."""
+        """Say what of the network is frozen, and where it cannot be written as MXNet's files."""
+        if self.run.freeze:
+            sizes = [(each.numel(), each.requires_grad) for each in self.network.parameters()]
+            still = sum(size for size, learns in sizes if not learns)
+            print(f"frozen: {self.run.freeze}, {still} of the network's {sum(size for size, _ in sizes)} weights stay")
         if problem := mxnet_problem(self.network):
             self.writes_mxnet = False
             print(f"models are saved without MXNet's files: {problem}", flush=True)
@@ -163,9 +206,14 @@ class FaceTask(Task):
         prefix = str(folder / "model")
         params_path(prefix, number).unlink(missing_ok=True)
         sync_folder(folder)
-        save_model(prefix, number, self.network, settings)
-        if self.writes_mxnet:
-            save_mxnet(prefix, number, self.network)
+        with self._as_saved():
+            save_model(prefix, number, self.network, settings)
+            if self.writes_mxnet:
+                save_mxnet(prefix, number, self.network)
+
+    def _as_saved(self) -> AbstractContextManager[None]:
+        """The network is the one that is verified and saved inside the block."""
+        return self.start.mixed_into(self.network) if self.start else nullcontext()
 
     def hints(self) -> list[str]:
         """A lower scale, where there is one."""
@@ -185,3 +233,12 @@ class FaceTask(Task):
             f"{gate} --model {model} --track deepglint-light",
             f"{features} --model {model} --input DIR --output image.bin",
         ]
+
+
+def _check_has_head(run: Run) -> None:
+    """No setting of a head where the loss has none."""
+    for key in ("head_warmup_steps", "margin_warmup_steps"):
+        if value := getattr(run, key):
+            raise UserError(
+                f"{key} = {value}: the loss {run.loss} has no head and no margin on its scores: leave it out"
+            )

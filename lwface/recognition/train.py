@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from lwface.base.errors import UserError
-from lwface.losses import BatchLoss, create_classifier
+from lwface.losses import BatchLoss, Classifier, create_classifier
 from lwface.losses.triplet import Triplet
 from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import Start, start_from
 from lwface.recognition.distillation import DistilledTask
+from lwface.recognition.head_start import start_at_means
 from lwface.recognition.preparation import build_network, open_dataset
 from lwface.recognition.task import FaceTask
 from lwface.recognition.triplets import TripletTask, whole_triplets
@@ -66,8 +67,11 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
         raise UserError(
             f"sample_rate = {run.sample_rate:g}: the loss {run.loss} has no identities to sample, leave it at 1"
         )
-    started_from = ""
-    if run.pretrained and (folder / CHECKPOINT).exists():  # which knows what it was started from
+    started_from, goes_on = "", (folder / CHECKPOINT).exists()
+    trained = False  # the network, before its first step
+    if run.start_share and not (run.pretrained or goes_on):
+        raise UserError(f"start_share = {run.start_share:g}: there is nothing to share: give --pretrained MODEL")
+    if run.pretrained and goes_on:  # the checkpoint knows what it was started from
         run = run.replace(lr=_rate_begun_with(run, folder))
     elif run.pretrained:
         started_from = with_epoch(run.pretrained, run.pretrained_epoch)
@@ -75,6 +79,7 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
         said = Said.of(run.pretrained_pixels, run.pretrained_epsilon)
         start = start_from(network, run.pretrained, run.pretrained_epoch, said)
         print(start.text(), flush=True)
+        trained = not start.random
         if start.random:
             started_from = ""  # the network is another than that of the file
         run = _choose_rate(run, start)
@@ -87,7 +92,17 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     if run.teacher:
         kind = DistilledTask
     task = kind(network, classifier.to(place), data, verifier, run, place)
+    if run.head_start == "mean" or (run.head_start == "auto" and trained):
+        _start_head(task, goes_on)
     return Loop(task, run, device=place, folder=folder, started_from=started_from)
+
+
+def _start_head(task: FaceTask, goes_on: bool) -> None:
+    """Put the centres of the task's classifier, if it has one, at the persons' means, and say so."""
+    if not isinstance(task.classifier, Classifier) or goes_on:
+        return
+    images, people = start_at_means(task.network, task.classifier, task.faces, task.run, task.device)
+    print(f"head_start: {people} centres at the mean embeddings of {images} images and their mirrors", flush=True)
 
 
 def _choose_rate(run: Run, start: Start) -> Run:

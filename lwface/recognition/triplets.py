@@ -22,7 +22,7 @@ from lwface.base.notes import note
 from lwface.losses.chunks import l2_normalise
 from lwface.losses.semi_hard import select_triplets
 from lwface.losses.triplet import Triplet
-from lwface.recognition.dataset import FaceDataset, to_network_input
+from lwface.recognition.dataset import to_network_input
 from lwface.recognition.task import FaceTask
 from lwface.settings.run import Run
 from lwface.training.loader import load_batches
@@ -81,7 +81,6 @@ class TripletTask(FaceTask):
     """
 
     classifier: Triplet
-    data: FaceDataset
     in_epochs = False
 
     def __init__(self, *args: Any) -> None:

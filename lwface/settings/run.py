@@ -130,8 +130,43 @@ class Run:
     distill_rounds: Annotated[
         int, Setting("runs, each but the first begun with the student of the one before (recursive)", minimum=1)
     ] = 1
+    # Finetuning: what is kept of the start.
+    head_start: Annotated[
+        str,
+        Setting(
+            "where the classifier's centres begin: mean, at each person's mean embedding; random; auto: mean where "
+            "--pretrained gives the network",
+            choices=("auto", "mean", "random"),
+            changeable=True,
+        ),
+    ] = "auto"
+    head_warmup_steps: Annotated[
+        int, Setting("steps in which the classifier learns alone, the network as it is in use", minimum=0)
+    ] = 0
+    backbone_lr_mult: Annotated[float, Setting("factor on the network's learning rate", minimum=0)] = 1.0
+    freeze: Annotated[
+        str,
+        Setting(
+            "parts of the network that stay as they are, comma-separated, such as body.conv_1; ..NAME: all up to that "
+            "one; all: the network"
+        ),
+    ] = ""
+    freeze_bn: Annotated[
+        bool, Setting("batch norms keep their running statistics, and train with them as they are used")
+    ] = False
+    start_share: Annotated[
+        float,
+        Setting(
+            "share of the weights that --pretrained gave in the model that is verified and saved (WiSE-FT)",
+            minimum=0,
+            maximum=1,
+        ),
+    ] = 0.0
     lr_policy: Annotated[str, Setting("how the learning rate falls", choices=("step", "cosine", "poly"))] = "step"
     warmup_steps: Annotated[int, Setting("steps over which the rate rises linearly from 0", minimum=0)] = 0
+    margin_warmup_steps: Annotated[
+        int, Setting("steps over which the loss's margin rises linearly from none to its own", minimum=0)
+    ] = 0
     total_steps: Annotated[int, Setting("length of 'cosine' and 'poly'; 0: max_steps, else end_epoch", minimum=0)] = 0
     poly_power: Annotated[float, Setting("exponent of the policy 'poly'", minimum=0)] = 2.0
     optimizer: Annotated[str, Setting("who updates the weights", choices=("sgd", "adamw"))] = "sgd"

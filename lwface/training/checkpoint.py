@@ -50,6 +50,12 @@ YOUNGER = {
     "distill_weight": 0.0,
     "identity_weight": 1.0,
     "distill_rounds": 1,
+    "head_warmup_steps": 0,
+    "backbone_lr_mult": 1.0,
+    "freeze": "",
+    "freeze_bn": False,
+    "start_share": 0.0,
+    "margin_warmup_steps": 0,
 }
 
 

@@ -51,6 +51,15 @@ def sample_rate(run: Run, step: int) -> float:
     return run.sample_rate + (1 - run.sample_rate) * done if run.sample_policy == "linear" else run.sample_rate
 
 
+def margin_share(run: Run, step: int) -> float:
+    """The share of the loss's margin in the update that follows ``step`` finished ones.
+
+    It rises linearly, from 0 to 1 after ``margin_warmup_steps`` (Liu et al., "SphereFace", CVPR 2017, section 4.1, mix
+    the scores with and without margin likewise, by a rising share of the former).
+    """
+    return min(1.0, step / run.margin_warmup_steps) if run.margin_warmup_steps else 1.0
+
+
 def last_step(run: Run, steps_per_epoch: int) -> int:
     """Steps of the whole run: ``end_epoch`` epochs, at most ``max_steps`` when that is not 0."""
     steps = run.end_epoch * steps_per_epoch

@@ -128,7 +128,9 @@ class Stepper:
         assert whole.grad is not None
         for number, (part, gradient) in enumerate(zip(inputs, whole.grad.chunk(len(inputs)), strict=True)):
             self._begin_part(step, number)
-            self.task.output(part).backward(gradient)
+            output = self.task.output(part)
+            if output.requires_grad:  # a network may be kept out of a step
+                output.backward(gradient)
             self.buffers.end_part()
         return self._told(outcome, 1)
 

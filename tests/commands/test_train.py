@@ -39,9 +39,10 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "max_steps": 6, "num_workers": 4, "precision": "float32", "lr_policy": "poly", "warmup_steps": 8,
         "accumulate": 2, "end_epoch": 12, "checkpoint_steps": 13, "optimizer": "adamw", "ema": 0.9,
         "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
-        "leave_out": str(tmp_path / "clean.csv"),
+        "leave_out": str(tmp_path / "clean.csv"), "head_start": "mean", "head_warmup_steps": 5, "freeze": "..conv_1",
+        "backbone_lr_mult": 0.5, "start_share": 0.5, "margin_warmup_steps": 7,
     }  # fmt: skip
-    assert set(values) | {"skip_bad", "in_memory"} == set(FLAGS)
+    assert set(values) | {"skip_bad", "in_memory", "freeze_bn"} == set(FLAGS)
     arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     options = parse_arguments(
         [*NAMES, *arguments, "--skip-bad", "--in-memory", "--device", "cpu", "--resume", "--track", "iqiyi-light"]

@@ -299,8 +299,10 @@ class Expected(NamedTuple):
     bias: np.ndarray | None
 
 
-def plain(classifier: Classifier, embeddings: torch.Tensor, taken: torch.Tensor, seed: int) -> tuple:
-    """Loss, rows told rightly, and gradients of all three, with the margin itself on all scores at once."""
+def plain(
+    classifier: Classifier, embeddings: torch.Tensor, taken: torch.Tensor, seed: int, share: float = 1.0
+) -> tuple:
+    """Loss, rows told rightly, and gradients of all three, with that share of the margin on all scores at once."""
     margin, weight, bias, x = classifier.margin, classifier.weight, classifier.bias, embeddings.requires_grad_()
     rows = weight.flatten(0, -2)
     if margin.cosine:
@@ -314,6 +316,7 @@ def plain(classifier: Classifier, embeddings: torch.Tensor, taken: torch.Tensor,
     torch.manual_seed(seed)
     with_margin = margin.own(own, norms)
     others = margin.others(scores, own)
+    with_margin, others = own + share * (with_margin - own), scores + share * (others - scores)
     logits = margin.scale * torch.where(functional.one_hot(labels, len(taken)) == 1, with_margin[:, None], others)
     logits = logits.masked_fill(~taken, -torch.inf)
     loss = functional.cross_entropy(logits, labels)

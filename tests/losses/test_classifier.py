@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 import torch
-from losses.formulas import Case, Learning, classifier_of
+from losses.formulas import LABELS, NAMES, Case, Learning, batch_of, classifier_of, plain
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -232,3 +232,27 @@ def test_several_processes_must_draw_alike():
     classifier.shard = ClassShard(0, 5, 10, group=object())
     with pytest.raises(ValueError, match="give begin"):
         classifier.begin(torch.tensor([1]))
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_share_of_the_margin_mixes_scores_with_and_without(name, share, deferred):
+    case = Case(name, 5, 2, 1.0)
+    labels, everybody = torch.tensor(LABELS), torch.ones(5, dtype=torch.bool)
+    seed = int(torch.randint(1 << 62, (), generator=torch.Generator().manual_seed(0)))
+    loss, correct, *expected = plain(classifier_of(case), batch_of(case)[0], everybody, seed, share)
+    classifier, embeddings = classifier_of(case), batch_of(case)[0].requires_grad_()
+    classifier.deferred = deferred
+    classifier.begin(labels, 1.0, torch.Generator().manual_seed(0), share)
+    found = classifier(embeddings, labels)
+    found.loss.backward()
+    rows = [embeddings, *classifier.row_parameters()]
+    gradients = [each.grad for each in rows]
+    if deferred:
+        blocks = [[gradient for _, gradient in of_block] for _, of_block in classifier.gradients()]
+        gradients[1:] = [torch.cat(parts) for parts in zip(*blocks, strict=True)]
+    assert found.loss.item() == pytest.approx(loss, rel=1e-10)
+    assert int(found.correct) == correct
+    for gradient, slope in zip(gradients, expected, strict=False):
+        torch.testing.assert_close(gradient, torch.from_numpy(slope), rtol=1e-9, atol=1e-12)

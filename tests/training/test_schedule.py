@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.training.schedule import last_step, learning_rate, sample_rate, schedule_length
+from lwface.training.schedule import last_step, learning_rate, margin_share, sample_rate, schedule_length
 
 BASE = {  # of a run
     "lr": 0.1,
@@ -88,3 +88,9 @@ def test_lengths():
     assert schedule_length(run(lr_policy="poly", max_steps=70, total_steps=90), 50) == 90
     with pytest.raises(UserError, match="warmup_steps = 150"):
         schedule_length(run(lr_policy="cosine", warmup_steps=150), 50)
+
+
+def test_the_margin_rises_to_its_own():
+    shares = [margin_share(SimpleNamespace(margin_warmup_steps=4), step) for step in range(6)]
+    assert shares == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert margin_share(SimpleNamespace(margin_warmup_steps=0), 0) == 1
