@@ -20,6 +20,7 @@ from lwface.recognition.task import FaceTask
 from lwface.recognition.teachers import open_teachers
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
+from lwface.training.processes import processes
 from lwface.training.sampler import random_stream
 from lwface.training.schedule import sample_rate
 from lwface.training.task import Batch, Outcome
@@ -85,6 +86,8 @@ class DistilledTask(FaceTask):
             margin=create_margin(run.as_dict()),
             weight=run.distill_weight,
         )
+        if self.teaching.way.follows and processes().count > 1:
+            raise UserError(f"distill {run.distill} keeps figures of the batches it sees: train it in one process")
         if self.teaching.way.needs_centres:
             images = self.taught.used
             self.teaching.way.take_centres(self.teachers.centres(images, self.faces.labels(), self.identities))

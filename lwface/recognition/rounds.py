@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lwface.recognition.train import prepare, run_folder, train
 from lwface.settings.run import Run
-from lwface.training.checkpoint import read_checkpoint
-from lwface.training.loop import CHECKPOINT, Loop, check_new
+from lwface.training.checkpoint import SavedRun
+from lwface.training.loop import CHECKPOINT, check_new
 
 
 def train_in_rounds(run: Run, *, device: str = "auto", resume: bool = False, track: str | None = None) -> int:
@@ -32,16 +32,9 @@ def train_in_rounds(run: Run, *, device: str = "auto", resume: bool = False, tra
         check_new(folder, resume=resume)
         loop = prepare(run.replace(seed=run.seed + number - 1), device=device, track=track, folder=folder)
         if before is not None and not (folder / CHECKPOINT).exists():
-            take_over(loop, before / CHECKPOINT)
+            loop.state.take_modules(SavedRun(before / CHECKPOINT))
         status = loop.start(resume=resume)
         if status:
             return status
         before = folder
     return 0
-
-
-def take_over(loop: Loop, checkpoint: Path) -> None:
-    """Give all modules of ``loop`` the state of those of ``checkpoint``."""
-    modules = read_checkpoint(checkpoint)["modules"]
-    for name, module in loop.task.modules.items():
-        module.load_state_dict(modules[name])

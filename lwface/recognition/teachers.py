@@ -31,6 +31,7 @@ from lwface.models.store import load_model, model_sha256
 from lwface.recognition.dataset import FaceDataset
 from lwface.settings.run import Run
 from lwface.training.loader import load_batches
+from lwface.training.processes import processes
 from lwface.training.sampler import ListedBatches
 
 FOLDER = "teachers"  # in the folder of the models
@@ -122,7 +123,13 @@ def open_teachers(run: Run, records: FaceRecords, device: torch.device) -> Teach
         UserError: a teacher cannot be read, or its feature file is of other data.
     """
     folder = Path(run.teacher_cache or Path(run.models_root) / FOLDER).expanduser()
-    return Teachers([_open(name, folder, run, records, device) for name in run.teacher])
+    here = processes()
+    if not here.leads:
+        here.wait()  # for the first to have written them
+    found = Teachers([_open(name, folder, run, records, device) for name in run.teacher])
+    if here.leads:
+        here.wait()
+    return found
 
 
 def _open(name: str, folder: Path, run: Run, records: FaceRecords, device: torch.device) -> TeacherFeatures:

@@ -73,6 +73,17 @@ class RunState:
             return
         self._fill(saved, there, self._targets(saved.path, there), str)
 
+    def take_modules(self, saved: SavedRun) -> None:
+        """Fill the modules alone from the checkpoint of another run.
+
+        Raises:
+            UserError: it is damaged, or of other modules.
+        """
+        there = {name: about for name, about in saved.tensors().items() if name.startswith("modules/")}
+        targets = self._targets(saved.path, there)
+        targets = {name: target for name, target in targets.items() if name.startswith("modules/")}
+        self._fill(saved, there, targets, str)
+
     def _targets(self, path: Path, there: Mapping[str, SavedTensor]) -> dict[str, Tensor]:
         """What is to be filled; what the optimiser does not have yet is made."""
         for name in there:

@@ -35,6 +35,7 @@ class AdaDistill(Distillation):
 
     centres: Tensor
     begun: Tensor
+    follows = True
     needs_centres = True
 
     def __init__(self) -> None:

@@ -30,11 +30,13 @@ class Distillation(nn.Module):
     Attributes:
         weight: what ``--distill-weight 0`` stands for.
         maps: its features must be as wide as the teacher's; relations between rows need not.
+        follows: its state is moved by each batch, so that each of several processes would have another.
         needs_centres: it wants the teacher's mean feature of each identity, by :meth:`take_centres`.
     """
 
     weight: float = 1.0
     maps: bool = True
+    follows: bool = False
     needs_centres: bool = False
 
     def __init__(self) -> None:  # one that takes nothing else has no settings

@@ -36,6 +36,7 @@ class EvaluationDistillation(Distillation):
     of_teacher: Tensor
     begun: Tensor
     maps = False
+    follows = True
 
     def __init__(
         self,
