@@ -131,6 +131,7 @@ class SavedRun:
         from torch.distributed import checkpoint
         from torch.distributed.tensor import DTensor
 
+        _one_process_is_no_mistake()
         if self._old is not None:
             for name, target in targets.items():
                 source = self._old[name]
@@ -250,7 +251,7 @@ def _write(path: Path, who: Processes, step: int, tensors: dict[str, Tensor], fa
     from torch.distributed import checkpoint
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
-    warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process is no mistake
+    _one_process_is_no_mistake()
     folder = path.with_name(f"{path.name}.{step:08d}")
     with naming(folder):
         if who.leads:
@@ -272,6 +273,11 @@ def _write(path: Path, who: Processes, step: int, tensors: dict[str, Tensor], fa
     for left in _folders(path):
         if left != folder:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _one_process_is_no_mistake() -> None:
+    """PyTorch warns of it, also where it was told so."""
+    warnings.filterwarnings("ignore", "torch.distributed is disabled")
 
 
 def _folders(path: Path) -> list[Path]:

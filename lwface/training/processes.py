@@ -104,7 +104,8 @@ def joined(device: str | None = "auto") -> Iterator[Processes]:
     try:
         if on_cuda:
             torch.cuda.set_device(own_card(device))
-        dist.init_process_group(backend, timeout=PATIENCE)
+        rank = int(os.environ["RANK"])
+        dist.init_process_group(backend, store=_store(rank, count), rank=rank, world_size=count, timeout=PATIENCE)
         _here = Processes(dist.get_rank(), count, dist.new_group(backend="gloo", timeout=PATIENCE))
         with contextlib.ExitStack() as quiet:
             if not _here.leads:
@@ -119,6 +120,20 @@ def joined(device: str | None = "auto") -> Iterator[Processes]:
     finally:
         _here = Processes()
     dist.destroy_process_group()
+
+
+def _store(rank: int, count: int) -> dist.Store:
+    """Where the processes tell each other where they are.
+
+    torchrun keeps one store for all its restarts, with what the dead processes wrote (findings/): each start has names
+    of its own.
+    """
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun has it, or else the first process
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(
+        address, port, count, is_master=rank == 0 and not shared, timeout=PATIENCE, multi_tenant=not shared
+    )
+    return dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{count}", store)
 
 
 def own_card(device: str | None) -> torch.device:
@@ -158,7 +173,7 @@ def _end(error: BaseException) -> NoReturn:
         status = EXIT_INTERRUPTED
     elif isinstance(error, (UserError, OSError)):
         status = error.exit_status if isinstance(error, UserError) else EXIT_ERROR
-    if _is_first():
+    if _is_first(otherwise=not is_loss_of_a_process(error)):
         if isinstance(error, KeyboardInterrupt):
             print("interrupted", file=sys.stderr)
         elif isinstance(error, (UserError, OSError)):
@@ -182,10 +197,10 @@ def is_loss_of_a_process(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 
-def _is_first() -> bool:
-    """Whether this process is the first to have something to say."""
+def _is_first(*, otherwise: bool) -> bool:
+    """Whether this process is the first to have something to say; ``otherwise``: where that cannot be known."""
     try:
         store = dist.distributed_c10d._get_default_store()
         return int(store.add(TOLD, 1)) == 1
-    except Exception:  # there are no processes yet, or none any more: rather twice than not at all
-        return True
+    except Exception:  # there are no processes yet, or none any more
+        return otherwise

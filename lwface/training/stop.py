@@ -19,8 +19,11 @@ class StopRequest:
 
     @property
     def exit_status(self) -> int:
-        """What a shell expects of a program that ended because of the signal: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + (self.signal or 0)
+        """What a shell expects of a program that ended because of the signal: 130 for Ctrl-C, 143 for SIGTERM.
+
+        143 too where another process of the run was asked.
+        """
+        return 128 + (self.signal or signal.SIGTERM)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:  # asked twice: now
