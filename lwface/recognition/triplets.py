@@ -26,6 +26,7 @@ from lwface.recognition.dataset import to_network_input
 from lwface.recognition.task import FaceTask
 from lwface.settings.run import Run
 from lwface.training.loader import load_batches
+from lwface.training.processes import processes
 from lwface.training.sampler import BatchSampler, ListedBatches, random_stream
 from lwface.training.task import autocast
 
@@ -102,7 +103,7 @@ class TripletTask(FaceTask):
     def orders(
         self, images_per_step: int, *, seed: int, start: int, stop: int
     ) -> Iterator[BatchSampler | ListedBatches]:
-        """One stretch of steps for each choice of triplets.
+        """One stretch of steps for each choice of triplets, which the first of several processes makes for all.
 
         Raises:
             UserError: there are none.
@@ -110,7 +111,9 @@ class TripletTask(FaceTask):
         chosen, step = self.chosen, start
         while step < stop:
             if step == chosen.first + len(chosen.batches):
-                chosen.batches, chosen.first = self._choose(images_per_step), step
+                if processes().leads:
+                    chosen.batches, chosen.first = self._choose(images_per_step), step
+                chosen.set_extra_state(processes().shared(chosen.get_extra_state()))
             batches = chosen.batches[step - chosen.first : stop - chosen.first]
             yield ListedBatches(batches, start=step)
             step += len(batches)

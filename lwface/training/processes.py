@@ -63,6 +63,13 @@ class Processes:
             dist.broadcast(tensor, 0)
         return tensor
 
+    def shared(self, row: Tensor) -> Tensor:
+        """The integers (N,) that the first process has, any number of them."""
+        if self.count == 1:
+            return row
+        length = self.share_(torch.tensor([len(row)]))
+        return self.share_(row.long().clone() if self.leads else torch.empty(int(length), dtype=torch.int64))
+
     def wait(self) -> None:
         """Until all are here. On the CPU: a GPU would work at waiting."""
         self.sum_(torch.zeros(1))

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lwface.base.errors import UserError
@@ -26,6 +27,7 @@ from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
 from lwface.gate.budgets import BudgetError
+from lwface.losses import LOSSES, Margin
 from lwface.models.names import model_file
 from lwface.models.store import load_model
 from lwface.mxnet.network import load_mxnet
@@ -34,11 +36,14 @@ from lwface.recognition import train as face_training
 from lwface.settings.places import typed
 from lwface.settings.resolve import resolve
 from lwface.settings.run import Run
+from lwface.settings.sections import load_sections
 from lwface.training.checkpoint import read_checkpoint
-from lwface.training.loop import Loop
+from lwface.training.loop import Loop, parts_of_a_step
+from lwface.training.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "tiny-nsoftmax-synthetic"
+SECTIONS = load_sections()
 IDENTITIES = 6
 IMAGES = torch.randint(0, 256, (2, 3, 112, 112), generator=torch.Generator().manual_seed(0))
 
@@ -364,6 +369,156 @@ def test_a_network_over_budget_is_refused_before_the_data_is_opened(options):
         train(options(track="deepglint-light", emb_size=513, dataset_path="/nowhere"))
     with pytest.raises(UserError, match="did you mean 'deepglint-light'"):
         train(options(track="deepglint-ligt"))
+
+
+def test_steps_that_are_not_finite_are_left_out_until_there_are_too_many(options, tmp_path, monkeypatch, capfd):
+    """Steps 3 and 4, and then all from 7 on: keys, rate and precision are told where it stops."""
+    original, poisoned = Loop.training_step, {2, 3, *range(6, 11)}
+
+    def poisoning(self, batch, rate):
+        with pytest.MonkeyPatch.context() as patch:
+            if self.step in poisoned:
+                output = self.task.output
+                patch.setattr(self.task, "output", lambda inputs: output(inputs) * math.inf)
+            return original(self, batch, rate)
+
+    monkeypatch.setattr(Loop, "training_step", poisoning)
+    with pytest.raises(UserError, match="for 3 steps in a row") as caught:
+        train(options(nonfinite_limit=2, checkpoint_steps=4, val_targets=["lfw"], ema=0.5))
+    out = capfd.readouterr().out
+    assert re.findall(r"\[(\d+)\]Left out: the loss is nan; (\d+) in a row, (\d+) so far", out) == [
+        ("3", "1", "1"), ("4", "2", "2"), ("7", "1", "3"), ("8", "2", "4")]  # fmt: skip
+    told = str(caught.value)
+    assert (
+        "the loss is nan at step 9 with learning rate 0.02, precision float32, for 3 steps in a row: lower --lr" in told
+    )
+    about = json.loads((tmp_path / "models" / RUN / "nonfinite.json").read_text())
+    assert told.endswith(f"the images of that step: keys {', '.join(map(str, about['keys']))}")
+    assert (about["step"], len(about["keys"])) == (9, 4)
+    log = log_of(tmp_path / "models")
+    assert [entry["step"] for entry in log if "left_out" in entry] == [3, 4, 7, 8]
+    state = read_checkpoint(tmp_path / "models" / RUN / "last.ckpt")
+    assert (state["step"], state["left_out"]) == (8, [4, 2])
+    assert all(torch.isfinite(tensor).all() for tensor in state["modules"]["network"].values())
+
+
+def test_deterministic_runs_are_equal_to_the_bit(options, tmp_path, monkeypatch):
+    seen = []
+    original = Loop.training_step
+
+    def watched(self, batch, rate):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return original(self, batch, rate)
+
+    monkeypatch.setattr(Loop, "training_step", watched)
+    for root in ("models", "again"):
+        assert train(options(deterministic=True, max_steps=4, root=root)) == 0
+    assert seen == [True] * 8
+    assert not torch.are_deterministic_algorithms_enabled()
+    for root in ("models", "again"):  # the settings in it name the folder
+        for model in (tmp_path / root / RUN).glob("*.safetensors"):
+            model.rename(model.with_suffix(".moved"))
+    weights = [load_file(next((tmp_path / root / RUN).glob("*.moved"))) for root in ("models", "again")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    assert log_of(tmp_path / "models") == log_of(tmp_path / "again")
+
+
+def test_what_cannot_be_computed_deterministically_is_refused_in_one_line(options, monkeypatch):
+    def refused(self, batch, rate):
+        raise RuntimeError("put_ does not have a deterministic implementation, but you set 'x'. You can turn off ...")
+
+    monkeypatch.setattr(Loop, "training_step", refused)
+    with pytest.raises(UserError, match=r"put_ does not have .* you set 'x': leave --deterministic out"):
+        train(options(deterministic=True))
+
+
+def test_a_checkpoint_of_the_format_before_goes_on(options, tmp_path):
+    """One file by torch.save, in which the optimiser's state and the averages are numbered."""
+    changes = {"ema": 0.7, "optimizer": "adamw", "lr": 0.001}
+    assert train(options(max_steps=4, **changes)) == 0
+    assert train(options(root="whole", **changes)) == 0
+    folder = tmp_path / "models" / RUN
+    state = read_checkpoint(folder / "last.ckpt")
+    loop = prepared(options(**changes), tmp_path / "none")
+    numbers = {name: number for number, name in enumerate(_numbered(loop))}
+    optimizer: dict = {}
+    for module, found in state["optimizer"].items():
+        for name, tensor in found.items():
+            parameter, key = name.rsplit("/", 1)
+            optimizer.setdefault(numbers[f"{module}/{parameter}"], {})[key] = tensor
+    state["modules"]["classifier"]["_extra_state"] = torch.tensor([0, IDENTITIES, IDENTITIES])
+    state["average"] = [state["average"][name.split("/")[0]][name.split("/")[1]] for name in loop.average.names()]
+    state["bad_images"] = {7: "gone"}
+    state |= {"format": 2, "optimizer": {"state": optimizer, "param_groups": []}, "random": {}}
+    del state["parts"], state["launch"], state["left_out"]
+    for path in folder.glob("last.ckpt*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    torch.save(state, folder / "last.ckpt")
+    assert train(options(resume=True, **changes)) == 0
+    assert log_of(tmp_path / "models") == log_of(tmp_path / "whole")
+    assert read_checkpoint(folder / "last.ckpt")["bad_images"] == {"7": "gone"}
+
+
+def _numbered(loop):
+    """Names of the parameters, in the order in which the optimiser has them."""
+    names = {id(parameter): name for name, parameter in loop.state.parameters.items()}
+    return [names[id(parameter)] for group in loop.optimizer.param_groups for parameter in group["params"]]
+
+
+def test_processes_that_cannot_share_a_step_are_told_which_can(options, tmp_path, monkeypatch):
+    folder = tmp_path / "models" / RUN
+    assert train(options(max_steps=1, warmup_steps=0, accumulate=4, per_batch_size=2)) == 0
+    monkeypatch.setattr("lwface.training.loop.processes", lambda: Processes(0, 3))
+    with pytest.raises(UserError, match="has 4 parts of 2 images, which 3 processes cannot share alike: start 1, 2, 4"):
+        parts_of_a_step(folder / "last.ckpt", options(accumulate=4, per_batch_size=2).run)
+    monkeypatch.setattr("lwface.training.loop.processes", lambda: Processes(0, 2))
+    for accumulate in (4, 2):  # as before, or what it is now
+        assert parts_of_a_step(folder / "last.ckpt", options(accumulate=accumulate).run) == 4
+    assert parts_of_a_step(folder / "none", options(accumulate=3).run) == 6
+
+
+def test_a_run_that_torchrun_started_again_goes_on_by_itself(options, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some-run")
+    assert train(options(max_steps=4)) == 0
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another")
+    with pytest.raises(UserError, match="add --resume"):
+        train(options(max_steps=5))
+    for number, (run, restarts) in enumerate((("some-run", "0"), ("another", "1")), start=5):
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", run)
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+        assert train(options(max_steps=number)) == 0
+        assert f"resuming after step {number - 1} of {number}" in capfd.readouterr().out
+
+
+WITH_CLASSES = [name for name, of in SECTIONS.loss.items() if issubclass(LOSSES[of["loss_name"]], Margin)]
+
+
+@pytest.mark.parametrize("name", WITH_CLASSES)
+def test_accumulation_is_the_large_batch_whatever_the_loss(options, monkeypatch, name):
+    """Also where the margin has a running mean of the batch, or draws for its images."""
+    monkeypatch.setitem(NETWORKS._entries, "tiny", lambda emb_size=8: tiny(emb_size, dropout=0.0, bn=False))
+    found = []
+    for size, parts in [(12, 1), (3, 4)]:
+        changes = {"per_batch_size": size, "accumulate": parts, "sample_rate": 0.5, "mom": 0.9, "wd": 0.0}
+        run = resolve("tiny", "synthetic", name, **_given(options(**changes).run), **changes)
+        loop = face_training.prepare(run, device="cpu", folder=Path("unused"))
+        for module in loop.task.modules.values():
+            module.double()
+        made = loop.training_step(loop.task.data[np.arange(12)], 0.1)
+        state = {name: tensor for name, tensor in loop.state.tensors().items() if tensor.numel()}
+        found.append((made, state))
+    (large, one), (accumulated, other) = found
+    assert large.updated
+    assert large.loss == pytest.approx(accumulated.loss, rel=1e-12)
+    assert large.sums == accumulated.sums
+    assert one.keys() == other.keys()
+    for key, tensor in one.items():
+        torch.testing.assert_close(tensor, other[key], rtol=1e-9, atol=1e-13)
+
+
+def _given(run):
+    """What a fixture's run has of the data and the place."""
+    return {key: getattr(run, key) for key in ("dataset_path", "models_root", "num_workers", "warmup_steps")}
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.3])
