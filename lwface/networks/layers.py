@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError, unknown_name
+from lwface.networks.prelu import ChannelPReLU
 
 EPS = 2e-5  # what the original passes wherever it passes one
 MXNET_EPS = 1e-3  # MXNet's own default, in the convolution blocks of the mobile families, which pass none
@@ -31,7 +32,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 def activation(name: str, channels: int) -> nn.Module:
     """The activation ``net_act`` asks for; PReLU learns a slope a channel (``channels=1``: one for all)."""
     if name == "prelu":
-        return nn.PReLU(channels, init=PRELU_SLOPE)
+        return (nn.PReLU if channels == 1 else ChannelPReLU)(channels, init=PRELU_SLOPE)
     if name not in ACTIVATIONS:
         raise unknown_name("activation (net_act)", name, [*ACTIVATIONS, "prelu"])
     return ACTIVATIONS[name]()

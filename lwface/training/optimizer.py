@@ -19,10 +19,12 @@ def create_optimizer(groups: list[dict[str, Any]], run: Run) -> torch.optim.Opti
 
     AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2, with PyTorch's betas 0.9 and 0.999) decays the
     same parameters, apart from the gradient; ``mom`` is not for it.
+
+    Fused: one pass over weight, gradient and state, where PyTorch's usual takes one for each operation.
     """
     if run.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0)
-    return torch.optim.SGD(groups, lr=0.0, momentum=run.mom)
+        return torch.optim.AdamW(groups, lr=0.0, fused=True)
+    return torch.optim.SGD(groups, lr=0.0, momentum=run.mom, fused=True)
 
 
 def group(parameters: list[nn.Parameter], weight_decay: float, lr_factor: float = 1.0) -> dict[str, Any]:

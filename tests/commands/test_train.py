@@ -42,14 +42,26 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "leave_out": str(tmp_path / "clean.csv"), "head_start": "mean", "head_warmup_steps": 5, "freeze": "..conv_1",
         "backbone_lr_mult": 0.5, "start_share": 0.5, "margin_warmup_steps": 7,
     }  # fmt: skip
-    assert set(values) | {"skip_bad", "in_memory", "freeze_bn"} == set(FLAGS)
+    assert set(values) | {"skip_bad", "in_memory", "compile", "freeze_bn"} == set(FLAGS)
     arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     options = parse_arguments(
-        [*NAMES, *arguments, "--skip-bad", "--in-memory", "--device", "cpu", "--resume", "--track", "iqiyi-light"]
+        [
+            *NAMES,
+            *arguments,
+            "--skip-bad",
+            "--in-memory",
+            "--compile",
+            "--device",
+            "cpu",
+            "--resume",
+            "--track",
+            "iqiyi-light",
+        ]
     )
     assert {key: getattr(run_of(options), key) for key in values} == values
     assert run_of(options).skip_bad
     assert run_of(options).in_memory
+    assert run_of(options).compile
     assert (options.device, options.resume, options.track) == ("cpu", True, "iqiyi-light")
 
 
