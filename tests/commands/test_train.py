@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lwface.base.errors import UserError
@@ -40,26 +42,20 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "accumulate": 2, "end_epoch": 12, "checkpoint_steps": 13, "optimizer": "adamw", "ema": 0.9,
         "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
         "leave_out": str(tmp_path / "clean.csv"), "head_start": "mean", "head_warmup_steps": 5, "freeze": "..conv_1",
-        "backbone_lr_mult": 0.5, "start_share": 0.5, "margin_warmup_steps": 7,
+        "backbone_lr_mult": 0.5, "start_share": 0.5, "margin_warmup_steps": 7, "nonfinite_limit": 3,
+        "teacher": [str(tmp_path / name) for name in ("a.bin", "b.bin")],
+        "teacher_cache": "c", "distill": "l2", "distill_weight": 0.5, "identity_weight": 2.0, "distill_rounds": 3,
     }  # fmt: skip
-    assert set(values) | {"skip_bad", "in_memory", "compile", "freeze_bn"} == set(FLAGS)
-    arguments = [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    options = parse_arguments(
-        [
-            *NAMES,
-            *arguments,
-            "--skip-bad",
-            "--in-memory",
-            "--compile",
-            "--device",
-            "cpu",
-            "--resume",
-            "--track",
-            "iqiyi-light",
-        ]
-    )
+    for teacher in values["teacher"]:
+        Path(teacher).touch()
+    switches = ["skip_bad", "in_memory", "compile", "deterministic", "freeze_bn"]
+    assert {*values, *switches} == set(FLAGS)
+    arguments = [f"--{key.replace('_', '-')}" for key in switches]
+    for key, value in values.items():
+        arguments += [f"--{key.replace('_', '-')}", *(value if isinstance(value, list) else [str(value)])]
+    options = parse_arguments([*NAMES, *arguments, "--device", "cpu", "--resume", "--track", "iqiyi-light"])
     assert {key: getattr(run_of(options), key) for key in values} == values
-    assert run_of(options).skip_bad
+    assert all(getattr(run_of(options), key) for key in switches)
     assert run_of(options).in_memory
     assert run_of(options).compile
     assert (options.device, options.resume, options.track) == ("cpu", True, "iqiyi-light")
