@@ -24,7 +24,7 @@ class AdaDistill(Distillation):
     A student that does not resemble its teacher yet has alpha near 0 and is drawn to the teacher's feature of the
     very image; the better it becomes, the more its target is the mean over many. The second factor keeps hard images
     of a class from counting for more the later it is. As in arXiv 2407.01332, section 3, and the authors'
-    ``utils/losses.py`` (fdbtrs/AdaDistill at dd3abdd, ``adaptive_weighted_alpha``).
+    ``utils/losses.py`` (fdbtrs/AdaDistill at 0842186, ``adaptive_weighted_alpha``).
 
     Ours: several images of one class in a batch give the mean of their updates (the program's assignment keeps one of
     them, which is not defined). The centres begin as the teacher's means; there they are drawn at random, and mean

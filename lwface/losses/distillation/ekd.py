@@ -23,7 +23,7 @@ class EvaluationDistillation(Distillation):
     of thresholds it passes, each network by its own. The loss is ``positive * mean (r_s - r_t)^2`` over the genuine
     pairs, plus ``negative *`` the same over the impostor pairs with the student's 2000 highest cosines.
 
-    As in the authors' program (TFace, ``recognition/tasks/ekd/distillation/ekd.py`` at 82c9cbb), whose values these
+    As in the authors' program (TFace, ``recognition/tasks/ekd/distillation/ekd.py`` at 171ec14), whose values these
     are: 0.02, 0.01, the sigmoid's temperature 0.01, share of a batch in the running means 0.01, 2000 pairs. In a batch
     of 64 there are some 2000 impostor pairs, so that from 1e-4 on a threshold is the highest cosine of all. Ours: the
     running means begin with the first batch, there with 0. The paper itself could not be read here.
