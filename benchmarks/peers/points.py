@@ -1,9 +1,9 @@
 """Landmark networks of other packages, made ready for ``benchmarks/landmarks.py``.
 
 npm's ``@vladmandic/face-api`` 1.7.15 (MIT) ships its 68 points as a TF.js manifest and a file of bytes, each tensor
-with a scale and a minimum; here it becomes ONNX in float32, by the layers of its source (``src/faceLandmarkNet``). dlib's
-shape predictor comes in PyPI's ``face-recognition-models`` 0.3.0 and runs in PyPI's ``dlib-bin``. ``make peers`` brings
-both; nothing of them is shipped.
+with a scale and a minimum; here it becomes ONNX in float32, by the layers of its source (``src/faceLandmarkNet``).
+dlib's shape predictor comes in PyPI's ``face-recognition-models`` 0.3.0 and runs in PyPI's ``dlib-bin``. ``make peers``
+brings both; nothing of them is shipped.
 """
 
 from __future__ import annotations

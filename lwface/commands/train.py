@@ -19,8 +19,9 @@ from lwface.commands.flags import (
 )
 from lwface.gate.budgets import get_track
 from lwface.models.names import teacher_file
+from lwface.settings.dataset_folder import several
 from lwface.settings.places import Places, require_dataset
-from lwface.settings.run import RUN_SETTINGS, step_list
+from lwface.settings.run import RUN_DEFAULTS, RUN_SETTINGS, step_list
 from lwface.settings.sections import NAMED, load_sections
 
 # Settings with a flag, in the order of --help. Underscores become dashes.
@@ -34,7 +35,7 @@ FLAGS = (
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
     *("teacher", "teacher_cache", "distill", "distill_weight", "identity_weight", "distill_rounds"),
     *("head_start", "head_warmup_steps", "backbone_lr_mult", "freeze", "freeze_bn", "start_share"),
-    *("margin_warmup_steps",),
+    *("margin_warmup_steps", "join", "verify_also"),
 )
 
 
@@ -79,7 +80,7 @@ def parse_arguments(argv: Sequence[str]) -> Training:
     for section in NAMED:
         names.add_argument(f"--{section}", default=sections.default[section], help=RUN_SETTINGS[section].meaning)
     chosen = {section: getattr(names.parse_known_args(argv)[0], section) for section in NAMED}
-    usual = sections.merged(**chosen)
+    usual = {**RUN_DEFAULTS, **sections.merged(**chosen)}
 
     usual["models_root"] = str((places.root / Path(usual["models_root"]).expanduser()).resolve())
     entries = ", ".join(f"--{section} {name}" for section, name in chosen.items())
@@ -89,14 +90,14 @@ def parse_arguments(argv: Sequence[str]) -> Training:
         parents=[names],
     )
     for key in FLAGS:
-        add_setting_flag(parser, key, RUN_SETTINGS[key], usual.get(key))
+        add_setting_flag(parser, key, RUN_SETTINGS[key], usual[key])
     add_device_flag(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run; from the beginning if there is none")
     add_track_flag(parser, "refuse a network over the budget of this track")
     parsed = vars(parser.parse_args(argv))
     if parsed["track"] is not None:
         get_track(parsed["track"])
-    given = {key: parsed[key] for key in FLAGS if parsed[key] != usual.get(key)}
+    given = {key: parsed[key] for key in FLAGS if parsed[key] != usual[key]}
     if any(word.partition("=")[0] == "--lr" for word in argv):  # the usual rate, but wanted: finetuning has another
         given["lr"] = parsed["lr"]
     for key, value in given.items():
@@ -107,5 +108,7 @@ def parse_arguments(argv: Sequence[str]) -> Training:
     existing(parsed["leave_out"] or None)
     for teacher in parsed["teacher"] or ():
         teacher_file(teacher)
-    require_dataset(places.dataset_folder(usual["dataset_path"]), chosen["dataset"])
+    existing(*filter(None, (path.strip() for path in parsed["verify_also"].split(","))))
+    for path, name in zip([usual["dataset_path"], *usual["more_paths"]], several(chosen["dataset"]), strict=True):
+        require_dataset(places.dataset_folder(path), name)
     return Training(chosen, given, places, parsed["device"], parsed["resume"], parsed["track"])

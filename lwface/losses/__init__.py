@@ -11,11 +11,12 @@ from typing import Any
 from lwface.base.errors import UserError
 from lwface.losses.base import LOSSES, BatchLoss, Loss, Margin
 from lwface.losses.classifier import Classifier
+from lwface.losses.heads import Heads
 
 for _module in pkgutil.iter_modules(__path__):  # importing a loss's file registers it
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["LOSSES", "BatchLoss", "Classifier", "Loss", "Margin", "create_classifier", "create_margin"]
+__all__ = ["LOSSES", "BatchLoss", "Classifier", "Heads", "Loss", "Margin", "create_classifier", "create_margin"]
 
 
 def _create(config: Mapping[str, Any]) -> Margin | BatchLoss:

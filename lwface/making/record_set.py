@@ -1,7 +1,8 @@
 """Writes labelled faces as ``train.rec``, ``train.idx``, ``train.lst`` and ``property``, in InsightFace's layout.
 
 Images are keys 1 to a-1, those of a person in a row; keys a to b-1 hold the key range of one person each; record 0
-holds ``(a, b)`` and is written last. ``train.lst`` has ``1<TAB>name<TAB>label`` a line.
+holds ``(a, b)`` and is written last. ``train.lst`` has ``1<TAB>name<TAB>label`` a line, ``people.txt`` a person, that
+of label 0 first.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from lwface.base.journal import Journal
 from lwface.base.progress import progress
 from lwface.formats.alignment import CROP_SIZE
 from lwface.formats.face_records import FaceRecords, identity_records
+from lwface.formats.record_people import PEOPLE
 from lwface.formats.recordio import MAX_EXACT_LABEL, Header, RecordWriter, pack
 from lwface.making.contact_sheet import SHEET, spread, write_sheet
 from lwface.making.crop_folder import first_reason
 from lwface.making.face_crops import CropRecipe, Skip
 from lwface.making.image_folder import Sample, ordered_map
 
-PRODUCTS = ("train.rec", "train.idx", "train.lst", "property", "contact_sheet.jpg")
+PRODUCTS = ("train.rec", "train.idx", "train.lst", PEOPLE, "property", "contact_sheet.jpg")
 
 
 def write_record_set(
@@ -39,12 +41,14 @@ def write_record_set(
     rec = folder / "train.rec"
     if journal.done < len(samples) or not (rec.exists() and rec.with_suffix(".idx").exists()):
         _write_records(rec, samples, recipe, journal, workers)
-    num_classes = 0
+    people: dict[int, str] = {}
     with replacing(folder / "train.lst", "w", encoding="utf-8", newline="\n") as listing:
-        for entry in journal.entries():
+        for sample, entry in zip(samples, journal.entries(), strict=True):
             if entry.taken:
                 listing.write(f"1\t{entry.name}\t{entry.detail}\n")
-                num_classes = int(entry.detail) + 1
+                people[int(entry.detail)] = sample.person
+    write_text(folder / PEOPLE, "".join(f"{person}\n" for person in people.values()))
+    num_classes = len(people)
     write_text(folder / "property", f"{num_classes},{CROP_SIZE},{CROP_SIZE}\n")
     return num_classes
 

@@ -70,7 +70,8 @@ class DistilledTask(FaceTask):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         run = self.run
-        assert isinstance(self.data, FaceDataset)
+        if not isinstance(self.data, FaceDataset):
+            raise UserError("several data sets: a teacher's features are of one")
         if not isinstance(self.classifier, Classifier):
             raise UserError(f"the loss {run.loss} has no identities: a teacher goes with those that have")
         self.faces = self.data

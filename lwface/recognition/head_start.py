@@ -29,7 +29,7 @@ ROWS = 1 << 16  # of the weight at a time
 
 @torch.no_grad()
 def start_at_means(
-    network: nn.Module, classifier: Classifier, data: FaceData, run: Run, device: torch.device
+    network: nn.Module, classifier: Classifier, data: FaceData, run: Run, device: torch.device, *, first: int = 0
 ) -> tuple[int, int]:
     """Put the centre of each person with images at the mean over them, mirrored ones included; how many, of whom.
 
@@ -50,20 +50,23 @@ def start_at_means(
         data: the training images.
         run: batch, loading and arithmetic.
         device: of both.
+        first: the label of the data that is the classifier's label 0.
 
     Returns:
         Images, without their mirrors; people.
     """
     shard, cosine = classifier.shard, classifier.margin.cosine
-    labels = data.labels()
-    labels_held = labels[(labels >= shard.start) & (labels < shard.stop)] - shard.start
-    people = torch.from_numpy(np.unique(labels_held)).to(device)
+    labels = data.labels() - first
+    people = torch.from_numpy(np.unique(labels[(labels >= shard.start) & (labels < shard.stop)]) - shard.start).to(
+        device
+    )
     weight = classifier.weight.detach().view(len(shard), classifier.margin.centres, -1)[:, 0]  # (C, D), a view
     for rows in people.split(ROWS):
         weight[rows] = 0.0
     counts = torch.zeros(len(shard), device=device)
     squares = torch.zeros((), dtype=torch.float64, device=device)
     chosen = spread(labels)
+    chosen = chosen[(labels[chosen] >= 0) & (labels[chosen] < shard.total)]
     batches = np.split(chosen, range(run.per_batch_size, len(chosen), run.per_batch_size))
     training = network.training
     network.eval()
@@ -72,7 +75,7 @@ def start_at_means(
         with closing(loaded):  # type: ignore[type-var]  # a generator has close()
             for batch in loaded:
                 images = to_network_input(batch.images.to(device))
-                places = batch.targets.to(device) - shard.start
+                places = batch.targets.to(device) - first - shard.start
                 here = (places >= 0) & (places < len(shard))
                 for seen in (images, images.flip(3)):
                     with autocast(device, run.precision):

@@ -11,6 +11,7 @@ from lwface.gate.flops import budget_violations, count_flops, flops_text
 from lwface.networks import FaceNetwork, create_network
 from lwface.recognition.dataset import FaceDataset
 from lwface.recognition.held_images import bytes_of
+from lwface.recognition.joined import HEADS, NAMES, JoinedFaces
 from lwface.recognition.leaving_out import read_left_out
 from lwface.settings.places import require_dataset
 from lwface.settings.run import Run
@@ -36,26 +37,58 @@ def build_network(run: Run, track: str | None) -> FaceNetwork:
     return network
 
 
-def open_dataset(run: Run) -> tuple[FaceDataset, int]:
-    """The training images of ``run``, and of how many identities they are.
+def open_dataset(run: Run) -> tuple[FaceDataset | JoinedFaces, list[int]]:
+    """The training images of ``run``, and of how many identities they are: those of each head.
 
     Raises:
-        UserError: no such data set, or another number of identities than configured.
+        UserError: no such data set, another number of identities than configured, or several sets and it is not said
+            how they are joined.
     """
-    folder = Path(run.dataset_path)
-    require_dataset(folder, run.dataset)
+    if not run.more_paths:
+        if run.join:
+            raise UserError(f"join = {run.join!r}: there is one data set; name several as --dataset ONE,OTHER")
+        data, classes = _open(run, Path(run.dataset_path), run.dataset, run.num_classes)
+        print("images", len(data))
+        print("rand_mirror", run.data_rand_mirror, flush=True)
+        return data, [classes]
+    _check_joined(run)
+    found = [_open(run, Path(path), path, 0) for path in (run.dataset_path, *run.more_paths)]
+    joined = JoinedFaces([part for part, _ in found], [classes for _, classes in found], run.join)
+    said = {NAMES: f", {joined.shared} of them in several sets", HEADS: f", told apart by {len(found)} heads"}
+    print(f"joined {len(found)} data sets: {sum(joined.heads)} people{said.get(run.join, '')}")
+    print("images", " + ".join(str(len(part)) for part in joined.parts), "=", len(joined))
+    print("rand_mirror", run.data_rand_mirror, flush=True)
+    return joined, joined.heads
+
+
+def _check_joined(run: Run) -> None:
+    if not run.join:
+        raise UserError(
+            f"{1 + len(run.more_paths)} data sets, and nothing says whether a person can be in several: --join names "
+            "(people of one name are one), --join apart (nobody is) or --join heads (each set has a head of its own)"
+        )
+    if run.leave_out:
+        raise UserError(
+            f"leave_out = {run.leave_out!r}: a list is of one data set, and there are {1 + len(run.more_paths)}: build "
+            "that one anew without what the list names"
+        )
+
+
+def _open(run: Run, folder: Path, name: str, num_classes: int) -> tuple[FaceDataset, int]:
+    """One data set, and of how many identities it is."""
+    require_dataset(folder, name)
     print("image_size", list(run.image_shape[:2]))
     records = FaceRecords(folder)
-    if run.num_classes and records.has_property and records.num_classes != run.num_classes:
+    if num_classes and records.has_property and records.num_classes != num_classes:
         raise UserError(
             f"{folder}: {records.num_classes} identities by its property file, the configuration says num_classes = "
-            f"{run.num_classes}: change it in config.py (0: take the file's)"
+            f"{num_classes}: change it in config.py (0: take the file's)"
         )
     size = (run.image_shape[0], run.image_shape[1])
     if records.has_property and records.image_size != size:
         found, wanted = (f"{height}x{width}" for height, width in (records.image_size, size))
         raise UserError(f"{folder}: images of {found} by its property file, expected {wanted}: align them to that size")
-    classes = run.num_classes or records.num_classes
+    classes = num_classes or records.num_classes
     print("num_classes", classes)
     left_out = read_left_out(run.leave_out, records) if run.leave_out else None
     if left_out is not None:
@@ -71,6 +104,4 @@ def open_dataset(run: Run) -> tuple[FaceDataset, int]:
     if run.in_memory:
         print(f"in_memory {bytes_of(len(dataset), size) / 1e9:.2f} GB", flush=True)
         dataset.hold()
-    print("images", len(dataset))
-    print("rand_mirror", run.data_rand_mirror, flush=True)
     return dataset, classes

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
-from lwface.losses import BatchLoss, Classifier
+from lwface.losses import BatchLoss, Classifier, Heads
 from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
@@ -59,7 +59,7 @@ class FaceTask(Task):
     def __init__(
         self,
         network: FaceNetwork,
-        classifier: Classifier | BatchLoss,
+        classifier: Classifier | Heads | BatchLoss,
         data: FaceData,
         verifier: Verifier,
         run: Run,
@@ -73,8 +73,8 @@ class FaceTask(Task):
         self.writes_mxnet = True
         if isinstance(classifier, BatchLoss):
             _check_has_head(run)
-        else:
-            classifier.deferred = True
+        for head in self.heads:
+            head.deferred = True
         self.resting = freeze(network, run.freeze)  # modules kept in evaluation mode
         if isinstance(classifier, BatchLoss) and not any(each.requires_grad for each in network.parameters()):
             raise UserError(f"freeze = {run.freeze!r}: nothing is left that learns, as the loss {run.loss} has no head")
@@ -84,6 +84,13 @@ class FaceTask(Task):
         self.start: StartingPoint | None = None
         if run.start_share:
             self.start = self.modules["start"] = StartingPoint(network, run.start_share)
+
+    @property
+    def heads(self) -> list[Classifier]:
+        """What holds a weight of identities: the classifier, several, or none."""
+        if isinstance(self.classifier, Heads):
+            return self.classifier.classifiers
+        return [self.classifier] if isinstance(self.classifier, Classifier) else []
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is decayed, and how fast it learns.
@@ -105,7 +112,7 @@ class FaceTask(Task):
         factor = run.backbone_lr_mult
         groups = [group(decayed, run.wd, factor), group(exempt, 0.0, factor)]
         for name, parameter in self.classifier.named_parameters():
-            if name == "bias":
+            if name.rpartition(".")[2] == "bias":
                 groups.append(group([parameter], 0.0, FC7_BIAS_LR_FACTOR))
             else:
                 groups.append(group([parameter], run.wd * run.fc7_wd_mult, run.fc7_lr_mult))
@@ -134,7 +141,7 @@ class FaceTask(Task):
 
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
         """Draw the identities that the update tells apart, by seed and step; keep the network out of the first ones."""
-        if isinstance(self.classifier, Classifier):
+        if not isinstance(self.classifier, BatchLoss):
             stream = random_stream(run.seed, "identities", step)
             self.classifier.begin(targets, sample_rate(run, step), stream, margin_share(run, step))
         self.network_waits = step < run.head_warmup_steps
@@ -160,11 +167,11 @@ class FaceTask(Task):
     @property
     def joint(self) -> bool:  # type: ignore[override]
         """Whether the margin looks at all rows of a step."""
-        return isinstance(self.classifier, Classifier) and self.classifier.margin.whole_batch
+        return any(head.margin.whole_batch for head in self.heads)
 
     def watched(self) -> list[Tensor]:
         """What the gradient of the classifier's weight will be made of."""
-        return self.classifier.gradient.factors() if isinstance(self.classifier, Classifier) else []
+        return [factor for head in self.heads for factor in head.gradient.factors()]
 
     def keys(self, positions: Any) -> list[Any]:
         """By what a user finds the images."""
@@ -173,8 +180,8 @@ class FaceTask(Task):
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """The network at once, the classifier's weight a block of identities after the other."""
         optimizer.step()
-        if isinstance(self.classifier, Classifier):
-            update_rows(optimizer, self.classifier)
+        for head in self.heads:
+            update_rows(optimizer, head)
 
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""

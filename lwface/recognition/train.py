@@ -8,18 +8,19 @@ from pathlib import Path
 import torch
 
 from lwface.base.errors import UserError
-from lwface.losses import BatchLoss, Classifier, create_classifier
+from lwface.losses import BatchLoss, Classifier, Heads, create_classifier
 from lwface.losses.triplet import Triplet
 from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import Start, start_from
 from lwface.recognition.distillation import DistilledTask
+from lwface.recognition.forgetting import changes
 from lwface.recognition.head_start import start_at_means
 from lwface.recognition.preparation import build_network, open_dataset
 from lwface.recognition.task import FaceTask
 from lwface.recognition.triplets import TripletTask, whole_triplets
 from lwface.recognition.verifier import Verifier
-from lwface.reporting.training_log import CONFIG
+from lwface.reporting.training_log import CONFIG, read_run
 from lwface.settings.run import Run
 from lwface.training.loop import CHECKPOINT, Loop, check_new
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
@@ -45,7 +46,12 @@ def train(run: Run, *, device: str = "auto", resume: bool = False, track: str | 
     folder = run_folder(run)
     print("prefix", folder / "model", flush=True)
     check_new(folder, resume=resume)
-    return prepare(run, device=device, track=track, folder=folder).start(resume=resume)
+    loop = prepare(run, device=device, track=track, folder=folder)
+    status = loop.start(resume=resume)
+    if status == 0 and loop.saved is not None and (run.verify_also or run.more_targets):
+        for line in changes(read_run(folder), loop.saved[1]):
+            print(line, flush=True)
+    return status
 
 
 def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder: Path) -> Loop:
@@ -59,10 +65,9 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     run = run.replace(precision=choose_precision(run.precision, place))
     seed_everything(run.seed)
     network = build_network(run, track)
-    data, classes = open_dataset(run)
-    run = run.replace(num_classes=classes)
-    holding = {"chunk": run.fc7_chunk, "products": run.fc7_products, "group": processes().group}
-    classifier = create_classifier(run.as_dict(), classes, network.embedding_size, **holding)
+    data, identities = open_dataset(run)
+    run = run.replace(num_classes=sum(identities))
+    classifier = _create_heads(run, identities, network.embedding_size)
     if isinstance(classifier, BatchLoss) and run.sample_rate < 1:
         raise UserError(
             f"sample_rate = {run.sample_rate:g}: the loss {run.loss} has no identities to sample, leave it at 1"
@@ -85,7 +90,9 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
         run = _choose_rate(run, start)
     # Weights are drawn on the CPU, so that they are the same for every device.
     network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    verifier = Verifier(Path(run.dataset_path), list(run.val_targets), (run.image_shape[0], run.image_shape[1]))
+    verifier = Verifier(
+        Path(run.dataset_path), list(run.val_targets), (run.image_shape[0], run.image_shape[1]), _earlier_packs(run)
+    )
     kind: type[FaceTask] = FaceTask
     if isinstance(classifier, Triplet):
         kind, run = TripletTask, whole_triplets(run)
@@ -99,10 +106,32 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
 
 def _start_head(task: FaceTask, goes_on: bool) -> None:
     """Put the centres of the task's classifier, if it has one, at the persons' means, and say so."""
-    if not isinstance(task.classifier, Classifier) or goes_on:
-        return
-    images, people = start_at_means(task.network, task.classifier, task.faces, task.run, task.device)
-    print(f"head_start: {people} centres at the mean embeddings of {images} images and their mirrors", flush=True)
+    first = 0  # label of a head
+    for head in [] if goes_on else task.heads:
+        images, people = start_at_means(task.network, head, task.faces, task.run, task.device, first=first)
+        print(f"head_start: {people} centres at the mean embeddings of {images} images and their mirrors", flush=True)
+        first += head.shard.total
+
+
+def _create_heads(run: Run, identities: list[int], embedding_size: int) -> Classifier | Heads | BatchLoss:
+    """What makes the loss of ``run``: a head for each number of identities."""
+    holding = {"chunk": run.fc7_chunk, "products": run.fc7_products, "group": processes().group}
+    found = [create_classifier(run.as_dict(), count, embedding_size, **holding) for count in identities]
+    heads = [each for each in found if isinstance(each, Classifier)]
+    if len(found) == 1:
+        return found[0]
+    if not heads:
+        raise UserError(f"join = 'heads': the loss {run.loss} has no head: --join names or --join apart")
+    if processes().count > 1:  # which would have rows for other heads, and wait for each other
+        raise UserError("join = 'heads': several heads are trained in one process: --join names or --join apart")
+    return Heads(heads)
+
+
+def _earlier_packs(run: Run) -> list[Path]:
+    """What is verified before the packs of the first data set: those asked for, then those of the other sets."""
+    asked = [Path(word.strip()) for word in run.verify_also.split(",") if word.strip()]
+    of_others = zip(run.more_paths, run.more_targets, strict=True)
+    return [*asked, *(Path(folder) / f"{name}.bin" for folder, names in of_others for name in names)]
 
 
 def _choose_rate(run: Run, start: Start) -> Run:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ from lwface.training.task import Score
 class Verifier:
     """The packs ``<name>.bin`` of ``folder`` that are there, in the order of ``names``; the last decides which is best.
 
+    Those of ``earlier``, files, come before them; one whose name is taken is called after its folder too.
+
     A pack is kept as JPEG and decoded when it is used; it is decoded once here too, so that a bad one stops the run at
     its start and not at its first verification.
 
@@ -31,15 +35,18 @@ class Verifier:
             accuracy that is always 1 every model would be the best.
     """
 
-    def __init__(self, folder: Path, names: list[str], image_size: tuple[int, int]) -> None:
+    def __init__(
+        self, folder: Path, names: list[str], image_size: tuple[int, int], earlier: Sequence[Path] = ()
+    ) -> None:
         self.image_size = image_size
+        packs = [(self._name(path, names), path) for path in earlier]
+        packs += [(name, folder / f"{name}.bin") for name in names]
         self.packs: list[tuple[VerificationPack, int]] = []
-        for name in names:
-            path = folder / f"{name}.bin"
+        for name, path in packs:
             if not path.exists():
                 print(f"no {path}: not verified on {name}", flush=True)
                 continue
-            pack = read_pack(path)
+            pack = replace(read_pack(path), name=name)
             drawn = drawn_folds(pack.issame)
             folds = folds_for(pack.issame, path, drawn)
             pack.decode(image_size)
@@ -52,6 +59,10 @@ class Verifier:
                     f"{path}: {one_kind(pack.issame, drawn)}: it is cut into {folds} folds, of both kinds each",
                     flush=True,
                 )
+
+    @staticmethod
+    def _name(path: Path, taken: list[str]) -> str:
+        return path.stem if path.stem not in taken else f"{path.absolute().parent.name}-{path.stem}"
 
     @property
     def images(self) -> int:

@@ -85,7 +85,7 @@ class Search:
         family, places = next(iter(FAMILIES.values())), options.places
         run = resolve(family, options.dataset, options.loss, places=places, lr=options.lr, net_act=options.act)
         with contextlib.redirect_stdout(io.StringIO()):
-            data, classes = open_dataset(run)
+            data, (classes,) = open_dataset(run)
         size = (run.image_shape[0], run.image_shape[1])
         self.held_out = HeldOut(Path(run.dataset_path), list(run.val_targets), size)
         far = options.far or self.held_out.usual_far()

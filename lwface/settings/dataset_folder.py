@@ -19,8 +19,15 @@ _PICKLES = (b"\x80", b"(", b"]")  # how a pack begins, by the protocol
 
 
 def short_name(dataset: str) -> str:
-    """What models and searches on a data set are called: its name, or that of its folder."""
-    return os.path.basename(os.path.abspath(dataset))
+    """What models and searches on a data set are called: its name, or that of its folder; of several all, with +."""
+    return "+".join(os.path.basename(os.path.abspath(one)) for one in several(dataset))
+
+
+def several(dataset: str) -> list[str]:
+    """The data sets that the word after ``--dataset`` names, separated by commas."""
+    if "," not in dataset or Path(dataset).is_dir():
+        return [dataset]
+    return [one for one in (word.strip() for word in dataset.split(",")) if one]
 
 
 def is_folder(dataset: str) -> bool:

@@ -75,6 +75,8 @@ def resolve(network: str, dataset: str, loss: str, *, places: Places | None = No
             raise UserError(f"{place}.{one.name} is missing: {RUN_SETTINGS[one.name].meaning}")
     base = Path.cwd() if "models_root" in given else places.root
     checked["dataset_path"] = str(places.dataset_folder(checked["dataset_path"]))
+    if more := checked.get("more_paths"):
+        checked["more_paths"] = [str(places.dataset_folder(path)) for path in more]
     checked["models_root"] = str((base / Path(checked["models_root"]).expanduser()).resolve())
     usual_lr = None
     if checked.get("pretrained") and "lr" not in given:

@@ -51,6 +51,27 @@ class Run:
     lr_steps: Annotated[str, Setting("steps at which the policy 'step' divides the rate by 10, comma-separated")]
     end_epoch: Annotated[int, Setting("stop after this many epochs", minimum=1, changeable=True)]
     models_root: Annotated[str, Setting("folder of the trained models", changeable=True)]
+    more_paths: Annotated[
+        Sequence[str], Setting("folders of further data sets, which --dataset NAME,NAME names", changeable=True)
+    ] = ()
+    more_targets: Annotated[
+        Sequence[Sequence[str]], Setting("verification packs of each of these, by name", changeable=True)
+    ] = ()
+    join: Annotated[
+        str,
+        Setting(
+            "of several data sets: names, people of one name are one person; apart, nobody is in two sets; heads, each "
+            "set has a head of its own",
+            choices=("", "names", "apart", "heads"),
+        ),
+    ] = ""
+    verify_also: Annotated[
+        str,
+        Setting(
+            "packs of what the network could do before, files separated by commas: what it forgets is told",
+            changeable=True,
+        ),
+    ] = ""
     data_rand_mirror: Annotated[bool, Setting("mirror each training image with probability one half")] = True
     data_images_filter: Annotated[int, Setting("leave out identities with fewer images", minimum=0)] = 0
     leave_out: Annotated[str, Setting("list of datasets/clean.py: images to leave out, people to join")] = ""
@@ -233,6 +254,11 @@ class Run:
 
 
 RUN_SETTINGS: dict[str, Setting] = declared(Run)
+RUN_DEFAULTS: dict[str, Any] = {  # of the keys that a configuration may leave out
+    each.name: each.default
+    for each in dataclasses.fields(Run)
+    if each.name in RUN_SETTINGS and each.default is not dataclasses.MISSING
+}
 
 # Keys of the original that have no counterpart, with the value that changes nothing and what to do about another one.
 RETIRED: dict[str, tuple[Any, str]] = {

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from lwface.base.errors import UserError, unknown_name
-from lwface.settings.dataset_folder import folder_entry, is_folder, short_name
+from lwface.settings.dataset_folder import folder_entry, is_folder, several, short_name
 from lwface.settings.places import Places
 
 LIBRARY = Path(__file__).resolve().parents[1]
@@ -48,7 +48,8 @@ class Sections:
     def entry(self, section: str, name: str) -> Mapping[str, Any]:
         """Entry ``name`` of ``network``, ``dataset`` or ``loss``; a family, or a kind of loss, is one of its own name.
 
-        A data set that is not in the configuration may be a folder: :mod:`lwface.settings.dataset_folder`.
+        A data set that is not in the configuration may be a folder: :mod:`lwface.settings.dataset_folder`. Several,
+        separated by commas, are one.
 
         Raises:
             UserError: there is none, with the nearest name; or it is no mapping.
@@ -60,6 +61,8 @@ class Sections:
                 gave = type(entries[name]).__name__
                 raise UserError(f"{section}.{name} is a {gave}: expected edict({key}=..., ...)")
             return entries[name]
+        if section == "dataset" and len(several(name)) > 1:
+            return self._joined(several(name))
         if section == "dataset" and is_folder(name):
             return folder_entry(name)
         known = registered(section)
@@ -69,6 +72,16 @@ class Sections:
         raise (
             UserError(f"{error}; or give the folder of one, such as datasets/{name}") if section == "dataset" else error
         )
+
+    def _joined(self, names: list[str]) -> Mapping[str, Any]:
+        """The entry of several data sets: the settings of the first, with the places and packs of the others."""
+        first, *others = (self.entry("dataset", name) for name in names)
+        return {
+            **first,
+            "num_classes": 0,
+            "more_paths": [other["dataset_path"] for other in others],
+            "more_targets": [list(other["val_targets"]) for other in others],
+        }
 
     def merged(self, network: str, dataset: str, loss: str) -> dict[str, Any]:
         """All keys of a run, unchecked: ``config`` and ``default``, then loss, network and data set, the later winning.

@@ -61,7 +61,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_layout(people: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     build(people, output)
-    assert sorted(contents(output)) == ["manifest.json", "property", "train.idx", "train.lst", "train.rec"]
+    expected = ["manifest.json", "people.txt", "property", "train.idx", "train.lst", "train.rec"]
+    assert sorted(contents(output)) == expected
+    assert (output / "people.txt").read_text() == "Ann\nCy\nDi\n"
     assert (output / "property").read_text() == "3,112,112\n"
     names = ["Ann/1.jpg", "Ann/2.jpg", "Cy/0.jpg", "Cy/1.jpg", "Di/0.jpg"]
     labels = [0, 0, 1, 1, 2]

@@ -69,7 +69,7 @@ def test_a_run_is_called_by_the_folder(mine: Path, monkeypatch: pytest.MonkeyPat
     assert run_folder(run).name == "m025-arcface_small-mine"
     asked = parse_arguments(["--network", "m025", "--loss", "arcface_small", "--dataset", typed])
     assert resolve(**asked.names, places=asked.places).dataset_path == run.dataset_path
-    data, classes = open_dataset(run)
+    data, (classes,) = open_dataset(run)
     assert (len(data), classes) == (6, 3)
 
 
