@@ -65,16 +65,16 @@ class DistilledTask(FaceTask):
         UserError: the loss has no identities; a teacher cannot be read.
     """
 
+    faces: FaceDataset
     figures = ("acc", "teacher")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         run = self.run
-        if not isinstance(self.data, FaceDataset):
+        if not isinstance(self.faces, FaceDataset):
             raise UserError("several data sets: a teacher's features are of one")
         if not isinstance(self.classifier, Classifier):
             raise UserError(f"the loss {run.loss} has no identities: a teacher goes with those that have")
-        self.faces = self.data
         self.data = self.taught = TaughtFaces(self.faces)
         self.teachers = open_teachers(run, self.faces.records, self.device)
         self.identities = self.classifier.shard.total

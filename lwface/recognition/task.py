@@ -52,7 +52,7 @@ class FaceTask(Task):
         UserError: a setting is for a classifier, which the loss has not; a part to freeze is not there.
     """
 
-    data: FaceData
+    faces: FaceData
     figures: tuple[str, ...] = ("acc",)
     merit = "Accuracy"
 
@@ -66,7 +66,7 @@ class FaceTask(Task):
         device: torch.device,
     ) -> None:
         self.network, self.classifier, self.verifier = network, classifier, verifier
-        self.data = self.faces = data
+        self.data, self.faces = data, data
         self.run, self.device = run, device
         self.modules = {"network": network, "classifier": classifier}
         self.embed: Callable[[Tensor], Tensor] = torch.compile(network) if run.compile else network

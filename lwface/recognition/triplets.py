@@ -87,7 +87,7 @@ class TripletTask(FaceTask):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.chosen = self.modules["chosen"] = Chosen()
-        self.labels = self.data.labels()  # (N,)
+        self.labels = self.faces.labels()  # (N,)
         images = np.bincount(self.labels)
         if np.count_nonzero(images) < 2:
             raise UserError(f"the loss {self.run.loss} needs images of at least 2 people")
