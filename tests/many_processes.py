@@ -108,18 +108,24 @@ def main() -> None:
     """Run all, and say what differs by how much."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--steps", type=int, default=24, help="a multiple of 6")
+    parser.add_argument("--start", type=int, default=60, help="steps of 64 images of the network that all begin with")
     parser.add_argument("--losses", default="arcface_small,adaface", help="the second one's margin sees the whole step")
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "processes", help="folder, emptied first")
     arguments = parser.parse_args()
     shutil.rmtree(arguments.scratch, ignore_errors=True)
     for loss in arguments.losses.split(","):
-        compare(arguments.scratch / loss, loss, arguments.steps)
+        compare(arguments.scratch / loss, loss, arguments.steps, arguments.start)
 
 
-def compare(scratch: Path, loss: str, steps: int) -> None:
+def compare(scratch: Path, loss: str, steps: int, warm: int) -> None:
     """One loss."""
+    # Beginning from random weights, a step multiplies any difference, be it of rounding, by a hundred or more.
+    start = "--network m025 --loss arcface_small --dataset synthetic --num-workers 1 --verbose 1000 --warmup-steps 20"
+    begun = scratch / "start" / NAME.format(loss="arcface_small") / "model"
+    launched(1, scratch / "start", [*start.split(), "--max-steps", str(warm)])
     flags = f"--network m025 --loss {loss} --dataset synthetic --frequent 1 --verbose {steps} --num-workers 1"
     flags += f" --per-batch-size {PART} --lr 0.01 --lr-policy step --warmup-steps 8 --sample-rate 0.3 --ckpt 2"
+    flags += f" --pretrained {begun}"
     third = steps // 3
 
     def until(step: int, *, accumulate: int, every: int = third) -> list[str]:
