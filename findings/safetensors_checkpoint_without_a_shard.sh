@@ -16,8 +16,7 @@ cd "$work"
 python=${PYTHON_WITH_TORCH:-}
 if [ -z "$python" ]; then
     python3.11 -m venv venv
-    venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy==2.4.6 safetensors==0.8.0 \
-        --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple
+    venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy==2.4.6 safetensors==0.8.0
     python=venv/bin/python
 fi
 cat > check.py <<'PYTHON'

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+
+RUNNING, COUNT = ("running_mean", "running_var"), "num_batches_tracked"  # PyTorch's names, and those of our own layer
 
 
 class StepBuffers:
@@ -65,10 +66,10 @@ class StepBuffers:
             count.sub_(before).mul_(self.processes).add_(before)
 
     def _find(self) -> None:
-        norms = [m for module in self.modules for m in module.modules() if isinstance(m, _NormBase)]
-        running = {id(one) for norm in norms for one in (norm.running_mean, norm.running_var)}
-        counts = {id(norm.num_batches_tracked) for norm in norms}
-        self._all = list({id(one): one for module in self.modules for one in module.buffers()}.values())
+        named = [found for module in self.modules for found in module.named_buffers()]
+        running = {id(one) for name, one in named if name.endswith(RUNNING)}
+        counts = {id(one) for name, one in named if name.endswith(COUNT)}
+        self._all = list({id(one): one for _, one in named}.values())
         self._before = [one.detach().clone() for one in self._all]
         pairs = list(zip(self._all, self._before, strict=True))
         self._running, self._running_before = _split(pairs, running)

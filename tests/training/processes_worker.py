@@ -18,6 +18,7 @@ from torch import nn
 from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.networks import NETWORKS, FaceNetwork
+from lwface.networks.layers import BatchNorm
 from lwface.recognition.task import FaceTask
 from lwface.recognition.train import prepare, run_folder
 from lwface.settings.resolve import resolve
@@ -39,7 +40,7 @@ RUNS = {
 
 def tiny(emb_size: int = 5) -> FaceNetwork:
     """Batch norm has state that parts change, dropout draws."""
-    body = nn.Sequential(nn.Conv2d(3, 4, 28, stride=28), nn.BatchNorm2d(4), nn.PReLU(4), nn.Dropout(0.3))
+    body = nn.Sequential(nn.Conv2d(3, 4, 28, stride=28), BatchNorm(4, bn_mom=0.8), nn.PReLU(4), nn.Dropout(0.3))
     return FaceNetwork(body, nn.Sequential(nn.Flatten(), nn.Linear(4 * 4 * 4, emb_size)), emb_size)
 
 
