@@ -82,7 +82,7 @@ class Try:
     def __init__(
         self, proxy: Proxy, settings: Mapping[str, Any], held_out: HeldOut, *, track: str, folder: Path, label: str
     ) -> None:
-        overrides = {**settings, **proxy.recipe}
+        overrides = {**settings, **proxy.recipe, "nonfinite_limit": 0}  # a network that diverges is of no use
         run = resolve(settings["net_name"], proxy.dataset, proxy.loss, places=proxy.places, **overrides)
         self.proxy, self.held_out, self.label = proxy, held_out, label
         with contextlib.redirect_stdout(io.StringIO()):  # what a run says of itself is said once, by the search

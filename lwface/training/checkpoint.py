@@ -15,6 +15,7 @@ Files are written by a thread while the run goes on, from a copy of the state in
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import threading
@@ -152,9 +153,7 @@ class SavedRun:
         )
 
     def _reader(self) -> Any:
-        from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-
-        return HuggingFaceStorageReader(str(self.folder))
+        return _storage().HuggingFaceStorageReader(str(self.folder))
 
     def _guarded(self, read: Callable[[], Any]) -> Any:
         from torch.distributed.checkpoint.api import CheckpointException
@@ -191,10 +190,10 @@ class Checkpoints:
             OSError: the save before failed.
         """
         self.wait()
+        _storage()
         copies = {name: _copied(tensor) for name, tensor in tensors.items()}
-        text = {"facts": dict(facts)}
-        who = processes()
-        self._thread = threading.Thread(target=self._run, args=(who, step, copies, text["facts"]), name="checkpoint")
+        arguments = processes(), step, copies, dict(facts)
+        self._thread = threading.Thread(target=self._run, args=arguments, name="checkpoint")
         self._thread.start()
 
     def check(self) -> None:
@@ -250,7 +249,6 @@ def _on_cpu(like: Any, rows: Tensor) -> Tensor:
 def _write(path: Path, who: Processes, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     import torch.distributed as dist
     from torch.distributed import checkpoint
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
     _one_process_is_no_mistake()
     folder = path.with_name(f"{path.name}.{step:08d}")
@@ -262,7 +260,7 @@ def _write(path: Path, who: Processes, step: int, tensors: dict[str, Tensor], fa
             folder.mkdir(parents=True)
         if who.saving is not None:
             dist.barrier(group=who.saving)
-        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        writer = _storage().HuggingFaceStorageWriter(str(folder), save_distributed=True)
         # It returns in the first process when all have written, and brought to the disk, what is theirs.
         checkpoint.save(tensors, storage_writer=writer, process_group=who.saving, no_dist=who.saving is None)
         if not who.leads:
@@ -274,6 +272,24 @@ def _write(path: Path, who: Processes, step: int, tensors: dict[str, Tensor], fa
     for left in _folders(path):
         if left != folder:
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _storage() -> Any:
+    """PyTorch's safetensors storage.
+
+    Raises:
+        UserError: this PyTorch has none that processes can share.
+    """
+    try:
+        from torch.distributed.checkpoint import hf_storage
+
+        if "save_distributed" in inspect.signature(hf_storage.HuggingFaceStorageWriter).parameters:
+            return hf_storage
+    except ImportError:
+        pass
+    raise UserError(
+        f"PyTorch {torch.__version__} cannot write checkpoints as safetensors: use that of requirements.txt"
+    )
 
 
 def _one_process_is_no_mistake() -> None:
@@ -313,13 +329,6 @@ def _reason(error: BaseException) -> str:
     cause = _first_failure(error)
     text = str(cause).strip()
     return text.splitlines()[0] if text else type(cause).__name__
-
-
-def remove_checkpoint(path: Path) -> None:
-    """Remove the checkpoint at ``path`` with its folders."""
-    path.unlink(missing_ok=True)
-    for folder in _folders(path):
-        shutil.rmtree(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
