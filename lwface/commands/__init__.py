@@ -19,6 +19,7 @@ PROGRAM, DISTRIBUTION = "lwface", "lightweight-face-recognition"
 COMMANDS = {
     "train": "train a face-recognition network",
     "report": "a training run as one HTML page",
+    "card": "what a model is: data, licences, settings, figures",
     "gate": "count a network, and hold it against a track's budget",
     "gen-image-feature": "write the features of images",
     "gen-video-feature": "write the features of videos",

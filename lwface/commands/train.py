@@ -30,7 +30,8 @@ FLAGS = (
     *("ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
-    *("leave_out", "in_memory", "compile", "end_epoch", "checkpoint_steps", "optimizer", "ema"),
+    *("leave_out", "data_licence", "in_memory", "compile"),
+    *("end_epoch", "checkpoint_steps", "optimizer", "ema"),
     *("deterministic", "nonfinite_limit"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
     *("teacher", "teacher_cache", "distill", "distill_weight", "identity_weight", "distill_rounds"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,10 @@ class BadImage(UserError):
 
 class FaceData(Protocol):
     """Training faces: what :class:`FaceTask` learns from."""
+
+    @property
+    def parts(self) -> Sequence[FaceDataset]:
+        """The data sets that it is of."""
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -151,6 +156,11 @@ class FaceDataset(Dataset[Batch]):
         if self.joined is not None:
             label = int(self.joined[index])
         return label, data, decode_rgb(data)
+
+    @property
+    def parts(self) -> list[FaceDataset]:
+        """This one."""
+        return [self]
 
     def labels(self) -> np.ndarray:
         """The labels of all images, int64 (N,), by position."""

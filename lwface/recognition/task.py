@@ -8,12 +8,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
+from lwface.base.origin import file_sha256
 from lwface.losses import BatchLoss, Classifier, Heads
+from lwface.models.card import data_entry, model_card, write_card
+from lwface.models.saved import LOCAL_KEYS
 from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
@@ -23,13 +27,14 @@ from lwface.recognition.freezing import batch_norms, freeze
 from lwface.recognition.starting_point import StartingPoint
 from lwface.recognition.verifier import Verifier
 from lwface.scoring.pack_accuracy import chance_difference
+from lwface.settings.dataset_folder import several
 from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
 from lwface.training.row_updates import update_rows
 from lwface.training.sampler import random_stream
 from lwface.training.schedule import margin_share, sample_rate
-from lwface.training.task import Batch, Outcome, Task, Validation, autocast
+from lwface.training.task import Batch, Outcome, Score, Task, Validation, autocast
 
 DECAYED_SUFFIXES = ("_weight", "_gamma")
 FC7_BIAS_LR_FACTOR = 2.0  # as declared by the original
@@ -84,6 +89,8 @@ class FaceTask(Task):
         self.start: StartingPoint | None = None
         if run.start_share:
             self.start = self.modules["start"] = StartingPoint(network, run.start_share)
+        self.start_entry: dict[str, Any] | None = None  # for the card: the model that the network is at first
+        self.judged: tuple[int, list[Score]] = 0, []  # the last validation's step, and what it found
 
     @property
     def heads(self) -> list[Classifier]:
@@ -190,6 +197,7 @@ class FaceTask(Task):
 
     def _validate(self, step: int) -> Validation:
         scores = self.verifier.score(self.network, self.device, self.run.per_batch_size, step)
+        self.judged = step, scores
         chance = math.nan
         if scores:
             chance = chance_difference(scores[-1].figures["std"], scores[-1].figures["folds"])
@@ -215,13 +223,38 @@ class FaceTask(Task):
         params_path(prefix, number).unlink(missing_ok=True)
         sync_folder(folder)
         with self._as_saved():
-            save_model(prefix, number, self.network, settings)
+            file = save_model(prefix, number, self.network, settings)
             if self.writes_mxnet:
                 save_mxnet(prefix, number, self.network)
+        write_card(file, self.card(settings))
 
     def _as_saved(self) -> AbstractContextManager[None]:
         """The network is the one that is verified and saved inside the block."""
         return self.start.mixed_into(self.network) if self.start else nullcontext()
+
+    def card(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What is to be known of the model that was judged last (:mod:`lwface.models.card`)."""
+        step, scores = self.judged
+        run = self.run
+        left_out = file_sha256(run.leave_out) if run.leave_out else None
+        data = [
+            data_entry(
+                name,
+                people=len(np.unique(part.labels())),
+                images=len(part),
+                index=Path(part.records.reader.idx_path),
+                licence=run.data_licence,
+                left_out=left_out,
+            )
+            for name, part in zip(several(run.dataset), self.faces.parts, strict=True)
+        ]
+        return model_card(
+            {key: value for key, value in settings.items() if key not in LOCAL_KEYS},
+            step=step,
+            data=data,
+            verification=[{"pack": score.name, **score.figures} for score in scores],
+            start=self.start_entry,
+        )
 
     def hints(self) -> list[str]:
         """A lower scale, where there is one."""

@@ -10,6 +10,7 @@ import torch
 from lwface.base.errors import UserError
 from lwface.losses import BatchLoss, Classifier, Heads, create_classifier
 from lwface.losses.triplet import Triplet
+from lwface.models.card import start_entry
 from lwface.models.names import with_epoch
 from lwface.models.pixels import Said
 from lwface.models.pretrained import Start, start_from
@@ -99,6 +100,8 @@ def prepare(run: Run, *, device: str = "auto", track: str | None = None, folder:
     if run.teacher:
         kind = DistilledTask
     task = kind(network, classifier.to(place), data, verifier, run, place)
+    if run.pretrained:
+        task.start_entry = start_entry(with_epoch(run.pretrained, run.pretrained_epoch))
     if run.head_start == "mean" or (run.head_start == "auto" and trained):
         _start_head(task, goes_on)
     return Loop(task, run, device=place, folder=folder, started_from=started_from)

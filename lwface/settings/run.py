@@ -75,6 +75,9 @@ class Run:
     data_rand_mirror: Annotated[bool, Setting("mirror each training image with probability one half")] = True
     data_images_filter: Annotated[int, Setting("leave out identities with fewer images", minimum=0)] = 0
     leave_out: Annotated[str, Setting("list of datasets/clean.py: images to leave out, people to join")] = ""
+    data_licence: Annotated[
+        str, Setting("licence of the data set, as the model's card is to state it", changeable=True)
+    ] = ""
     num_workers: Annotated[
         int, Setting("processes that read and decode images; 0: in the main process", minimum=0, changeable=True)
     ] = 2

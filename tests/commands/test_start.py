@@ -21,6 +21,7 @@ MODULES = Path(__file__).resolve().parents[2] / "lwface" / "commands"
 MISSING = {
     "train": (["--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
     "report": (["--run", "none"], "none/log.jsonl: no such file"),
+    "card": (["--model", "none,1"], "none-0001.safetensors: no such model"),
     "gate": (["--model", "none,1"], "none-0001.safetensors: no such model"),
     "gen-image-feature": (["--model", "m,1", "--output", "o", "--input", "none"], "none/filelist.txt: no such file"),
     "gen-video-feature": (["--model", "none,1", "--output", "o"], "none-0001.safetensors: no such model"),

@@ -41,7 +41,7 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "max_steps": 6, "num_workers": 4, "precision": "float32", "lr_policy": "poly", "warmup_steps": 8,
         "accumulate": 2, "end_epoch": 12, "checkpoint_steps": 13, "optimizer": "adamw", "ema": 0.9,
         "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
-        "leave_out": str(tmp_path / "clean.csv"), "head_start": "mean", "head_warmup_steps": 5, "freeze": "..conv_1",
+        "data_licence": "research only", "leave_out": str(tmp_path / "clean.csv"), "head_start": "mean", "head_warmup_steps": 5, "freeze": "..conv_1",
         "backbone_lr_mult": 0.5, "start_share": 0.5, "margin_warmup_steps": 7, "nonfinite_limit": 3,
         "teacher": [str(tmp_path / name) for name in ("a.bin", "b.bin")],
         "teacher_cache": "c", "distill": "l2", "distill_weight": 0.5, "identity_weight": 2.0, "distill_rounds": 3,

@@ -28,6 +28,7 @@ from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
 from lwface.gate.budgets import BudgetError
 from lwface.losses import LOSSES, Margin
+from lwface.models.card import read_card
 from lwface.models.names import model_file
 from lwface.models.store import load_model
 from lwface.mxnet.network import load_mxnet
@@ -151,7 +152,7 @@ def unbroken(options, tmp_path):
 
 def test_a_run_leaves_what_it_promises(unbroken, capfd):
     folder = unbroken / RUN
-    models = {"model-0001.safetensors", "model-0001.params", "model-symbol.json"}
+    models = {"model-0001.safetensors", "model-0001.card.json", "model-0001.params", "model-symbol.json"}
     assert {*models, "config.json", "last.ckpt", "last.ckpt.00000011", "log.jsonl", "tensorboard"} == set(
         os.listdir(folder)
     ) - {".lock"}
@@ -168,6 +169,12 @@ def test_a_run_leaves_what_it_promises(unbroken, capfd):
     assert saved["network"] == "tiny"
     assert network(IMAGES).shape == (2, 8)
     torch.testing.assert_close(load_mxnet(folder / "model", 1)(IMAGES), network(IMAGES))
+    card = read_card(f"{folder}/model,1")
+    judged = [entry for entry in log if entry.get("verification") and entry["step"] == card["step"]]
+    assert [entry["accuracy"] for entry in judged] == [entry["accuracy"] for entry in card["verification"]]
+    (data,) = card["data"]
+    assert (data["people"], data["images"], data["licence"]) == (IDENTITIES, 34, "not stated")
+    assert (card["settings"]["lr"], card["start"]) == (0.02, None)
 
 
 def test_training_learns(unbroken):
@@ -285,10 +292,9 @@ def test_killed_at_a_random_moment_and_resumed(options, unbroken, tmp_path):
     assert not list((tmp_path / "models" / RUN).glob(".*.part"))
     saved = [json.loads((folder / RUN / "config.json").read_text()) for folder in (tmp_path / "models", unbroken)]
     assert saved[0].pop("checkpoint_steps") != saved[1].pop("checkpoint_steps")
-    for name in (tmp_path / "models" / RUN).glob("*.safetensors"):
-        name.unlink()  # their metadata hold checkpoint_steps
-    for name in (unbroken / RUN).glob("*.safetensors"):
-        name.unlink()
+    for folder in (tmp_path / "models", unbroken):
+        for name in [*(folder / RUN).glob("*.safetensors"), *(folder / RUN).glob("*.card.json")]:
+            name.unlink()  # they hold checkpoint_steps
     assert_same_run(tmp_path / "models", unbroken)
 
 
@@ -565,7 +571,7 @@ def test_ckpt_modes(options, tmp_path, mode, models):
     if models is None:
         assert 1 <= len([name for name in names if name.endswith(".safetensors")]) <= 3
     else:
-        files = [f"model-{number:04d}.{kind}" for number in models for kind in ("params", "safetensors")]
+        files = [f"model-{number:04d}.{kind}" for number in models for kind in ("card.json", "params", "safetensors")]
         assert names == files + (["model-symbol.json"] if models else [])
     assert (tmp_path / "models" / RUN / "last.ckpt").exists()
 
@@ -600,7 +606,7 @@ def test_a_network_that_mxnet_cannot_run_trains_without_its_files(options, tmp_p
     folder.mkdir(parents=True)
     (folder / "model-0001.params").write_bytes(b"weights of something else")
     assert train(options(max_steps=8)) == 0
-    assert sorted(path.name for path in folder.glob("model-*")) == ["model-0001.safetensors"]
+    assert sorted(path.name for path in folder.glob("model-*")) == ["model-0001.card.json", "model-0001.safetensors"]
     said = [line for line in capfd.readouterr().out.splitlines() if "MXNet" in line]
     assert len(said) == 1
     assert re.fullmatch(
