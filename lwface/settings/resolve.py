@@ -27,7 +27,7 @@ from lwface.settings.sections import Sections, load_sections
 # On 30 steps of real faces, a checkpoint of accuracy 0.955 fell to 0.835 at the rate of a network that begins from
 # random weights, 0.1, and rose to 0.960 at a tenth of it.
 FINETUNING_RATE = 0.1
-BEST_DISTILLATION = "cosine"  # docs/distillation.md has the measurements
+BEST_DISTILLATION = "relational"  # docs/distillation.md has the measurements
 DATA_KEYS = ("dataset_path", "num_classes", "image_shape", "val_targets")  # what an entry of a data set says
 
 
