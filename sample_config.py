@@ -373,6 +373,15 @@ loss.arcface_small.loss_m2 = 0.2
 loss.arcface_small.loss_m3 = 0.0
 loss.arcface_small.loss_monotonic = True
 
+# ArcFace for finetuning on some hundred people: a network that tells nearly all of them already learns by a low scale.
+loss.arcface_finetune = edict()
+loss.arcface_finetune.loss_name = "margin_softmax"
+loss.arcface_finetune.loss_s = 16.0
+loss.arcface_finetune.loss_m1 = 1.0
+loss.arcface_finetune.loss_m2 = 0.5
+loss.arcface_finetune.loss_m3 = 0.0
+loss.arcface_finetune.loss_monotonic = True
+
 loss.triplet = edict()
 loss.triplet.loss_name = "triplet"
 loss.triplet.images_per_identity = 5

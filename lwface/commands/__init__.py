@@ -18,6 +18,7 @@ PROGRAM, DISTRIBUTION = "lwface", "lightweight-face-recognition"
 # Subcommand -> what ``lwface --help`` says of it. Its module here has the same name with underscores.
 COMMANDS = {
     "train": "train a face-recognition network",
+    "finetune": "finetune a trained network on one's own people, and judge it on others",
     "report": "a training run as one HTML page",
     "card": "what a model is: data, licences, settings, figures",
     "gate": "count a network, and hold it against a track's budget",

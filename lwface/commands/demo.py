@@ -33,6 +33,10 @@ UP_TO_DATE = "up to date"
 # The commands of the road, and where their doors are in a checkout.
 DOORS = {
     "make-synthetic": "datasets/make_synthetic.py",
+    "align-faces": "datasets/align_faces.py",
+    "split-people": "datasets/split_people.py",
+    "build-rec": "datasets/build_rec.py",
+    "build-pack": "datasets/build_pack.py",
     "train": "recognition/train.py",
     "gate": "common/flops_counter.py",
     "gen-image-feature": "gen_image_feature.py",

@@ -27,7 +27,6 @@ from lwface.recognition.freezing import batch_norms, freeze
 from lwface.recognition.starting_point import StartingPoint
 from lwface.recognition.verifier import Verifier
 from lwface.scoring.pack_accuracy import chance_difference
-from lwface.settings.dataset_folder import several
 from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
@@ -237,6 +236,7 @@ class FaceTask(Task):
         step, scores = self.judged
         run = self.run
         left_out = file_sha256(run.leave_out) if run.leave_out else None
+        names = [Path(path).name for path in (run.dataset_path, *run.more_paths)] if run.more_paths else [run.dataset]
         data = [
             data_entry(
                 name,
@@ -246,7 +246,7 @@ class FaceTask(Task):
                 licence=run.data_licence,
                 left_out=left_out,
             )
-            for name, part in zip(several(run.dataset), self.faces.parts, strict=True)
+            for name, part in zip(names, self.faces.parts, strict=True)
         ]
         return model_card(
             {key: value for key, value in settings.items() if key not in LOCAL_KEYS},

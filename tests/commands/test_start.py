@@ -20,6 +20,7 @@ MODULES = Path(__file__).resolve().parents[2] / "lwface" / "commands"
 # A path that is not there, for every command that reads one; what is named in the error is in the second place.
 MISSING = {
     "train": (["--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
+    "finetune": (["--network", "y1", "--model", "none,1", "--input", "."], "none-0001.safetensors: no such model"),
     "report": (["--run", "none"], "none/log.jsonl: no such file"),
     "card": (["--model", "none,1"], "none-0001.safetensors: no such model"),
     "gate": (["--model", "none,1"], "none-0001.safetensors: no such model"),
