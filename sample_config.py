@@ -373,10 +373,10 @@ loss.arcface_small.loss_m2 = 0.2
 loss.arcface_small.loss_m3 = 0.0
 loss.arcface_small.loss_monotonic = True
 
-# ArcFace for finetuning on some hundred people: a network that tells nearly all of them already learns by a low scale.
+# ArcFace for finetuning on some hundred people, whom a trained network tells apart already.
 loss.arcface_finetune = edict()
 loss.arcface_finetune.loss_name = "margin_softmax"
-loss.arcface_finetune.loss_s = 16.0
+loss.arcface_finetune.loss_s = 32.0
 loss.arcface_finetune.loss_m1 = 1.0
 loss.arcface_finetune.loss_m2 = 0.5
 loss.arcface_finetune.loss_m3 = 0.0

@@ -41,6 +41,7 @@ def batch(records, found, **options):
     """Labels, and places by their pixels."""
     data = FaceDataset(records, image_size=(4, 4), left_out=found, **options)
     whole = data[np.arange(len(data))]
+    assert data.labels().tolist() == whole.targets.tolist()
     return whole.targets.tolist(), [round(float(image.float().mean()) / 20) for image in whole.images]
 
 
