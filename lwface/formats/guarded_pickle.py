@@ -41,7 +41,7 @@ class _DType:
 
     def __init__(self, code: Any, *_flags: Any) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else code
-        if self.code not in ("u1", "i1", "b1", "i4", "i8", "u4", "u8", "f4", "f8", "O8", "O"):
+        if self.code not in ("u1", "i1", "b1", "i4", "i8", "u4", "u8", "f2", "f4", "f8", "O8", "O"):
             raise PickleError("an array of this type does not belong in it")
         self.order = "<"
 
@@ -99,9 +99,13 @@ class PickledArray:
 
     def numbers(self) -> np.ndarray:
         """All elements as float64, in the array's shape."""
+        return self.stored().astype(np.float64)
+
+    def stored(self) -> np.ndarray:
+        """All elements as they are stored, in the array's shape; not to be written to."""
         if self.dtype is None or not isinstance(self.content, (bytes, bytearray)):
             raise PickleError("damaged array")
-        return np.frombuffer(self.content, dtype=self.dtype.numpy()).reshape(self.shape).astype(np.float64)
+        return np.frombuffer(self.content, dtype=self.dtype.numpy()).reshape(self.shape)
 
     def scalar(self) -> Any:
         """The only element."""
@@ -197,6 +201,7 @@ class GuardedUnpickler(pickle._Unpickler):
     stack: list[Any]
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
 
     dispatch: ClassVar[dict[int, Any]] = {
         code[0]: pickle._Unpickler.dispatch[code[0]]
@@ -256,3 +261,43 @@ class GuardedUnpickler(pickle._Unpickler):
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+
+
+class GuardedTable(GuardedUnpickler):
+    """The same with dictionaries whose keys are text: what people pickle who want names for their arrays."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(GuardedUnpickler.dispatch)
+
+    def load_empty_dictionary(self) -> None:
+        """A dictionary that is filled later."""
+        self.append({})
+
+    def load_dictionary(self) -> None:
+        """A dictionary of all that lies above the mark: keys and values in turn."""
+        entries = self.pop_mark()
+        self.append(self._filled({}, entries))
+
+    def load_entry(self) -> None:
+        """Add one entry to the dictionary below it."""
+        entry = [self.stack.pop(), self.stack.pop()][::-1]
+        self._filled(self.stack[-1], entry)
+
+    def load_entries(self) -> None:
+        """Add all that lies above the mark to the dictionary below it."""
+        entries = self.pop_mark()
+        self._filled(self.stack[-1], entries)
+
+    def _filled(self, table: Any, entries: list[Any]) -> dict[str, Any]:
+        if not isinstance(table, dict) or len(entries) % 2:
+            raise PickleError("it asks to change something that cannot be changed in it")
+        for key, value in zip(entries[::2], entries[1::2], strict=True):
+            name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+            if not isinstance(name, str):
+                raise PickleError(f"a name was expected in it, not {kind(key)}")
+            table[name] = value
+        return table
+
+    dispatch[pickle.EMPTY_DICT[0]] = load_empty_dictionary
+    dispatch[pickle.DICT[0]] = load_dictionary
+    dispatch[pickle.SETITEM[0]] = load_entry
+    dispatch[pickle.SETITEMS[0]] = load_entries
