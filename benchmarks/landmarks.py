@@ -33,9 +33,9 @@ from lwface.base.progress import progress
 from lwface.formats.image import read_rgb
 from lwface.landmarks.adapting import fit_map
 from lwface.landmarks.cropping import box_of, crop, out_of_crop, square_of, to_crop
-from lwface.landmarks.evaluation import interval
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
 from lwface.landmarks.scheme import MIRROR
+from lwface.scoring.drawn_groups import interval
 
 ROOMS = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)  # sides of the crop over the box's, tried for peers
 COMMON = [point for point in range(68) if point not in (60, 64)]  # OpenSeeFace lacks the inner corners of the mouth

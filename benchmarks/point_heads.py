@@ -71,11 +71,11 @@ def row(args: argparse.Namespace, network: str, head: str, loss: str) -> str:
     from lwface.gate.flops import count_flops
     from lwface.landmarks.adapting import fit_map
     from lwface.landmarks.dataset import PointDataset
-    from lwface.landmarks.evaluation import interval
     from lwface.landmarks.task import PointTask, nme_by_box
     from lwface.landmarks.train import open_data, point_run, prepare, run_folder
     from lwface.models.store import load_model
     from lwface.networks.points import PointNetwork
+    from lwface.scoring.drawn_groups import interval
 
     assert head in LOSS_OF_HEAD
     wish = PointWish(network, head, loss, [PointSource(args.data)], held_out=args.held_out, augmentation=0.5)

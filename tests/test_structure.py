@@ -16,7 +16,7 @@ DOORS = sorted(
     [
         *(
             path
-            for folder in ("common", "recognition", "eval", "datasets", "landmarks")
+            for folder in ("common", "recognition", "eval", "datasets", "landmarks", "sequences")
             for path in (ROOT / folder).glob("*.py")
         ),
         *ROOT.glob("gen_*.py"),

@@ -63,11 +63,10 @@ def frame_paths(paths: Iterable[str], source: object) -> list[FramePath]:
         UserError: a path has none of the forms, some say whose they are and others do not, or there is none.
     """
     found: list[FramePath] = []
-    for number, path in enumerate(paths):
-        try:
-            found.append(frame_path(path))
-        except UserError as error:
-            raise UserError(f"{source}: entry {number}: {error}") from None
+    try:
+        found.extend(map(frame_path, paths))
+    except UserError as error:
+        raise UserError(f"{source}: entry {len(found)}: {error}") from None
     if not found:
         raise UserError(f"{source}: holds no frame")
     for what in ("person", "video"):

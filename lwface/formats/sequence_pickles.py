@@ -1,12 +1,12 @@
 """``pose.pkl`` and ``signatures.pkl`` of the faceless challenge, read without running anything in them.
 
-Both are pickles of a dictionary that Python 2 wrote: ``paths``, a list of N frames' paths, and arrays of NumPy's with a
-row a frame: ``keypoints`` (N, 17, 2) and ``scores`` (N, 17), or ``signatures`` (N, D). Keypoints are x and y as parts of
+Both are pickles of a dictionary that Python 2 wrote: ``paths``, a list of N frames' paths, and arrays of NumPy's, a row
+a frame: ``keypoints`` (N, 17, 2) and ``scores`` (N, 17), or ``signatures`` (N, D). Keypoints are x and y as parts of
 the picture's width and height, in the order of :data:`KEYPOINTS`; a score of 0 or less means that the point is not
 there.
 
-Signatures are written as Python 2's own pickler writes them (protocol 2, ``numpy.core``, arrays as its byte strings), so
-that the challenge's reader takes them, under Python 2 and 3. What NumPy 2 pickles itself it does not take: the module
+Signatures are written as Python 2's pickler does (protocol 2, ``numpy.core``, arrays as its byte strings), so that the
+challenge's own reader takes them, under Python 2 and 3. What NumPy 2 pickles itself it does not take: the module
 named in it, ``numpy._core``, is not in any NumPy of Python 2.
 """
 

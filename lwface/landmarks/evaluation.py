@@ -16,21 +16,12 @@ import numpy as np
 from lwface.landmarks.cropping import box_of
 from lwface.landmarks.head_pose import yaws
 from lwface.landmarks.scheme import OUTER_CORNERS, REGIONS
+from lwface.scoring.drawn_groups import halves, interval
 
 SIDE = 384.0  # pixels, by which the challenge divides whatever the picture's size
 NORMS = ("challenge", "inter-ocular", "box")
 FAILURE = 0.08  # an NME from which a face counts as failed, and to which the curve is integrated
-REPLICATES = 2000
 YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))  # degrees, either side
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval, where there are people enough for one."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -69,28 +60,6 @@ class FoundPoints:
     def nme(self, norm: str) -> np.ndarray:
         """(N,) of each face, as a share."""
         return self.distances.mean(axis=1) / self.lengths(norm)
-
-
-def interval(values: np.ndarray, people: Sequence[str], seed: int = 0) -> Estimate:
-    """The mean of ``values`` (N,) and where it lies when people are drawn anew, by the bootstrap."""
-    owners, place = np.unique(np.asarray(people), return_inverse=True)
-    sums, counts = np.bincount(place, values), np.bincount(place)
-    mean = float(values.mean())
-    if len(owners) < 2:
-        return Estimate(mean, None, None)
-    drawn = np.random.default_rng(seed).multinomial(len(owners), np.full(len(owners), 1 / len(owners)), REPLICATES)
-    means = (drawn @ sums) / (drawn @ counts)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Estimate(mean, float(low), float(high))
-
-
-def halves(names: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """(N,) which faces are public: ``share`` of them, drawn by ``seed``, whatever the order of the names."""
-    order = np.argsort(np.asarray(names))
-    chosen = np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))]
-    public = np.zeros(len(names), bool)
-    public[order[chosen]] = True
-    return public
 
 
 def area_under_curve(nme: np.ndarray, limit: float = FAILURE) -> float:

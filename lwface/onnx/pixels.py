@@ -30,6 +30,7 @@ from lwface.onnx.trace import Trace, trace_image
 BYTES, UNIT, SIGNED = Pixels(), Pixels(0.0, 1 / 255), Pixels(127.5, 1 / 127.5)
 LIMITS = {(0.0, 255.0): BYTES, (0.0, 1.0): UNIT, (-1.0, 1.0): SIGNED}
 INPUT_BYTES = {"UINT8": BYTES, "INT8": Pixels(128.0, 1.0)}  # int8 holds bytes from -128 on
+HABIT = "by habit, its graph tells nothing"
 ASSUMED = "pixels_assumed"  # metadata: the file says what it takes, but as someone's guess
 
 LEAST_BYTE = 2.0  # from here on a mean or a divisor is one of pixels 0..255
@@ -119,7 +120,7 @@ def _of_graph(model: Any, name: str) -> tuple[Pixels, str]:
 
 def _range(trace: Trace | None) -> tuple[Pixels, str]:
     """The range of the input by what is done to it first."""
-    habit = (SIGNED, "by habit, its graph tells nothing")
+    habit = (SIGNED, HABIT)
     if trace is None:
         return habit
     for low, high in trace.limits:

@@ -9,13 +9,12 @@ from lwface.landmarks.evaluation import (
     FoundPoints,
     area_under_curve,
     failure_rate,
-    halves,
-    interval,
     jitter,
     summary,
 )
 from lwface.landmarks.figures import as_text
 from lwface.landmarks.head_pose import mean_head
+from lwface.scoring.drawn_groups import halves, interval
 
 
 @pytest.fixture

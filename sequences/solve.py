@@ -1,0 +1,6 @@
+"""Solve the faceless challenge. What it takes: --help."""
+
+from lwface.commands import run
+
+if __name__ == "__main__":
+    run("solve-sequences")
