@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, replacing
-from lwface.formats.guarded_pickle import GuardedTable, PickledArray, PickleError, failure, kind
+from lwface.formats.guarded_pickle import PREVIEW, GuardedTable, PickledArray, PickleError, failure, kind
 
 KEYPOINTS = (  # MS COCO's order
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
@@ -153,7 +153,7 @@ def _read(path: PathLike, *names: str) -> tuple[list[str], list[NDArray[Any]]]:
             raise PickleError(f"a dictionary was expected in it, not {kind(table)}")
         for name in ("paths", *names):
             if name not in table:
-                held = ", ".join(sorted(table)[:5])
+                held = ", ".join(key[:PREVIEW] for key in sorted(table)[:5])
                 raise PickleError(f"it has no {name!r}, but {held or 'nothing'}")
         paths = [_path(entry) for entry in _entries(table["paths"])]
         arrays = [_array(name, table[name]) for name in names]

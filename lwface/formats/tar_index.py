@@ -44,7 +44,8 @@ _REGULAR, _FOLDER, _LONG_NAME, _LONG_LINK, _POSIX, _POSIX_ALL = b"0\x007", b"5",
 _REFUSED = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 _REFUSED |= {b"S": "a sparse file"}
 _RECORD = re.compile(rb"(\d+) ([^=\n]+)=")
-_UNSAFE = re.compile(r"(?:^|[/\n])\.\.(?:[/\n]|$)|(?:^|\n)(?:/|\n|$)|[\x00-\x09\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_OUTSIDE = ("/../", "\n../", "/..\n", "\n..\n", "\n/", "\n\n")  # in names of which each stands between two line ends
 _NO_IMAGE, _REPLACED = "no image by its name", "a later member has the same name"
 _HIDDEN = "a hidden file"
 
@@ -206,7 +207,7 @@ def read_index(path: PathLike, status: os.stat_result) -> TarIndex:
         raise UserError(f"{path}: not an index of a tar, or damaged") from None
     if (size, time) != (status.st_size, status.st_mtime_ns):
         raise UserError(f"{path}: the tar has changed since")
-    fits = len(names) == count and not (count and _UNSAFE.search(text)) and sorted(set(names)) == names
+    fits = len(names) == count and not (count and _unsafe(text)) and sorted(set(names)) == names
     fits = fits and bool(((starts >= BLOCK) & (sizes >= 0) & (sizes <= size - starts)).all())
     if not fits:
         raise UserError(f"{path}: does not fit its tar")
@@ -256,9 +257,15 @@ def _text(data: bytes) -> str:
 def _safe_name(tar: PathLike, name: str, position: int) -> str:
     while name.startswith("./"):
         name = name[2:].lstrip("/")
-    if _UNSAFE.search(name or ".") or "\n" in name:
+    if _unsafe(name or ".") or "\n" in name:
         raise UserError(f"{tar}: the member at byte {position} is called {name!r}, which leads out of it: pack it anew")
     return name
+
+
+def _unsafe(names: str) -> bool:
+    """Whether one of the ``names``, a line each, is empty, leads elsewhere, or holds what cannot be printed."""
+    lines = f"\n{names}\n"
+    return any(piece in lines for piece in _OUTSIDE) or _CONTROL.search(names) is not None
 
 
 def _small_member(tar: PathLike, file: BinaryIO, start: int, length: int, size: int) -> bytes:

@@ -80,13 +80,15 @@ def search(queries: Searchable, gallery: Searchable, *, ranks: Sequence[int] = R
         widths = f"{queries.features.shape[1]} and {gallery.features.shape[1]}"
         raise UserError(f"signatures of {widths} numbers: both must come from one model")
     precisions, firsts, owners = [], [], []
+    asked, people = _codes(queries.people, gallery.people)
+    shown, videos = _codes(queries.videos, gallery.videos)
     blocks = range(0, len(queries.features), AT_ONCE)
     for start in progress(blocks, label="search", unit=" blocks"):
         block = slice(start, start + AT_ONCE)
         cosines = queries.features[block] @ gallery.features.T
-        for row, person, video in zip(cosines, queries.people[block], queries.videos[block], strict=True):
-            compared = gallery.videos != video
-            right = gallery.people[compared] == person
+        for row, person, video in zip(cosines, asked[block], shown[block], strict=True):
+            compared = videos != video
+            right = people[compared] == person
             if right.any():
                 precisions.append(average_precision(row[compared], right))
                 firsts.append(first_rank(row[compared], right))
@@ -102,6 +104,12 @@ def search(queries: Searchable, gallery: Searchable, *, ranks: Sequence[int] = R
         "gallery": len(gallery.features),
         "people": len(set(owners)),
     }
+
+
+def _codes(first: NDArray[np.str_], second: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for each name, the same in both: numbers are compared sooner than names."""
+    _, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
+    return codes[: len(first)], codes[len(first) :]
 
 
 def average_precision(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:

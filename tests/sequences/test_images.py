@@ -120,3 +120,12 @@ def test_nothing_in_it(tmp_path):
             Images(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         Images(tmp_path / "none.tar")
+
+
+def test_the_challenges_names_are_in_the_room():
+    import lwface.sequences
+
+    assert lwface.sequences.Images is Images
+    assert all(callable(getattr(lwface.sequences, name)) for name in lwface.sequences.__all__)
+    with pytest.raises(AttributeError):
+        _ = lwface.sequences.nothing
