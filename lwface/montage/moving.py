@@ -1,0 +1,152 @@
+"""How a frame of the database is moved onto the query's face, and where its landmarks are then.
+
+A :class:`Move` says all of it, so that a picture can be drawn again from its source and held against what was shown:
+the honest cost believes nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+GRID = 8  # pixels between the places where the bending is worked out; between them it is linear
+STIFFNESS = 1e-3  # of the thin plate: landmarks that lie on each other must not tear it
+_ROUNDS = 60  # of turning a bent place back
+SAME_LEVELS = 10.0  # mean difference up to which a picture is what is drawn anew, of other interpolation
+
+
+@dataclass(frozen=True)
+class Move:
+    """From a source frame to an output frame.
+
+    Attributes:
+        matrix: (2, 3), source pixels to output pixels; None: the frame is resized to the output's size.
+        bend: None, or (68, 2): where the source's landmarks are to be in the output, by a thin plate over the matrix
+            that rests at the border (Bookstein 1989).
+        colour: None, or (2, 3): factor and offset of each channel.
+    """
+
+    matrix: Points | None = None
+    bend: Points | None = None
+    colour: Points | None = None
+
+
+RESIZED = Move()
+
+
+def draw(image: NDArray[np.uint8], points: Points, move: Move, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The source (h, w, 3), with landmarks ``points`` (68, 2), as an output frame of ``size`` (height, width)."""
+    height, width = size
+    if move.matrix is None:
+        shown = np.asarray(cv2.resize(image, (width, height)), np.uint8)
+    elif move.bend is None:
+        flat = cv2.warpAffine(image, move.matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=_BORDER)
+        shown = np.asarray(flat, np.uint8)
+    else:
+        back = cv2.invertAffineTransform(move.matrix)
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        bent = _bent(_plate(_moved(points, move.matrix), move.bend, size), x, y)
+        x, y = x + bent[..., 0], y + bent[..., 1]
+        source = [(row[0] * x + row[1] * y + row[2]).astype(np.float32) for row in back]
+        bent_image = cv2.remap(image, source[0], source[1], cv2.INTER_LINEAR, borderMode=_BORDER)
+        shown = np.asarray(bent_image, np.uint8)
+    return shown if move.colour is None else _coloured(shown, move.colour)
+
+
+_BORDER = cv2.BORDER_REFLECT_101  # what lies beside the source
+
+
+def moved_points(points: Points, move: Move, source_size: tuple[int, int], size: tuple[int, int]) -> Points:
+    """Where the source's landmarks (68, 2) are in the output: where :func:`draw` puts the pixels that they mark."""
+    if move.matrix is None:
+        return points * (np.array(size[::-1]) / np.array(source_size[::-1]))
+    flat = _moved(points, move.matrix)
+    if move.bend is None:
+        return flat
+    # An output place q shows q + d(q) of the flat picture: the place that shows a landmark is sought.
+    plate, place = _plate(flat, move.bend, size), move.bend.copy()
+    best, off = place, np.full(len(place), np.inf)
+    for _ in range(_ROUNDS):
+        x, y = place[:, 0].astype(np.float32), place[:, 1].astype(np.float32)
+        missed = flat - place - _bent(plate, x[None], y[None])[0]
+        length = np.hypot(*missed.T)
+        best = np.where((length < off)[:, None], place, best)
+        off = np.minimum(off, length)
+        if off.max() < 1e-3:
+            break
+        place = place + 0.7 * missed
+    return best
+
+
+def _moved(points: Points, matrix: Points) -> Points:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _plate(flat: Points, wanted: Points, size: tuple[int, int]) -> NDArray[np.float32]:
+    """What to add to an output place to find it in the flat picture, on a grid (rows, columns, 2) of :data:`GRID`."""
+    height, width = size
+    sides = [(x * (width - 1) / 2, y * (height - 1) / 2) for x in range(3) for y in range(3) if (x, y) != (1, 1)]
+    known = np.concatenate([wanted, sides])
+    value = np.concatenate([flat - wanted, np.zeros((len(sides), 2))])
+    scale = float(max(size))
+    known = known / scale
+    count = len(known)
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _kernel(known, known) + STIFFNESS * np.eye(count)
+    system[:count, count:] = np.column_stack([np.ones(count), known])
+    system[count:, :count] = system[:count, count:].T
+    weight = np.linalg.solve(system, np.concatenate([value, np.zeros((3, 2))]))
+    rows, columns = -(-height // GRID) + 1, -(-width // GRID) + 1
+    y, x = np.mgrid[:rows, :columns] * (GRID / scale)
+    where = np.stack([x.ravel(), y.ravel()], axis=1)
+    grid = _kernel(where, known) @ weight[:count] + np.column_stack([np.ones(len(where)), where]) @ weight[count:]
+    return grid.reshape(rows, columns, 2).astype(np.float32)
+
+
+def _kernel(a: Points, b: Points) -> Points:
+    """``r**2 * log(r**2)`` of all distances."""
+    squares = ((a[:, None] - b[None]) ** 2).sum(axis=2)
+    return squares * np.log(np.maximum(squares, 1e-12))
+
+
+def _bent(grid: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The grid at output places ``x`` and ``y`` (H, W), linear between its nodes."""
+    found = cv2.remap(grid, x / GRID, y / GRID, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32).reshape(*x.shape, 2)
+
+
+def similarity(source: Points, target: Points) -> Points:
+    """The (2, 3) of turn, scale and shift that brings ``source`` (K, 2) nearest to ``target``, by least squares."""
+    a, b = source @ [1, 1j], target @ [1, 1j]
+    centre_a, centre_b = a.mean(), b.mean()
+    spread = np.vdot(a - centre_a, a - centre_a).real
+    factor = np.vdot(a - centre_a, b - centre_b) / spread if spread > 0 else 1.0
+    shift = centre_b - factor * centre_a
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def colour_match(image: NDArray[np.uint8], like: NDArray[np.uint8], points: Points) -> Points:
+    """(2, 3): factor and offset that give the face of ``image`` the mean and the contrast of that of ``like``.
+
+    Both are of one size and have the face where ``points`` are. A factor stays between 0.5 and 2.
+    """
+    height, width = image.shape[:2]
+    left, top = np.clip(points.min(axis=0), 0, (width - 2, height - 2)).astype(int)
+    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (width, height))
+    own, other = image[top:bottom, left:right].reshape(-1, 3), like[top:bottom, left:right].reshape(-1, 3)
+    factor = np.clip(other.std(axis=0) / np.maximum(own.std(axis=0), 1.0), 0.5, 2.0)
+    return np.stack([factor, other.mean(axis=0) - factor * own.mean(axis=0)])
+
+
+def _coloured(image: NDArray[np.uint8], colour: Points) -> NDArray[np.uint8]:
+    levels = np.arange(256)[:, None] * colour[0] + colour[1]
+    return np.asarray(cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None]), np.uint8)
+
+
+def is_drawn(shown: NDArray[np.uint8], again: NDArray[np.uint8]) -> bool:
+    """Whether ``shown`` is what was drawn ``again`` from the source, but for interpolation."""
+    return shown.shape == again.shape and float(cv2.absdiff(shown, again).mean()) <= SAME_LEVELS
