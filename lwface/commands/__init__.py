@@ -59,6 +59,8 @@ COMMANDS = {
     "check-model": "find the input that a model was trained with",
     "train-quality": "train a head that weighs the frames of a video",
     "overlay": "draw the points of the face over a video",
+    "montage": "a montage of other people's frames that follows a face",
+    "make-montage": "make videos of the montage challenge",
     "search": "search for a network under a track's budget",
     "demo": "the whole road on procedural faces",
 }

@@ -178,10 +178,15 @@ def read_video_list(path: PathLike) -> list[ListedVideo]:
         if name in found:
             raise UserError(f"{path}: line {line}: {name} is there twice")
         person = row[people].strip() if people is not None else ""
-        found[name] = ListedVideo(name, person or _NUMBER_AT_END.sub("", name))
+        found[name] = ListedVideo(name, person or person_of(name))
     if not found:
         raise UserError(f"{path}: names no video")
     return list(found.values())
+
+
+def person_of(name: str) -> str:
+    """Whose video it is by its name: ``Jan_Ullrich`` of ``Jan_Ullrich_12``."""
+    return _NUMBER_AT_END.sub("", name)
 
 
 def write_video_list(path: PathLike, rows: Iterator[tuple[ListedVideo, tuple[int, int], int]]) -> None:

@@ -82,9 +82,14 @@ def _part(video: ListedVideo, path: Path, pictures: bool) -> VideoPart:
     small, faces = [], []
     for number in range(whole.count):
         image = whole.frame(number)
-        small.append(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+        small.append(frame_thumbnail(image))
         faces.append(face_thumbnail(image, whole.points[number]))
     return VideoPart(video.name, video.person, whole.size, whole.points, np.stack(small), np.stack(faces))
+
+
+def frame_thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The whole frame, (16, 16, 3)."""
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def face_thumbnail(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -101,7 +106,7 @@ def face_thumbnail(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDA
     target = np.array([[0.5, 0.5], [1.0, 0.5], [0.5, 1.0]]) * fine
     matrix = similarity(source, target)
     drawn = cv2.warpAffine(image, matrix, (fine, fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    return frame_thumbnail(drawn)
 
 
 class FrameStore:

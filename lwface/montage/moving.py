@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-GRID = 8  # pixels between the places where the bending is worked out; between them it is linear
-STIFFNESS = 1e-3  # of the thin plate: landmarks that lie on each other must not tear it
+GRID = 4  # pixels between the places where the bending is worked out; between them it is linear
+STIFFNESS = 1e-4  # of the thin plate: landmarks that lie on each other must not tear it
 _ROUNDS = 60  # of turning a bent place back
 SAME_LEVELS = 10.0  # mean difference up to which a picture is what is drawn anew, of other interpolation
 
@@ -54,10 +54,10 @@ def draw(image: NDArray[np.uint8], points: Points, move: Move, size: tuple[int, 
         source = [(row[0] * x + row[1] * y + row[2]).astype(np.float32) for row in back]
         bent_image = cv2.remap(image, source[0], source[1], cv2.INTER_LINEAR, borderMode=_BORDER)
         shown = np.asarray(bent_image, np.uint8)
-    return shown if move.colour is None else _coloured(shown, move.colour)
+    return shown if move.colour is None else coloured(shown, move.colour)
 
 
-_BORDER = cv2.BORDER_REFLECT_101  # what lies beside the source
+_BORDER = cv2.BORDER_REPLICATE  # what lies beside the source: a mirrored head would grow out of the head
 
 
 def moved_points(points: Points, move: Move, source_size: tuple[int, int], size: tuple[int, int]) -> Points:
@@ -129,20 +129,26 @@ def similarity(source: Points, target: Points) -> Points:
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
-def colour_match(image: NDArray[np.uint8], like: NDArray[np.uint8], points: Points) -> Points:
+def colour_match(image: NDArray[np.uint8], there: Points, like: NDArray[np.uint8], asked: Points) -> Points:
     """(2, 3): factor and offset that give the face of ``image`` the mean and the contrast of that of ``like``.
 
-    Both are of one size and have the face where ``points`` are. A factor stays between 0.5 and 2.
+    The faces are the boxes around the landmarks ``there`` and ``asked`` (68, 2). A factor stays between 0.5 and 2.
     """
-    height, width = image.shape[:2]
-    left, top = np.clip(points.min(axis=0), 0, (width - 2, height - 2)).astype(int)
-    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (width, height))
-    own, other = image[top:bottom, left:right].reshape(-1, 3), like[top:bottom, left:right].reshape(-1, 3)
+    own, other = _face_pixels(image, there), _face_pixels(like, asked)
     factor = np.clip(other.std(axis=0) / np.maximum(own.std(axis=0), 1.0), 0.5, 2.0)
     return np.stack([factor, other.mean(axis=0) - factor * own.mean(axis=0)])
 
 
-def _coloured(image: NDArray[np.uint8], colour: Points) -> NDArray[np.uint8]:
+def _face_pixels(image: NDArray[np.uint8], points: Points) -> NDArray[np.uint8]:
+    """The pixels (N, 3) of the box around the points, as far as it lies in the image; at least one."""
+    height, width = image.shape[:2]
+    left, top = np.clip(points.min(axis=0), 0, (width - 1, height - 1)).astype(int)
+    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (width, height))
+    return image[top:bottom, left:right].reshape(-1, 3)
+
+
+def coloured(image: NDArray[np.uint8], colour: Points) -> NDArray[np.uint8]:
+    """The image with a factor and an offset on each channel, ``colour`` (2, 3)."""
     levels = np.arange(256)[:, None] * colour[0] + colour[1]
     return np.asarray(cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None]), np.uint8)
 

@@ -96,7 +96,7 @@ class Processor:
 def judged(
     video: FaceVideo, results: Iterable[ProcessorResult | None], index: FrameIndex, frames: FrameStore
 ) -> list[ShownFrame | None]:
-    """What the costs are of: results of another shape are dropped, each other one is held against its source, drawn anew.
+    """What the costs are of: results of another shape are dropped, each other is held against its source, drawn anew.
 
     Raises:
         UserError: a result names a row that the index has not.

@@ -69,6 +69,8 @@ MISSING = {
     "check-model": (["--model", "m,1", "--pack", "none.bin"], "none.bin"),
     "train-quality": (["--model", "m,1", "--input", "none", "--output", "o"], "none: expected train.rec"),
     "overlay": (["--input", "none.mp4", "--output", "o.mp4"], "none.mp4"),
+    "montage": (["index", "--videos", "none.csv"], "none.csv"),
+    "make-montage": (["--input", "none", "--output", "o"], "none"),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
 }
 READS_NOTHING = {"make-synthetic", "demo"}

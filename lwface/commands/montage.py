@@ -1,0 +1,280 @@
+"""A montage of other people's frames that follows a face: the face alignment challenge (Veriff, 2019).
+
+    cli.py index --videos data/train/videos.csv
+    cli.py process-video --videos data/train/videos.csv FILE.npz
+    cli.py score --videos data/train/videos.csv FILE.npz --montage output.json
+
+Costs are told by three definitions: public, the challenge's as it runs; signed, without its wrap-around; honest, with
+the landmarks of what is really shown (docs/montage.md). COMMAND --help explains each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from lwface.base.commands import existing, load
+from lwface.base.errors import UserError
+from lwface.base.extras import available, missing
+from lwface.commands.flags import (
+    add_detector_flags,
+    add_json_flag,
+    check_is_no_folder,
+    command_parser,
+    detector_files,
+)
+from lwface.detection.choices import chosen_detector
+from lwface.montage.options import FRAMES, INDEX_SECONDS, POINTS, SECONDS, VIDEOS, WARPS
+
+INDEX, PROCESS, SCORE = "index", "process-video", "score"
+_ENDING = ".npz"
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    if arguments.baseline and arguments.repaired:
+        raise UserError("--baseline is the published one, --repaired the same without its defects: give one of them")
+    if arguments.processor is not None and (arguments.baseline or arguments.repaired):
+        raise UserError("--processor is one of your own: leave --baseline and --repaired out")
+    existing(arguments.videos, arguments.processor)
+    if arguments.videos.is_dir():
+        raise UserError(f"--videos {arguments.videos}: is a folder; give the csv in it")
+    if arguments.command == INDEX:
+        return arguments
+    existing(arguments.file)
+    if arguments.command == PROCESS:
+        _check_output(arguments)
+    else:
+        existing(arguments.montage)
+        check_output = arguments.json
+        if check_output not in (None, "-"):
+            check_is_no_folder("--json", check_output, "a file")
+    _check_query(arguments)
+    existing(Path(f"{arguments.videos}.index"))
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_processor_flags(parser, first=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, says: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(
+            name, help=says, description=says, allow_abbrev=False, formatter_class=parser.formatter_class
+        )
+        what = f"csv with a column videoID (default: {VIDEOS}); its index is beside it, CSV.index"
+        made.add_argument("--videos", type=Path, metavar="CSV", default=Path(VIDEOS), help=what)
+        _add_processor_flags(made, first=False)
+        return made
+
+    index = command(INDEX, "index the videos that a csv names")
+    what = "do not read the pictures: much faster, but what follows what is then told by the videos alone"
+    index.add_argument("--landmarks-only", action="store_true", help=what)
+    process = command(PROCESS, "make the montage that follows a video")
+    _add_query(process)
+    add = process.add_argument
+    what = "video to write (default: output.mp4); beside it the montage alone, a contact sheet, the costs and JSON"
+    add("--output", type=Path, metavar="FILE.mp4", default=Path("output.mp4"), help=what)
+    what = (
+        "how a frame is moved onto the face: not at all (none), by place, size and roll (similarity), or so that all "
+    )
+    add("--warp", choices=WARPS, default=POINTS, help=f"{what}landmarks coincide (points; default)")
+    add("--no-colour", action="store_true", help="do not match the colours of the face to the query's")
+    add("--most", type=int, metavar="N", help="show a person in N frames at most (default: any number)")
+    what = "decide a frame when N behind it are known, as for live use; 0: at once (default: when all are known)"
+    add("--look-ahead", type=int, metavar="N", help=what)
+    score = command(SCORE, "what a montage costs, by all three definitions")
+    _add_query(score)
+    what = "the montage: OUTPUT.json of process-video, or an .npz of output frames as FILE.npz is one of input frames"
+    score.add_argument("--montage", type=Path, metavar="FILE", required=True, help=what)
+    add_json_flag(score)
+    return parser
+
+
+def _add_processor_flags(parser: argparse.ArgumentParser, *, first: bool) -> None:
+    """The flags that may stand before the command, as the challenge types them, or behind it."""
+    flag = {"action": "store_true", "default": False if first else argparse.SUPPRESS}
+    parser.add_argument("--baseline", help="the published baseline, defects and all", **flag)
+    parser.add_argument("--repaired", help="the baseline without its defects: the nearest frame, resized", **flag)
+    what = "Python file with a class Processor of your own (docs/montage.md); it is run"
+    default = None if first else argparse.SUPPRESS
+    parser.add_argument("--processor", type=Path, metavar="FILE.py", default=default, help=what)
+
+
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    what = "video to follow: .npz, or a video file or folder of images (which need --points-model)"
+    parser.add_argument("file", type=Path, metavar="FILE", help=what)
+    add_detector_flags(parser)
+
+
+def _with_command(argv: list[str]) -> list[str]:
+    """``argv`` with process-video where no command stands: the challenge's page types its baseline so."""
+    at = 0
+    while at < len(argv) and argv[at] in ("--baseline", "--repaired", "--processor"):
+        at += 1 + (argv[at] == "--processor")
+    if at < len(argv) and argv[at] == "--videos":
+        return [*argv[:at], PROCESS, *argv[at:]]
+    return argv
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    if arguments.output.suffix.lower() != ".mp4":
+        raise UserError(f"--output {arguments.output}: the video is an MP4; give a name that ends in .mp4")
+    check_is_no_folder("--output", arguments.output, "a file")
+    if arguments.output.resolve() == arguments.file.resolve():
+        raise UserError(f"--output {arguments.output}: is the video that is read; choose another name")
+    for name, least in (("most", 1), ("look_ahead", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} {value}: expected {least} or more")
+    if not available("av"):
+        raise missing("av, which writes videos,", "video")
+
+
+def _check_query(arguments: argparse.Namespace) -> None:
+    """A video file needs what finds its landmarks, an ``.npz`` has them."""
+    if arguments.file.suffix.lower() == _ENDING:
+        if arguments.points_model or arguments.detector or arguments.detector_model:
+            raise UserError(f"{arguments.file}: has its landmarks in it; leave --points-model and --detector out")
+        return
+    if arguments.points_model is None:
+        raise UserError(
+            f"{arguments.file}: is no {_ENDING}, so its landmarks have to be found: give --points-model MODEL"
+        )
+    arguments.detector = chosen_detector(arguments.detector, arguments.detector_model)
+    existing(*detector_files(arguments))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Index, make or score."""
+    arguments = parse_arguments(argv)
+    load("cv2", *(["torch"] if getattr(arguments, "points_model", None) else []))
+    {INDEX: _index, PROCESS: _process, SCORE: _score}[arguments.command](arguments)
+
+
+def _processor(arguments: argparse.Namespace) -> Any:
+    """The processor that the flags ask for."""
+    from lwface.montage.baseline import PublishedBaseline, RepairedBaseline
+    from lwface.montage.own import own_processor
+    from lwface.montage.sequence import MontageOptions, SequenceProcessor
+
+    if arguments.processor is not None:
+        return own_processor(arguments.processor, arguments.videos)
+    if arguments.baseline or arguments.repaired:
+        return (PublishedBaseline if arguments.baseline else RepairedBaseline)(arguments.videos)
+    if arguments.command != PROCESS:
+        return SequenceProcessor(arguments.videos)
+    options = MontageOptions(arguments.warp, not arguments.no_colour, arguments.most, arguments.look_ahead)
+    return SequenceProcessor(arguments.videos, options)
+
+
+def _index(arguments: argparse.Namespace) -> None:
+    import time
+
+    from lwface.montage.processor import index_name
+
+    processor = _processor(arguments)
+    if arguments.landmarks_only:
+        processor.pictures = False
+    begin = time.perf_counter()
+    processor.build_index(index_name(arguments.videos))
+    seconds = time.perf_counter() - begin
+    index = getattr(processor, "index", None)
+    if index is not None:
+        pictures = "" if index.faces is not None else ", landmarks alone"
+        print(f"{index_name(arguments.videos)}: {index.count} frames of {len(index.videos)} videos{pictures}")
+        print(f"people: {len(index.people)}")
+    print(f"indexed in {_limit(seconds, INDEX_SECONDS)}")
+
+
+def _limit(seconds: float, limit: float) -> str:
+    """A time beside the challenge's limit."""
+    return f"{seconds:.1f} s; the challenge's limit is {limit:.0f} s: {'kept' if seconds <= limit else 'NOT KEPT'}"
+
+
+def _query(arguments: argparse.Namespace) -> Any:
+    """The video to follow, with the times of its frames where it has them."""
+    if arguments.file.suffix.lower() == _ENDING:
+        from lwface.formats.montage_video import read_face_video
+
+        return read_face_video(arguments.file), None
+    from lwface.montage.queries import followed_video
+
+    names = {"detector": arguments.detector, "detector_model": arguments.detector_model}
+    return followed_video(arguments.file, **names, points_model=arguments.points_model)
+
+
+def _process(arguments: argparse.Namespace) -> None:
+    import time
+
+    from lwface.montage.output import beside, write_contact_sheet, write_cost_plot, write_videos
+    from lwface.montage.processor import index_name, score
+    from lwface.montage.record import table_of, write_record
+
+    processor = _processor(arguments)
+    processor.load_index(index_name(arguments.videos))
+    begin = time.perf_counter()
+    video, times = _query(arguments)
+    results = processor.process_video(video)
+    seconds = time.perf_counter() - begin
+    costs = score(video, results, processor.index, processor.frames)
+    files = beside(arguments.output)
+    made = {
+        "query": str(arguments.file),
+        "processor": type(processor).__name__,
+        **{name: getattr(arguments, name) for name in ("warp", "most", "look_ahead")},
+        "colour": not arguments.no_colour,
+        "seconds": seconds,
+    }
+    write_videos(arguments.output, video, results, costs, times)
+    write_contact_sheet(files["sheet"], video, results, processor.index)
+    write_cost_plot(files["plot"], costs)
+    write_record(files["record"], results, costs, video, processor.index, made)
+    dropped = sum(result is None for result in results)
+    rows = [int(result.frame_idx) for result in results if result is not None]
+    people = {processor.index.frame(row)[0].person for row in rows}
+    print(f"{arguments.output}: {video.count} frames, {dropped} of them dropped, of {len(people)} people")
+    print(f"beside it: {', '.join(path.name for path in files.values())}")
+    limit = SECONDS * max(1.0, video.count / FRAMES)
+    print(f"{video.count} frames in {_limit(seconds, limit)} ({SECONDS} s for {FRAMES} frames)")
+    print("\n".join(table_of(costs)))
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from lwface.base.files import write_json
+    from lwface.montage import index as index_files
+    from lwface.montage.database import FrameStore
+    from lwface.montage.processor import index_name, score
+    from lwface.montage.record import read_answers, table_of, told_summary
+
+    video, _ = _query(arguments)
+    index = index_files.load(index_name(arguments.videos))
+    frames = FrameStore(arguments.videos, index)
+    results, with_sources = read_answers(arguments.montage, video, index, frames)
+    costs = score(video, results, index, frames) if with_sources else _unsourced(video, results)
+    kinds = ("public", "signed", "honest") if with_sources else ("public", "signed")
+    sums = {kind: sums for kind, sums in told_summary(costs).items() if kind in kinds}
+    if arguments.json == "-":
+        import json
+
+        print(json.dumps(sums, indent=2, allow_nan=False))
+        return
+    if arguments.json is not None:
+        every = [dict(zip(kinds, map(list, frame), strict=False)) for frame in costs]
+        write_json(arguments.json, {"costs": sums, "frames": every})
+    print("\n".join(table_of(costs, kinds)))
+    if not with_sources:
+        print("honest    not known: the .npz has no frameIndex, which says what rows of the index its frames are of")
+
+
+def _unsourced(video: Any, results: list[Any]) -> Any:
+    """The costs of frames that say nothing of where they are from."""
+    from lwface.montage.costs import ShownFrame, score_frames
+
+    shown = [None if one is None else ShownFrame(one.frame, one.landmarks, None) for one in results]
+    return score_frames(video.frame(0), video.points, shown)
