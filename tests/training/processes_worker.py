@@ -30,8 +30,7 @@ BAD = IMAGES  # the key of an image that does not decode
 
 # Settings of each run. Margins that see the whole step, draw, or keep a state are among them.
 RUNS = {
-    "softmax": {"loss": "softmax", "optimizer": "adamw", "lr": 0.001},
-    "sampled": {"loss": "arcface_small", "sample_rate": 0.4, "ema": 0.5},
+    "sampled": {"loss": "arcface_small", "sample_rate": 0.4, "ema": 0.5, "optimizer": "adamw", "lr": 0.001},
     "adaface": {"loss": "adaface", "loss_t_alpha": 0.5},
     "elastic": {"loss": "elastic_plus"},
     "triplet": {"loss": "triplet", "triplet_bag_size": 24, "lr": 0.001},
@@ -121,7 +120,7 @@ def work(rank: int, folder: Path, port: int) -> None:
         (folder / f"{rank}.json").write_text(json.dumps(list(results.items())))
         sys.stderr.flush()
         os.dup2(os.open(folder / f"{rank}.err", os.O_WRONLY | os.O_CREAT), 2)
-        wrong = settings_of("softmax", data, folder / "bad", accumulate=2, skip_bad=False, max_steps=50)
+        wrong = settings_of("elastic", data, folder / "bad", accumulate=2, skip_bad=False, max_steps=50)
         prepare(wrong, device="cpu", folder=run_folder(wrong)).start(resume=False)
 
 
@@ -136,7 +135,7 @@ def stopped(rank: int, data: Path, root: Path) -> dict:
 
     Loop.training_step = signalled
     try:
-        return stretch("softmax", data, root, STEPS)
+        return stretch("elastic", data, root, STEPS)
     finally:
         Loop.training_step = original
 

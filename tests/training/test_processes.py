@@ -91,7 +91,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(runs):
     assert [[step for step, *_ in each["seen"]] for each in both] == [[0, 1], [0, 1]]
     assert "stopped after step 2" in both[0]["said"]
     assert both[1]["said"] == ""
-    assert read_checkpoint(folder / "stopped" / "tiny-softmax-synthetic" / "last.ckpt")["step"] == 2
+    assert read_checkpoint(folder / "stopped" / "tiny-elastic_plus-synthetic" / "last.ckpt")["step"] == 2
 
 
 def test_what_is_not_finite_in_one_process_changes_nothing_in_any(runs):
