@@ -98,7 +98,8 @@ def features_of(folder: Path, loss: str):
     from lwface.formats.verification_pack import read_pack
     from lwface.models.store import load_model
 
-    network = load_model(f"{folder / NAME.format(loss=loss)}/model,1")[0]
+    last = max((folder / NAME.format(loss=loss)).glob("model-*.safetensors"))  # a stretch saves one, too
+    network = load_model(str(last))[0]
     images = torch.from_numpy(read_pack(ROOT / "datasets" / "synthetic" / "heldout.bin").decode((112, 112))[:64])
     with torch.inference_mode():
         return torch.nn.functional.normalize(network(images.permute(0, 3, 1, 2)))
@@ -132,7 +133,6 @@ def compare(scratch: Path, loss: str, steps: int, warm: int) -> None:
         words = f"{flags} --max-steps {step} --accumulate {accumulate} --checkpoint-steps {every}"
         return [*words.split(), "--resume"]
 
-    # Validation and its model belong to the end only: the stretches save none.
     took = {"1": launched(1, scratch / "whole", until(steps, accumulate=PARTS))}
     fewer = scratch / "4-2-1"
     for processes, step in ((4, third), (2, 2 * third), (1, steps)):
