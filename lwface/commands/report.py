@@ -3,7 +3,10 @@
     python recognition/report.py --run models/y2-arcface-retina
     python recognition/report.py --run models/y2-arcface-retina models/m1-arcface-retina --output report
 
-Several runs are drawn into the same plots, and their settings are held against each other.
+    python recognition/report.py --run models/y2-arcface-retina --worst 24
+
+Several runs are drawn into the same plots, and their settings are held against each other. The third shows the training
+images with the highest loss, too, by the weights of the last checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from pathlib import Path
 
 from lwface.base.commands import load
 from lwface.base.errors import UserError
-from lwface.commands.flags import command_parser
+from lwface.commands.flags import add_device_flag, check_least, command_parser
 from lwface.models.names import parse_model
 from lwface.reporting.training_log import CONFIG, LOG, TrainingRun, read_run
 
@@ -27,7 +30,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", metavar="RUN", nargs="+", required=True, help=what)
     what = f"folder for report.html and its plots; not given: {REPORT}/ in the folder of the (first) run"
     parser.add_argument("--output", type=Path, metavar="DIR", help=what)
+    what = "show this many training images of highest loss; they are then in the page"
+    parser.add_argument("--worst", type=int, default=0, metavar="N", help=what)
+    what = "of how many images, evenly spread over the data set; each goes through the network once"
+    parser.add_argument("--worst-of", type=int, default=2000, metavar="N", help=what)
+    add_device_flag(parser)
     arguments = parser.parse_args(argv)
+    check_least(arguments, {"worst": 0, "worst_of": 1})
+    if arguments.worst and len(arguments.run) > 1:
+        raise UserError(f"--worst {arguments.worst}: goes with one run, not with {len(arguments.run)}")
     folders = [_folder(path) for path in arguments.run]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("--run: a run is to be compared with itself; name each folder once")
@@ -45,7 +56,15 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.reporting.provenance import provenance
     from lwface.reporting.training_page import write_training_report
 
-    path = write_training_report(arguments.output, arguments.run, provenance(_files(arguments.run)))
+    worst = None
+    if arguments.worst:
+        load("torch", "cv2")
+        from lwface.base.device import select_device
+        from lwface.recognition.worst_images import worst_images
+
+        (run,), device = arguments.run, select_device(arguments.device)
+        worst = worst_images(run, shown=arguments.worst, sample=arguments.worst_of, device=device)
+    path = write_training_report(arguments.output, arguments.run, provenance(_files(arguments.run)), worst)
     for run in arguments.run:
         print(_line(run))
     print(f"report: {path}")

@@ -187,17 +187,24 @@ class Classifier(nn.Module):
 
         For looking at them where all classes are held; the loss is their cross-entropy, and never has them.
         """
-        margin = self.margin
-        weight = self.weight.flatten(0, -2)
-        if margin.cosine:
-            scores = l2_normalise(embeddings) @ l2_normalise(weight).T
-        else:
-            scores = functional.linear(embeddings, weight, self.bias)
-        scores = scores.unflatten(1, (-1, margin.centres)).amax(dim=2)  # (N, C)
+        margin, scores = self.margin, self._scores(embeddings)
         index = labels[:, None]  # (N, 1)
         own = scores.gather(1, index).squeeze(1)  # (N,)
         with_margin = margin.own(own, norms)  # comes first, as in forward()
         return margin.others(scores, own).scatter(1, index, with_margin[:, None]) * margin.scale
+
+    def plain_logits(self, embeddings: Tensor) -> Tensor:
+        """Logits (N, C) as :meth:`logits` has them, without any margin: no label is known."""
+        return self._scores(embeddings) * self.margin.scale
+
+    def _scores(self, embeddings: Tensor) -> Tensor:
+        """(N, C), of each class that of its nearest centre."""
+        weight = self.weight.flatten(0, -2)
+        if self.margin.cosine:
+            scores = l2_normalise(embeddings) @ l2_normalise(weight).T
+        else:
+            scores = functional.linear(embeddings, weight, self.bias)
+        return scores.unflatten(1, (-1, self.margin.centres)).amax(dim=2)
 
     def get_extra_state(self) -> Tensor:
         """The classes held: start, stop, total."""

@@ -184,6 +184,10 @@ class FaceDataset(Dataset[Batch]):
         """The keys in the record file of the images at ``positions`` (N,)."""
         return [self._key(index) for index in (positions if self.kept is None else self.kept[positions])]
 
+    def key(self, position: int) -> int:
+        """The key of the record of the image at ``position``."""
+        return self._key(position if self.kept is None else int(self.kept[position]))
+
     def _key(self, index: int) -> int:
         return int(self.records.keys[index])
 

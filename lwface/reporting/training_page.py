@@ -27,11 +27,13 @@ from lwface.reporting.markup import (
 from lwface.reporting.provenance import Provenance, provenance_section
 from lwface.reporting.summary import percent, points
 from lwface.reporting.training_log import BETTER_IS_LESS, Logged, TrainingRun
-from lwface.reporting.training_plots import figure_of_steps, validation_figure
+from lwface.reporting.training_plots import figure_of_steps, norm_figure, packs_with, validation_figure
+from lwface.reporting.worst_images import WorstImages, worst_section
 from lwface.scoring.pack_accuracy import chance_difference
 from lwface.scoring.parameters import FOLDS
 
 CHANCE, NEAR_CHANCE = 0.5, 0.55  # accuracy of guessing on a pack of as many pairs of either kind, and next to it
+NORM = "xnorm"  # of the figures of a validation
 LAST_SHARE = 10  # one in so many of the log's entries, at least one, are the beginning and the end of the loss
 CURVES = {
     "loss": ("loss", "Mean loss of the training images since the point before. Lower is better."),
@@ -43,6 +45,7 @@ CURVES = {
 SECTIONS = {
     "outcome": "Outcome",
     "curves": "Curves",
+    "worst": "Worst images",
     "validations": "Validations",
     "settings": "Settings",
     "made": "How this was made",
@@ -63,18 +66,25 @@ nothing when the loss function or its margin is another.</dd>
 files are listed under “How this was made”.</dd></dl>"""
 
 
-def write_training_report(folder: PathLike, runs: Sequence[TrainingRun], made: Provenance | None = None) -> Path:
+def write_training_report(
+    folder: PathLike,
+    runs: Sequence[TrainingRun],
+    made: Provenance | None = None,
+    worst: WorstImages | None = None,
+) -> Path:
     """Write ``report.html`` and its plots as PNG and SVG into ``folder``; returns the path of the page.
 
     Args:
         folder: made when missing.
         runs: one, or several to compare.
         made: how the report came to be, and the files it is made of.
+        worst: the training images that the one run finds hardest.
     """
     target = Path(folder)
     main = [
         f'<h2 id="outcome">Outcome</h2>{terms("pack accuracy", "XNorm", "loss")}{_outcome(runs)}',
         _curves(target, runs),
+        worst_section(worst),
         *(_validations(run, index, several=len(runs) > 1) for index, run in enumerate(runs)),
         _settings(runs),
         provenance_section(made),
@@ -224,6 +234,7 @@ def _curves(folder: Path, runs: Sequence[TrainingRun]) -> str:
         drawing = validation_figure(runs, label, figure)
         stem = f"validation-{len(drawn) + 1}"
         drawn.append(picture(folder, stem, drawing, f"{label} over the steps. {best}.", better))
+    drawn += _norms(folder, runs)
     for figure, (label, caption) in CURVES.items():
         known = [(run, _ends(run, figure)) for run in runs]
         if all(ends is None for _, ends in known):
@@ -233,6 +244,23 @@ def _curves(folder: Path, runs: Sequence[TrainingRun]) -> str:
         drawn.append(picture(folder, figure.replace("_", "-"), drawing, f"{label} over the steps. {words}.", caption))
     words = terms("loss", "learning rate", "training accuracy", "pack accuracy")
     return f'<h2 id="curves">Curves</h2>{words}<div class="plots">{"".join(drawn)}</div>' if drawn else ""
+
+
+def _norms(folder: Path, runs: Sequence[TrainingRun]) -> list[str]:
+    """The mean norm of the embeddings of each pack, where it is logged."""
+    known = [(run, pack) for run in runs for pack in run.validations if pack in packs_with(run, NORM)]
+    if not known:
+        return []
+    parts = []
+    for run, pack in known:
+        entries = run.validations[pack]
+        parts.append(f"{run.name} {pack}: from {entries[0].value(NORM):.4g} to {entries[-1].value(NORM):.4g}")
+    words = "; ".join(parts)
+    drawing = norm_figure(runs, "mean norm of embeddings", NORM)
+    caption = (
+        "Mean length of the features of each pack, before they are normalised. One that grows without end diverges."
+    )
+    return [picture(folder, "norms", drawing, f"norms over the steps. {words}.", caption)]
 
 
 def _ends(run: TrainingRun, figure: str) -> tuple[float, float] | None:

@@ -26,10 +26,24 @@ def figure_of_steps(runs: Sequence[TrainingRun], figure: str, label: str) -> Fig
 
 def validation_figure(runs: Sequence[TrainingRun], label: str, figure: str) -> Figure:
     """The merit of every validation set that is judged by ``figure``; of one run a curve a set, of several one each."""
+    return _of_packs(runs, label, figure, lambda run: [pack for pack in run.validations if run.merit(pack) == figure])
 
+
+def norm_figure(runs: Sequence[TrainingRun], label: str, figure: str) -> Figure:
+    """``figure`` of every validation set that has it."""
+    return _of_packs(runs, label, figure, lambda run: packs_with(run, figure))
+
+
+def packs_with(run: TrainingRun, figure: str) -> list[str]:
+    """The validation sets whose entries have ``figure``."""
+    return [pack for pack, entries in run.validations.items() if any(figure in entry.figures for entry in entries)]
+
+
+def _of_packs(
+    runs: Sequence[TrainingRun], label: str, figure: str, packs: Callable[[TrainingRun], list[str]]
+) -> Figure:
     def curves(run: TrainingRun) -> list[tuple[str, list[Logged]]]:
-        judged = [(pack, entries) for pack, entries in run.validations.items() if run.merit(pack) == figure]
-        return [(pack if len(runs) == 1 else f"{run.name}: {pack}", entries) for pack, entries in judged]
+        return [(pack if len(runs) == 1 else f"{run.name}: {pack}", run.validations[pack]) for pack in packs(run)]
 
     return _drawn(runs, label, curves, figure, sparse=False)
 

@@ -89,7 +89,7 @@ def test_the_page_has_the_figures_of_the_log(tmp_path):
     assert not {"script", "form"} & set(page.tags)
     assert {link[1:] for link in page.addresses if link.startswith("#")} <= set(page.ids)
     plots = {path.name for path in (tmp_path / "o").iterdir()}
-    names = ("validation-1", "loss", "lr", "acc", "images-per-s")
+    names = ("validation-1", "norms", "loss", "lr", "acc", "images-per-s")
     assert plots == {"report.html", *(f"{name}.{kind}" for name in names for kind in ("png", "svg"))}
 
 
