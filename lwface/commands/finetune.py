@@ -27,12 +27,13 @@ from lwface.settings.places import checkout
 from lwface.settings.run import RUN_SETTINGS
 from lwface.settings.sections import load_sections
 
-# What was chosen on parts of 220 people, never on those it was then judged on: docs/recipes.md. All have flags.
+# Chosen on a part of 220 people. On the 57 it was judged on then, it did not help: docs/recipes.md. All have flags.
 RECIPE = {
     "lr": 0.01,
     "max_steps": 100,
     "warmup_steps": 20,
     "per_batch_size": 64,
+    "fc7_lr_mult": 1.0,
     "freeze": "",
     "freeze_bn": True,
     "start_share": 0.5,

@@ -36,7 +36,7 @@ FLAGS = (
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
     *("teacher", "teacher_cache", "distill", "distill_weight", "identity_weight", "distill_rounds"),
     *("head_start", "head_warmup_steps", "backbone_lr_mult", "freeze", "freeze_bn", "start_share"),
-    *("margin_warmup_steps", "join", "verify_also"),
+    *("margin_warmup_steps", "join", "verify_also", "fc7_lr_mult"),
 )
 
 

@@ -46,7 +46,7 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "backbone_lr_mult": 0.5, "start_share": 0.5, "margin_warmup_steps": 7, "nonfinite_limit": 3,
         "teacher": [str(tmp_path / name) for name in ("a.bin", "b.bin")],
         "teacher_cache": "c", "distill": "l2", "distill_weight": 0.5, "identity_weight": 2.0, "distill_rounds": 3,
-        "join": "apart", "verify_also": str(tmp_path / "clean.csv"),
+        "join": "apart", "fc7_lr_mult": 0.25, "verify_also": str(tmp_path / "clean.csv"),
     }  # fmt: skip
     for teacher in values["teacher"]:
         Path(teacher).touch()
