@@ -29,6 +29,7 @@ from lwface.formats.keypoint_tables import table
 from lwface.formats.values import whole_number
 
 GUESSES = 5
+LIMIT = 2**31  # people
 _SAMPLE, _INDEX, _PERSON, _PREDICTIONS = "sample", "index", "person", "predictions"
 
 
@@ -106,7 +107,7 @@ def read_truth(path: PathLike) -> SequenceTruth:
         name, cell = (fields[places[column]].strip() for column in (_SAMPLE, _INDEX))
         _unseen(where, name, samples, line)
         index = whole_number(cell) if cell else -1
-        if index is None or (cell and index < 0):
+        if index is None or (cell and not 0 <= index < LIMIT):
             raise UserError(f"{where}, column {_INDEX}: {cell!r} is not a whole number from 0 on, nor empty")
         indices.append(index)
         people.append(fields[places[_PERSON]].strip())
@@ -162,7 +163,7 @@ def _row(where: str, row: Any, count: int, people: int | None) -> list[int]:
     for place, number in enumerate(row, start=1):
         if isinstance(number, bool) or not isinstance(number, int):
             raise UserError(f"{where}: guess {place} is {_kind(number)}; expected a whole number")
-        if number < 0 or number >= (2**31 if people is None else people):
+        if number < 0 or number >= (LIMIT if people is None else people):
             known = f"people are 0 to {people - 1}" if people is not None else "expected 0 or more"
             raise UserError(f"{where}: guess {place} is {number}; {known}")
         if number in row[: place - 1]:

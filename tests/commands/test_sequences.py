@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -219,3 +221,25 @@ def test_a_frame_that_is_damaged_is_named(model, tmp_path, frames):
     nothing = Signer(None, lambda x: np.full((len(x), 2), np.nan, "f4"), 1, 2)
     with Images(tar) as images, pytest.raises(UserError, match="its signature holds what is no finite number"):
         make_signatures(images, NAMES[:1], nothing)
+
+
+def test_pytorch_stays_out(tar, model, tmp_path):
+    """Of every command of the room but signatures by a face network."""
+    sign(tar, model, tmp_path / "s.pkl", "--pixels", "imagenet")
+    given = {
+        "signatures": ["--input", tar, "--model", model, "--pixels", "0/255", "--output", tmp_path / "t.pkl"],
+        "solve_sequences": ["--naive", "--signatures", tmp_path / "s.pkl", "--output", tmp_path / "out"],
+        "evaluate_sequences": ["--signatures", tmp_path / "s.pkl"],
+        "check_split": ["--train", tar, "--test", tmp_path / "s.pkl"],
+    }
+    typed = json.dumps({name: list(map(str, flags)) for name, flags in given.items()})
+    program = (
+        "import contextlib, importlib, json, sys\n"
+        "for name, flags in json.loads(sys.argv[1]).items():\n"
+        "    with contextlib.suppress(ValueError):\n"  # a split that leaks
+        "        importlib.import_module('lwface.commands.' + name).main(flags)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, typed], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("own video left out") == 1

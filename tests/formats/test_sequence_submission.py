@@ -111,7 +111,12 @@ def test_truth_and_people(tmp_path):
         (tmp_path / "p.csv").write_text("index,person\n" + text)
         with pytest.raises(UserError, match=message):
             read_people_learnt(tmp_path / "p.csv")
-    for text, message in (("a,x,p\n", "'x' is not a whole number"), ("a,0,p\na,1,q\n", "a is there twice")):
+    huge = f"a,{10**30},p\n"
+    for text, message in (
+        (huge, "is not a whole number from 0 on"),
+        ("a,x,p\n", "'x' is not a whole number"),
+        ("a,0,p\na,1,q\n", "a is there twice"),
+    ):
         (tmp_path / "t.csv").write_text("sample,index,person\n" + text)
         with pytest.raises(UserError, match=message):
             read_truth(tmp_path / "t.csv")
