@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lwface.scoring.intervals import FEWEST_PEOPLE, TAIL_SHARE
+
 REPLICATES = 2000
 
 
@@ -34,6 +36,20 @@ def interval(values: np.ndarray, people: Sequence[str], seed: int = 0) -> Estima
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, (0.025, 0.975))
     return Estimate(mean, float(low), float(high))
+
+
+def share_interval(values: np.ndarray, people: Sequence[str], seed: int = 0) -> Estimate:
+    """As :func:`interval` for ``values`` (N,) from 0 to 1, with the rules of :func:`lwface.scoring.intervals.interval`.
+
+    Of fewer than ``FEWEST_PEOPLE`` there is none. Where all drawn means are 1, drawing says nothing: the lower end is
+    then the share of people who have 1 throughout at which so many of them in a row are as rare as 2.5 %; likewise the
+    upper end where all are 0.
+    """
+    found, count = interval(values, people, seed), len(set(people))
+    if found.low is None or found.high is None or count < FEWEST_PEOPLE:
+        return Estimate(found.value, None, None)
+    rare = TAIL_SHARE ** (1 / count)
+    return Estimate(found.value, rare if found.low == 1 else found.low, 1 - rare if found.high == 0 else found.high)
 
 
 def halves(names: Sequence[str], share: float, seed: int) -> np.ndarray:

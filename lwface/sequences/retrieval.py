@@ -20,9 +20,9 @@ from lwface.base.errors import UserError
 from lwface.base.progress import progress
 from lwface.formats.sequence_paths import FramePath, frame_paths
 from lwface.formats.sequence_pickles import Signatures
-from lwface.scoring.drawn_groups import interval
+from lwface.scoring.drawn_groups import share_interval
 from lwface.sequences.naive import group_means, unit_means
-from lwface.sequences.scoring import estimate_text
+from lwface.sequences.scoring import estimate_text, no_interval_lines
 
 UNITS = FRAME, SEQUENCE, VIDEO = ("frame", "sequence", "video")
 RANKS = (1, 5, 10, 20)
@@ -97,8 +97,8 @@ def search(queries: Searchable, gallery: Searchable, *, ranks: Sequence[int] = R
         raise UserError("no query has anything to be found: nobody is in two videos")
     rank = np.array(firsts)
     return {
-        "map": vars(interval(np.array(precisions), owners, seed)),
-        "cmc": {str(k): vars(interval((rank <= k).astype(float), owners, seed)) for k in ranks},
+        "map": vars(share_interval(np.array(precisions), owners, seed)),
+        "cmc": {str(k): vars(share_interval((rank <= k).astype(float), owners, seed)) for k in ranks},
         "queries": len(owners),
         "left_out": len(queries.features) - len(owners),
         "gallery": len(gallery.features),
@@ -135,4 +135,4 @@ def search_text(found: dict[str, Any]) -> str:
     lines.append(f"{'mAP':16}{estimate_text(found['map'], 100, ' %')}")
     for rank, estimate in found["cmc"].items():
         lines.append(f"{'CMC, rank ' + rank:16}{estimate_text(estimate, 100, ' %')}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *no_interval_lines(found)])

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.formats.sequence_submission import SequenceTruth
-from lwface.scoring.drawn_groups import halves, interval
+from lwface.scoring.drawn_groups import Estimate, halves, share_interval
+from lwface.scoring.intervals import FEWEST_PEOPLE
 
 BEST, LOSS_A_PLACE = 100, 10
 
@@ -42,8 +43,8 @@ def score_guesses(
         seed: of the sides and the intervals.
 
     Returns:
-        ``score``, ``top1`` and ``top5`` with 95 % intervals (low and high None for a single person), ``hits`` at each
-        place, counts, and the sides.
+        ``score``, ``top1`` and ``top5`` with 95 % intervals (low and high None for fewer than ten people), ``hits`` at
+        each place, counts, and the sides.
 
     Raises:
         UserError: the truth holds strangers only.
@@ -53,8 +54,10 @@ def score_guesses(
         raise UserError("the truth names nobody who was learnt from, so that no guess can be right")
     places = places_of_hits(guesses, truth.indices)
     owners = [person for person, counts in zip(truth.people, known, strict=True) if counts]
-    figures = {"score": points(places), "top1": (places == 0).astype(float), "top5": (places >= 0).astype(float)}
-    found: dict[str, Any] = {name: vars(interval(row[known], owners, seed)) for name, row in figures.items()}
+    earned = points(places)
+    figures = {"top1": (places == 0).astype(float), "top5": (places >= 0).astype(float)}
+    found: dict[str, Any] = {"score": _as_points(share_interval(earned[known] / BEST, owners, seed))}
+    found |= {name: vars(share_interval(row[known], owners, seed)) for name, row in figures.items()}
     found |= {
         "hits": [int((places[known] == place).sum()) for place in range(guesses.shape[1])],
         "samples": int(known.sum()),
@@ -66,7 +69,7 @@ def score_guesses(
         found["sides"] = {
             name: {
                 "samples": int(chosen.sum()),
-                "score": float(figures["score"][chosen].mean()) if chosen.any() else None,
+                "score": float(earned[chosen].mean()) if chosen.any() else None,
             }
             for name, chosen in (("public", side & known), ("private", ~side & known))
         }
@@ -89,7 +92,18 @@ def as_text(found: dict[str, Any]) -> str:
         for name, side in found.get("sides", {}).items()
         if side["samples"]
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *no_interval_lines(found)])
+
+
+def no_interval_lines(found: dict[str, Any]) -> list[str]:
+    """A line that says why there are no intervals, where there are none."""
+    few = found["people"] < FEWEST_PEOPLE
+    return [f"no intervals: fewer than {FEWEST_PEOPLE} people"] if few else []
+
+
+def _as_points(share: Estimate) -> dict[str, float | None]:
+    """A share of all points as points."""
+    return {name: None if value is None else BEST * value for name, value in vars(share).items()}
 
 
 def estimate_text(estimate: dict[str, Any], times: float = 1, unit: str = "") -> str:

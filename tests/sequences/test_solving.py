@@ -154,12 +154,30 @@ def test_the_score_by_hand():
     assert found["top1"]["value"] == 0.25
     assert found["top5"]["value"] == 0.75
     assert found["hits"] == [1, 0, 1, 0, 1]
-    assert (found["score"]["low"], found["score"]["high"]) == (30, 90)  # of two people drawn, one twice in half
+    assert found["score"]["low"] is None
     text = as_text(found)
+    assert text.endswith("no intervals: fewer than 10 people")
     assert "4 samples of 2 people; 1 of strangers do not count" in text
     assert "top 1 accuracy   25.00 %" in text
     alone = score_guesses(guesses[:1], SequenceTruth(["a"], np.array([3]), ["x"]))
     assert alone["score"] == {"value": 100.0, "low": None, "high": None}
+
+
+def test_intervals_are_over_people():
+    """Ten people who are always right tell of 0.025 ** (1/10); people of two kinds, a plain bootstrap."""
+    names, people = [f"s{i}" for i in range(40)], [f"p{i // 4}" for i in range(40)]
+    always = score_guesses(np.tile(np.arange(5), (40, 1)), SequenceTruth(names, np.zeros(40, int), people))
+    assert always["top1"] == {"value": 1.0, "low": pytest.approx(0.69150, abs=1e-5), "high": 1.0}
+    assert always["score"] == {"value": 100.0, "low": pytest.approx(69.150, abs=1e-3), "high": 100.0}
+    indices = np.repeat([0, 0, 0, 0, 2, 2, 2, 9, 9, 9], 4)
+    found = score_guesses(np.tile(np.arange(5), (40, 1)), SequenceTruth(names, indices, people))
+    means = np.random.default_rng(5).choice([100, 80, 0], (20000, 10), p=[0.4, 0.3, 0.3]).mean(axis=1)
+    assert found["score"]["value"] == pytest.approx(64)
+    np.testing.assert_allclose(
+        [found["score"]["low"], found["score"]["high"]], np.quantile(means, (0.025, 0.975)), atol=3
+    )
+    never = score_guesses(np.tile(np.arange(5), (40, 1)), SequenceTruth(names, np.full(40, 7), people))
+    assert never["top5"] == {"value": 0.0, "low": 0.0, "high": pytest.approx(1 - 0.69150, abs=1e-5)}
 
 
 def test_halves_add_up_and_do_not_depend_on_order():
