@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lwface.networks.base import IMAGE_SIZE
+from lwface.formats.alignment import CROP_SIZE
 
 ROOM = 1.25  # side of the crop over the longer side of the box
 SHRINK_FROM = (
@@ -34,7 +34,7 @@ def whole_square(picture: np.ndarray) -> np.ndarray:
     return np.array(((width - 1) / 2, (height - 1) / 2, max(width, height)))
 
 
-def to_crop(square: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+def to_crop(square: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     """The matrix (2, 3) from pixels of the picture to those of the crop of ``square`` (3,)."""
     x, y, side = square
     scale = size / max(float(side), 1e-6)
@@ -42,7 +42,7 @@ def to_crop(square: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     return np.array([[scale, 0, (size - 1) / 2 - scale * x], [0, scale, (size - 1) / 2 - scale * y]])
 
 
-def crop(picture: np.ndarray, matrix: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+def crop(picture: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     """The crop (size, size, 3) of ``picture`` (H, W, 3) by ``matrix`` (2, 3) or a homography (3, 3)."""
     whole = matrix if len(matrix) == 3 else np.vstack((matrix, (0, 0, 1)))
     scale = np.sqrt(abs(np.linalg.det(whole[:2, :2])))
@@ -64,7 +64,7 @@ def moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return found[..., :2] / found[..., 2:]
 
 
-def out_of_crop(places: np.ndarray, square: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+def out_of_crop(places: np.ndarray, square: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     """Pixels of the picture (..., 2) for ``places`` (..., 2) of the crop of ``square`` (3,)."""
     matrix = to_crop(square, size)
     return (places - matrix[:, 2]) / matrix[0, 0]

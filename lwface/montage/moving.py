@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 GRID = 4  # pixels between the places where the bending is worked out; between them it is linear
 STIFFNESS = 1e-4  # of the thin plate: landmarks that lie on each other must not tear it
-_ROUNDS = 60  # of turning a bent place back
+_ROUNDS, _NEAR = 40, 0.01  # of turning a bent place back, and when it is there, pixels
 SAME_LEVELS = 10.0  # mean difference up to which a picture is what is drawn anew, of other interpolation
 
 
@@ -40,35 +40,59 @@ RESIZED = Move()
 
 def draw(image: NDArray[np.uint8], points: Points, move: Move, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The source (h, w, 3), with landmarks ``points`` (68, 2), as an output frame of ``size`` (height, width)."""
+    return _drawn(image, move, size, _plate_of(points, move, size))
+
+
+def moved_points(points: Points, move: Move, source_size: tuple[int, int], size: tuple[int, int]) -> Points:
+    """Where the source's landmarks (68, 2) are in the output: where :func:`draw` puts the pixels that they mark."""
+    return _places(points, move, source_size, size, _plate_of(points, move, size))
+
+
+def placed_frame(
+    image: NDArray[np.uint8], points: Points, move: Move, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], Points]:
+    """:func:`draw` and :func:`moved_points`, which share most of the work."""
+    plate = _plate_of(points, move, size)
+    return _drawn(image, move, size, plate), _places(points, move, (image.shape[0], image.shape[1]), size, plate)
+
+
+_Plate = NDArray[np.float32] | None
+
+
+def _plate_of(points: Points, move: Move, size: tuple[int, int]) -> _Plate:
+    if move.matrix is None or move.bend is None:
+        return None
+    return _plate(_moved(points, move.matrix), move.bend, size)
+
+
+def _drawn(image: NDArray[np.uint8], move: Move, size: tuple[int, int], plate: _Plate) -> NDArray[np.uint8]:
     height, width = size
     if move.matrix is None:
-        shown = np.asarray(cv2.resize(image, (width, height)), np.uint8)
-    elif move.bend is None:
-        flat = cv2.warpAffine(image, move.matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=_BORDER)
-        shown = np.asarray(flat, np.uint8)
+        shown = cv2.resize(image, (width, height))
+    elif plate is None:
+        shown = cv2.warpAffine(image, move.matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=_BORDER)
     else:
-        back = cv2.invertAffineTransform(move.matrix)
+        back = cv2.invertAffineTransform(move.matrix).astype(np.float32)
         y, x = np.mgrid[:height, :width].astype(np.float32)
-        bent = _bent(_plate(_moved(points, move.matrix), move.bend, size), x, y)
+        bent = _bent(plate, x, y)
         x, y = x + bent[..., 0], y + bent[..., 1]
-        source = [(row[0] * x + row[1] * y + row[2]).astype(np.float32) for row in back]
-        bent_image = cv2.remap(image, source[0], source[1], cv2.INTER_LINEAR, borderMode=_BORDER)
-        shown = np.asarray(bent_image, np.uint8)
-    return shown if move.colour is None else coloured(shown, move.colour)
+        source = [row[0] * x + row[1] * y + row[2] for row in back]
+        shown = cv2.remap(image, source[0], source[1], cv2.INTER_LINEAR, borderMode=_BORDER)
+    found = np.asarray(shown, np.uint8)
+    return found if move.colour is None else coloured(found, move.colour)
 
 
 _BORDER = cv2.BORDER_REPLICATE  # what lies beside the source: a mirrored head would grow out of the head
 
 
-def moved_points(points: Points, move: Move, source_size: tuple[int, int], size: tuple[int, int]) -> Points:
-    """Where the source's landmarks (68, 2) are in the output: where :func:`draw` puts the pixels that they mark."""
+def _places(points: Points, move: Move, source_size: tuple[int, int], size: tuple[int, int], plate: _Plate) -> Points:
     if move.matrix is None:
         return points * (np.array(size[::-1]) / np.array(source_size[::-1]))
     flat = _moved(points, move.matrix)
-    if move.bend is None:
+    if plate is None or move.bend is None:
         return flat
     # An output place q shows q + d(q) of the flat picture: the place that shows a landmark is sought.
-    plate, place = _plate(flat, move.bend, size), move.bend.copy()
+    place = move.bend.copy()
     best, off = place, np.full(len(place), np.inf)
     for _ in range(_ROUNDS):
         x, y = place[:, 0].astype(np.float32), place[:, 1].astype(np.float32)
@@ -76,7 +100,7 @@ def moved_points(points: Points, move: Move, source_size: tuple[int, int], size:
         length = np.hypot(*missed.T)
         best = np.where((length < off)[:, None], place, best)
         off = np.minimum(off, length)
-        if off.max() < 1e-3:
+        if off.max() < _NEAR:
             break
         place = place + 0.7 * missed
     return best
@@ -102,15 +126,16 @@ def _plate(flat: Points, wanted: Points, size: tuple[int, int]) -> NDArray[np.fl
     weight = np.linalg.solve(system, np.concatenate([value, np.zeros((3, 2))]))
     rows, columns = -(-height // GRID) + 1, -(-width // GRID) + 1
     y, x = np.mgrid[:rows, :columns] * (GRID / scale)
-    where = np.stack([x.ravel(), y.ravel()], axis=1)
-    grid = _kernel(where, known) @ weight[:count] + np.column_stack([np.ones(len(where)), where]) @ weight[count:]
-    return grid.reshape(rows, columns, 2).astype(np.float32)
+    where = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+    flat_part = np.column_stack([np.ones(len(where)), where]) @ weight[count:]
+    grid = _kernel(where, known.astype(np.float32)) @ weight[:count].astype(np.float32) + flat_part
+    return np.asarray(grid, np.float32).reshape(rows, columns, 2)
 
 
-def _kernel(a: Points, b: Points) -> Points:
+def _kernel(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
     """``r**2 * log(r**2)`` of all distances."""
-    squares = ((a[:, None] - b[None]) ** 2).sum(axis=2)
-    return squares * np.log(np.maximum(squares, 1e-12))
+    squares = (a[:, 0, None] - b[:, 0]) ** 2 + (a[:, 1, None] - b[:, 1]) ** 2
+    return np.asarray(squares * np.log(np.maximum(squares, 1e-12)))
 
 
 def _bent(grid: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -48,7 +48,8 @@ def write_videos(
     shown = np.zeros((*video.size, 3), np.uint8)
     priced = iter(costs)
     stamps = np.arange(video.count) / RATE if times is None else times
-    rate = Fraction(RATE) if times is None or len(times) < 2 else Fraction(len(times) - 1) / Fraction(float(times[-1]))
+    even = times is None or len(times) < 2
+    rate = Fraction(RATE if even else (video.count - 1) / float(stamps[-1])).limit_denominator(1000)
     with (
         video_writer(output, (height, 2 * width), rate) as both,
         video_writer(beside(output)["alone"], video.size, rate) as alone,

@@ -22,7 +22,7 @@ from lwface.montage import index as index_files
 from lwface.montage.costs import FrameCosts, ShownFrame, score_frames
 from lwface.montage.database import FrameStore, index_videos
 from lwface.montage.index import FrameIndex
-from lwface.montage.moving import RESIZED, Move, draw, is_drawn, moved_points
+from lwface.montage.moving import RESIZED, Move, draw, is_drawn, moved_points, placed_frame
 
 
 @dataclass
@@ -86,8 +86,8 @@ class Processor:
     def shown(self, row: int, size: tuple[int, int], move: Move = RESIZED) -> ProcessorResult:
         """The row's frame moved into an output of ``size``, with the landmarks that it has then."""
         image, points = self.frames([row])[row], self.index.points[row].astype(np.float64)
-        landmarks = moved_points(points, move, image.shape[:2], size)
-        return ProcessorResult(draw(image, points, move, size), row, landmarks, move)
+        frame, landmarks = placed_frame(image, points, move, size)
+        return ProcessorResult(frame, row, landmarks, move)
 
     def _take(self, index: FrameIndex) -> None:
         self.index, self.frames = index, FrameStore(self.videos, index)

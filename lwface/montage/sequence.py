@@ -19,7 +19,7 @@ from lwface.base.notes import note
 from lwface.formats.montage_video import FaceVideo
 from lwface.montage.costs import IMAGE_WEIGHT, LEVELS, POINTS_SCALE, POINTS_WEIGHT
 from lwface.montage.database import face_thumbnail, frame_thumbnail
-from lwface.montage.moving import RESIZED, Move, colour_match, coloured, draw, moved_points, similarity
+from lwface.montage.moving import RESIZED, Move, colour_match, coloured, placed_frame, similarity
 from lwface.montage.options import POINTS, RESIZE
 from lwface.montage.paths import PathSearch
 from lwface.montage.processor import Processor, ProcessorResult
@@ -28,8 +28,8 @@ from lwface.montage.shapes import placed
 POOL = 512  # candidates for a whole video
 A_FRAME = 64  # nearest frames that are looked at for one of the query's
 LIVE = 48  # candidates a frame, where frames come one by one
-# What no cost tells and every eye sees, in the unit of a frame's cost: a face shown at twice its size, and an output that
-# lies beside its source altogether.
+# What no cost tells and every eye sees, in the unit of a frame's cost: a face shown at twice its size, and an output
+# that lies beside its source altogether.
 ENLARGED, BESIDE = 0.02, 0.2
 CUT = 0.5  # share of values that differ where nothing is known but that the video is another
 _EVEN_MEAN, _EVEN_DEVIATION = 128.0, 50.0
@@ -177,7 +177,7 @@ class SequenceProcessor(Processor):
         return np.array(sorted(pool))
 
     def _own(self, landmarks: Points, size: tuple[int, int], rows: NDArray[np.int64]) -> Points:
-        """(K,) what is left of the landmarks' cost of each row, and what it costs to show it enlarged, or beside its border."""
+        """(K,) what is left of the landmarks' cost of each row, and of it shown enlarged or beyond its border."""
         weight = POINTS_WEIGHT * POINTS_SCALE
         points = np.asarray(self.index.points[rows], np.float64)
         if not self._moved:
@@ -233,7 +233,7 @@ class SequenceProcessor(Processor):
         image, points, move = self.frames([row])[row], self.index.points[row].astype(np.float64), RESIZED
         if self._moved:
             move = Move(similarity(points, landmarks), landmarks if self.options.warp == POINTS else None)
-        shown, there = draw(image, points, move, size), moved_points(points, move, image.shape[:2], size)
+        shown, there = placed_frame(image, points, move, size)
         if self.options.colour:
             colour = colour_match(shown, there, frame, landmarks)
             move, shown = Move(move.matrix, move.bend, colour), coloured(shown, colour)

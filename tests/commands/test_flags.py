@@ -18,7 +18,7 @@ OF_A_RUN = ("train", "train-landmarks")  # its flags are settings of the configu
 
 
 ROOT = Path(__file__).resolve().parents[2]
-TYPED = re.compile(r"python (?:-u )?((?:(?:common|recognition|eval|datasets|landmarks)/|gen_)\w+\.py)([^`\n]*)")
+TYPED = re.compile(r"python (?:-u )?((?:(?:common|recognition|eval|datasets|landmarks|montage)/|gen_)\w+\.py)([^`\n]*)")
 
 
 class _Found(Exception):
@@ -46,10 +46,17 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return found
 
 
+def with_commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parser, and those of the commands below it."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return [parser, *(one for action in below for one in action.choices.values())]
+
+
 def spellings(parsers: dict[str, argparse.ArgumentParser], *, shown: bool) -> set[str]:
     return {
         text
-        for parser in parsers.values()
+        for whole in parsers.values()
+        for parser in with_commands(whole)
         for action in parser._actions
         for text in action.option_strings
         if (action.help is not argparse.SUPPRESS) == shown

@@ -15,17 +15,14 @@ FRAMES = {"ann_0": 4, "ann_1": 3, "ben_0": 5, "cid_0": 4, "dan_0": 3}
 
 
 def face(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """68 points of a face somewhere in a frame of ``size``, (68, 2)."""
+    """68 points of a face of its own width somewhere in a frame of ``size``, (68, 2)."""
     dice = np.random.default_rng(seed)
-    flat = mean_head()[:, :2] * [1, -1]
+    flat = mean_head()[:, :2] * [dice.uniform(0.8, 1.2), -1]
     flat = (flat - flat.mean(axis=0)) / np.abs(flat).max()
     turn = dice.uniform(-0.3, 0.3)
     rolled = flat @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    return (
-        rolled * size[0] * dice.uniform(0.2, 0.3)
-        + np.array(size[::-1]) * dice.uniform(0.45, 0.55, 2)
-        + dice.normal(0, 0.4, (68, 2))
-    )
+    middle = np.array(size[::-1]) * dice.uniform(0.45, 0.55, 2)
+    return rolled * size[0] * dice.uniform(0.2, 0.3) + middle + dice.normal(0, 0.002 * size[0], (68, 2))
 
 
 def picture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
