@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -177,6 +178,7 @@ def serve(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     cuda = arguments.device != "cpu"
+    importlib.import_module("lwface.recognition.train")  # what is loaded is not what a step needs
     before = _peak(cuda)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.one == OURS:

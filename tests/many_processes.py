@@ -28,7 +28,6 @@ PARTS, PART = 4, 16
 
 def work() -> None:
     """One process of a run: the training command, with a record of what it trains on, and a death if one is wanted."""
-    sys.path.insert(0, str(ROOT))
     from lwface.commands import run
     from lwface.training.loop import Loop
 
@@ -92,7 +91,6 @@ def losses_of(folder: Path, loss: str) -> list[float]:
 
 def features_of(folder: Path, loss: str):
     """Unit features (64, D) of the first verification images."""
-    sys.path.insert(0, str(ROOT))
     import torch
 
     from lwface.formats.verification_pack import read_pack

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from lwface.base.commands import load
 from lwface.base.files import write_json
 from lwface.commands.flags import PRINT, add_json_flag, add_model_flag, check_is_no_folder, command_parser
 from lwface.models.card import card_text, read_card
@@ -30,6 +31,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Print it."""
     arguments = parse_arguments(argv)
+    load()  # nothing: a card is text
     if arguments.json and arguments.json != PRINT:
         write_json(arguments.json, arguments.card)
     print(json.dumps(arguments.card, indent=2) if arguments.json == PRINT else card_text(arguments.card))

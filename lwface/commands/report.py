@@ -52,13 +52,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Write the page."""
     arguments = parse_arguments(argv)
-    load("matplotlib")
+    load("matplotlib", *(("torch", "cv2") if arguments.worst else ()))
     from lwface.reporting.provenance import provenance
     from lwface.reporting.training_page import write_training_report
 
     worst = None
     if arguments.worst:
-        load("torch", "cv2")
         from lwface.base.device import select_device
         from lwface.recognition.worst_images import worst_images
 

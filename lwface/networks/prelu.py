@@ -48,11 +48,11 @@ class _ChannelPReLU(Function):
         x, weight = ctx.saved_tensors
         low = torch.ops.aten.hardtanh_backward(gradient, x, -math.inf, torch.finfo(x.dtype).tiny)
         of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            shape = (-1, *(1 for _ in x.shape[2:]))
-            of_x = torch.addcmul(gradient, low, (weight - 1).to(x.dtype).view(shape))
         if ctx.needs_input_grad[1]:
             of_weight = _sum_of_products(low, x).to(weight.dtype)
+        if ctx.needs_input_grad[0]:  # in the memory of the part
+            shape = (-1, *(1 for _ in x.shape[2:]))
+            of_x = torch.addcmul(gradient, low, (weight - 1).to(x.dtype).view(shape), out=low)
         return of_x, of_weight
 
 

@@ -58,7 +58,7 @@ def test_torchrun_of_a_command_that_does_not_share_its_work(rank):
     said = (
         "error: gate works in one process, torchrun started 2: type it with python (what is shared: tar-far, train)\n"
     )
-    assert done.stderr == (f"{said}\n" if rank == "0" else "")
+    assert done.stderr == (said if rank == "0" else "")
 
 
 @pytest.mark.parametrize(("running", "busy"), [(1, False), (2, False), (3, True), (9, True), (None, False)])
