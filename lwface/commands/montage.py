@@ -98,9 +98,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_processor_flags(parser: argparse.ArgumentParser, *, first: bool) -> None:
     """The flags that may stand before the command, as the challenge types them, or behind it."""
-    flag = {"action": "store_true", "default": False if first else argparse.SUPPRESS}
-    parser.add_argument("--baseline", help="the published baseline, defects and all", **flag)
-    parser.add_argument("--repaired", help="the baseline without its defects: the nearest frame, resized", **flag)
+    no = False if first else argparse.SUPPRESS
+    parser.add_argument("--baseline", action="store_true", default=no, help="the published baseline, defects and all")
+    what = "the baseline without its defects: the nearest frame, resized"
+    parser.add_argument("--repaired", action="store_true", default=no, help=what)
     what = "Python file with a class Processor of your own (docs/montage.md); it is run"
     default = None if first else argparse.SUPPRESS
     parser.add_argument("--processor", type=Path, metavar="FILE.py", default=default, help=what)

@@ -15,6 +15,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,8 @@ class ListedVideo(NamedTuple):
     person: str
 
 
-class FaceVideo(NamedTuple):
+@dataclass(frozen=True)
+class FaceVideo:
     """A video of one face.
 
     Attributes:
@@ -79,7 +81,7 @@ def read_face_video(path: PathLike) -> FaceVideo:
     images, points = _members(path, ("colorImages", "landmarks2D"))
     if images.ndim != 4 or images.shape[2] != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise UserError(f"{path}: colorImages is {_told(images)}; expected uint8 of (H, W, 3, frames)")
-    return FaceVideo(images, _checked_points(path, points, images.shape[3]))
+    return FaceVideo(np.asarray(images, np.uint8), _checked_points(path, points, images.shape[3]))
 
 
 def read_points(path: PathLike) -> NDArray[np.float64]:

@@ -106,7 +106,7 @@ def face_thumbnail(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDA
     target = np.array([[0.5, 0.5], [1.0, 0.5], [0.5, 1.0]]) * fine
     matrix = similarity(source, target)
     drawn = cv2.warpAffine(image, matrix, (fine, fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return frame_thumbnail(drawn)
+    return frame_thumbnail(np.asarray(drawn, np.uint8))
 
 
 class FrameStore:

@@ -33,7 +33,8 @@ from lwface.montage.queries import followed_video
 TRAIN, TEST, LIST = "train", "test", "videos.csv"
 VIDEO_ENDINGS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"})
 
-Images, Points = NDArray[np.uint8], NDArray[np.float64]
+Images = NDArray[np.uint8]
+Points = NDArray[np.float64]
 
 
 class _Job(NamedTuple):
@@ -70,7 +71,8 @@ def _frames_of(
     root: Path, samples: list[Sample], landmarks: dict[str, NDArray[np.floating]], join: bool
 ) -> Callable[[Account], tuple[Images, Points] | None]:
     def make(account: Account) -> tuple[Images, Points] | None:
-        images, points = [], []
+        images: list[Images] = []
+        points: list[Points] = []
         for sample in samples:
             image, own = read_rgb(root / sample.name), np.asarray(landmarks[sample.name], np.float64)
             if images and image.shape != images[0].shape:
@@ -122,7 +124,7 @@ def make_of_files(root: Path, output: Path, test_people: int, seed: int, **finde
 def _followed(path: Path, finder: dict[str, str | None]) -> Callable[[Account], tuple[Images, Points] | None]:
     def make(account: Account) -> tuple[Images, Points] | None:
         try:
-            video: FaceVideo = followed_video(path, **finder).video
+            video: FaceVideo = followed_video(path, None, **finder).video
         except UserError as error:
             account.skip(f"the whole video: {error}", path.name)
             return None

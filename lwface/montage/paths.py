@@ -39,7 +39,7 @@ class PathSearch:
         self.most, self.look_ahead, self.width = most, look_ahead, width
         self._steps: list[_Step] = []  # of the frames that are not decided
         self._last: Integers = np.zeros(1, np.int64)  # the last candidate of each beginning
-        self._cost = np.zeros(1)
+        self._cost: Floats = np.zeros(1)
         self._used = np.zeros((1, 0), np.int64)  # (beginnings, people): how often each was shown
 
     def used(self) -> Integers:
@@ -64,12 +64,14 @@ class PathSearch:
         total = self._cost[:, None] + own
         if change is not None:
             total = total + change[self._last]
+        parent: Integers
+        candidate: Integers
         if self.most is None:
             parent = total.argmin(axis=0)
             candidate = np.arange(len(own))
             cost = total[parent, candidate]
         else:
-            parent, candidate, cost = self._within_limit(total, people)
+            parent, candidate, cost = self._within_limit(total, people, self.most)
         self._steps.append(_Step(candidate, parent))
         self._last, self._cost = candidate, cost
         if self.look_ahead is not None and len(self._steps) > self.look_ahead:
@@ -85,14 +87,14 @@ class PathSearch:
         self._steps.clear()
         return found[::-1]
 
-    def _within_limit(self, total: Floats, people: Integers) -> tuple[Integers, Integers, Floats]:
+    def _within_limit(self, total: Floats, people: Integers, most: int) -> tuple[Integers, Integers, Floats]:
         short = int(people.max()) + 1 - self._used.shape[1]
         if short > 0:
             self._used = np.pad(self._used, ((0, 0), (0, short)))
-        total = np.where(self._used[:, people] < self.most, total, np.inf)
+        total = np.where(self._used[:, people] < most, total, np.inf)
         open_ways = int(np.isfinite(total).sum())
         if not open_ways:
-            raise UserError(f"at most {self.most} frames a person: everyone who could follow was shown that often")
+            raise UserError(f"at most {most} frames a person: everyone who could follow was shown that often")
         kept = np.argsort(total, axis=None, kind="stable")[: min(self.width, open_ways)]
         parent, candidate = np.unravel_index(kept, total.shape)
         self._used = self._used[parent]
