@@ -112,7 +112,6 @@ def theirs(arguments: argparse.Namespace, folder: Path, *, cast: bool) -> Step:
     """The peer's step: the lines of its ``train_v2.py`` between two batches."""
     import torch
 
-    sys.path.insert(0, str(arguments.peer.resolve()))
     device = torch.device(arguments.device)
     if device.type == "cpu":
         torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
@@ -232,6 +231,8 @@ class Contender:
         words += ["--compile"] if arguments.compile else []
         words += ["--profile"] if arguments.profile else []
         environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "PYTHONWARNINGS": "ignore"}
+        if arguments.peer and name != "ours":  # its modules are found by themselves: it is no package
+            environment["PYTHONPATH"] = str(arguments.peer.resolve())
         self.process = subprocess.Popen(
             [sys.executable, __file__, *words],
             stdin=subprocess.PIPE,
