@@ -69,7 +69,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3, metavar="N", help="steps that count, after one that does not")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of a processor")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--compile", action="store_true", help="ours: with train.py --compile; its first step compiles")
+    parser.add_argument("--compile", action="store_true", help="ours: torch.compile of the network, in the first step")
     parser.add_argument("--peer", type=Path, metavar="DIR", help="a checkout's recognition/arcface_torch")
     parser.add_argument("--profile", action="store_true", help="where the time of our step goes; no peer")
     parser.add_argument("--one", choices=(OURS, PEER, CAST), help=argparse.SUPPRESS)
@@ -97,11 +97,13 @@ def ours(arguments: argparse.Namespace, folder: Path) -> Step:
     (folder / "property").write_text(f"{classes},112,112", encoding="ascii")
     settings: dict[str, Any] = {"dataset_path": str(folder), "per_batch_size": batch, "precision": precision}
     settings |= {"num_workers": 0, "val_targets": [], "num_classes": 0, "count_flops": False, "max_steps": 100}
-    settings |= {"loss_s": SCALE, "loss_m2": MARGIN, "compile": arguments.compile}
+    settings |= {"loss_s": SCALE, "loss_m2": MARGIN}
     with contextlib.redirect_stdout(io.StringIO()):
         loop = prepare(
             resolve(network, "synthetic", "arcface", **settings), device=arguments.device, folder=folder / "models"
         )
+    if arguments.compile:
+        loop.task.modules["network"].compile()
     faces = loop.task.data.batch(np.arange(batch), 0)
     if loop.device.type == "cuda":
         faces = faces._replace(images=faces.images.pin_memory(), targets=faces.targets.pin_memory())

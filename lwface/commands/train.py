@@ -30,7 +30,7 @@ FLAGS = (
     *("ckpt", "verbose", "lr", "lr_steps", "wd", "mom", "frequent"),
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
-    *("leave_out", "data_licence", "in_memory", "compile"),
+    *("leave_out", "data_licence", "in_memory"),
     *("end_epoch", "checkpoint_steps", "optimizer", "ema"),
     *("deterministic", "nonfinite_limit"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),

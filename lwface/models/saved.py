@@ -28,7 +28,7 @@ from lwface.networks import create_network
 POINTS_KEY = "keypoints"  # of the settings of a model of the keypoint challenge: the names of its points
 # What is true of the machine that trained, not of the model.
 LOCAL_KEYS = (
-    *("dataset_path", "models_root", "num_workers", "in_memory", "compile", "data_licence"),
+    *("dataset_path", "models_root", "num_workers", "in_memory", "data_licence"),
     *("pretrained", "pretrained_pixels", "pretrained_epsilon"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,6 @@ class FaceTask(Task):
         self.data, self.faces = data, data
         self.run, self.device = run, device
         self.modules = {"network": network, "classifier": classifier}
-        self.embed: Callable[[Tensor], Tensor] = torch.compile(network) if run.compile else network
         self.writes_mxnet = True
         if isinstance(classifier, BatchLoss):
             _check_has_head(run)
@@ -162,7 +161,7 @@ class FaceTask(Task):
         """Embeddings (N, D)."""
         learns = torch.is_grad_enabled() and not self.network_waits
         with torch.set_grad_enabled(learns), autocast(self.device, self.run.precision):
-            embeddings = self.embed(inputs)
+            embeddings = self.network(inputs)
         return embeddings
 
     def outcome_of(self, output: Tensor, targets: Tensor) -> Outcome:

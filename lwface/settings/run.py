@@ -214,13 +214,6 @@ class Run:
             "steps in a row left out as not finite, before the run stops; 0: at the first", minimum=0, changeable=True
         ),
     ] = 10
-    compile: Annotated[
-        bool,
-        Setting(
-            "let torch.compile write the network's step; needs a C++ compiler, and minutes at the start",
-            changeable=True,
-        ),
-    ] = False
     seed: Annotated[int, Setting("fixes the initial weights, the order of images and the mirroring", minimum=0)] = 0
     # What is printed and kept.
     frequent: Annotated[

@@ -50,7 +50,7 @@ def test_every_flag_overrides_the_configuration(tmp_path):
     }  # fmt: skip
     for teacher in values["teacher"]:
         Path(teacher).touch()
-    switches = ["skip_bad", "in_memory", "compile", "deterministic", "freeze_bn"]
+    switches = ["skip_bad", "in_memory", "deterministic", "freeze_bn"]
     assert {*values, *switches} == set(FLAGS)
     arguments = [f"--{key.replace('_', '-')}" for key in switches]
     for key, value in values.items():

@@ -17,7 +17,7 @@ from lwface.recognition.task import FaceTask
 from lwface.training.optimizer import create_optimizer, set_learning_rate
 
 SETTINGS = {"wd": 5e-4, "mom": 0.9, "fc7_wd_mult": 10.0, "fc7_lr_mult": 0.5, "backbone_lr_mult": 1.0}
-SETTINGS |= {"compile": False, "freeze": "", "freeze_bn": False, "start_share": 0.0}
+SETTINGS |= {"freeze": "", "freeze_bn": False, "start_share": 0.0}
 
 
 def optimizer_of(network, classifier, kind="sgd"):
