@@ -66,6 +66,7 @@ class PathSearch:
             total = total + change[self._last]
         parent: Integers
         candidate: Integers
+        cost: Floats
         if self.most is None:
             parent = total.argmin(axis=0)
             candidate = np.arange(len(own))

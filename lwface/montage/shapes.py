@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH = 32  # numbers of a code; of 924 real videos' landmarks they keep all but 0.1 % of the variance
+WIDTH = 32  # numbers of a code; of 2690 real frames they leave out 3.2 % of the shapes' variance, 0.13 % of the places'
 _SAMPLE = 20000  # shapes that the directions are found from
 _BLOCK = 65536
 
