@@ -61,9 +61,9 @@ class PathSearch:
         Raises:
             UserError: everyone among the candidates was shown as often as allowed.
         """
-        total = self._cost[:, None] + own
+        total: Floats = np.asarray(self._cost[:, None] + own, np.float64)
         if change is not None:
-            total = total + change[self._last]
+            total = np.asarray(total + change[self._last], np.float64)
         parent: Integers
         candidate: Integers
         cost: Floats
