@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 MANIFEST = "face_landmark_68_model-weights_manifest.json"
 DLIB_MODEL = "dlib/lib/python*/site-packages/face_recognition_models/models/shape_predictor_68_face_landmarks.dat"
+DLIB_SHARE = 0.75
 MEAN = (122.782, 117.001, 104.298)  # of RGB, 0..255
 
 
@@ -96,7 +97,9 @@ def face_api_onnx(manifest: Path) -> bytes:
 
 
 def dlib_points(model: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """dlib's 68 points of the face that fills a crop (S, S, 3): places (68, 2) in its pixels, whole ones.
+    """dlib's 68 points of the face in the middle of a crop (S, S, 3): places (68, 2) in its pixels, whole ones.
+
+    dlib is given a rectangle that is :data:`DLIB_SHARE` of the crop's side, as it looks beyond it.
 
     Args:
         model: the file in ``site-packages/face_recognition_models/models``. dlib, one compiled module without
@@ -112,7 +115,9 @@ def dlib_points(model: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float64
 
     def places(image: NDArray[np.uint8]) -> NDArray[np.float64]:
         height, width = image.shape[:2]
-        found = predict(image, dlib.rectangle(0, 0, width - 1, height - 1))
+        side = round(DLIB_SHARE * min(height, width))
+        left, top = (width - side) // 2, (height - side) // 2
+        found = predict(image, dlib.rectangle(left, top, left + side - 1, top + side - 1))
         return np.array([(point.x, point.y) for point in found.parts()], np.float64)
 
     return places

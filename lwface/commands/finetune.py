@@ -18,7 +18,7 @@ from pathlib import Path
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.commands.demo import Road, Step
-from lwface.commands.flags import add_setting_flag, add_track_flag, command_parser
+from lwface.commands.flags import add_model_flag, add_setting_flag, add_track_flag, command_parser
 from lwface.formats.image_walk import image_folder
 from lwface.gate.budgets import get_track
 from lwface.models.names import model_file
@@ -49,7 +49,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add("--network", metavar="NAME", required=True, help="network, by its name in the configuration, such as y1")
-    add("--model", metavar="MODEL", required=True, help="trained model to start from: PREFIX,EPOCH or a file")
+    add_model_flag(parser)
     add("--input", type=Path, metavar="FOLDER", help="folder of people: INPUT/PERSON/**/IMAGE, faces of 112x112")
     add("--photographs", action="store_true", help="the images of --input are photographs: find and align the faces")
     add("--dataset", metavar="NAME", help="in place of --input: a data set that is made already, and --judge")

@@ -24,8 +24,9 @@ from lwface.recognition.dataset import FaceDataset, to_network_input
 from lwface.recognition.leaving_out import read_left_out
 from lwface.reporting.training_log import TrainingRun
 from lwface.reporting.worst_images import WorstImage, WorstImages
-from lwface.training.checkpoint import read_checkpoint
+from lwface.training.checkpoint import SavedRun
 from lwface.training.loop import CHECKPOINT
+from lwface.training.state import RunState
 
 AT_ONCE = 32  # images
 LOGITS = 1 << 27  # at a time, at most: half a gigabyte
@@ -93,16 +94,17 @@ def _learnt(run: TrainingRun, device: torch.device) -> tuple[torch.nn.Module, Cl
     classifier = create_classifier(settings, settings["num_classes"], network.embedding_size)
     if not isinstance(classifier, Classifier):
         raise UserError(f"--worst: the loss {settings['loss']} has no classes, and no loss of a single image")
-    state = read_checkpoint(path)
-    network.load_state_dict(state["modules"]["network"])
-    classifier.load_state_dict(state["modules"]["classifier"])
+    saved = SavedRun(path)
+    RunState({"network": network, "classifier": classifier}).take_modules(saved)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval(), classifier.to(device).eval(), int(state["step"])
+    return network.eval(), classifier.to(device).eval(), int(saved.facts["step"])
 
 
 def _data(run: TrainingRun) -> FaceDataset:
     settings: dict[str, Any] = run.settings
     folder = Path(settings["dataset_path"])
+    if settings.get("more_paths"):
+        raise UserError(f"--worst: {run.folder} learnt of several data sets, and it looks at one")
     if not folder.is_dir():
         raise UserError(f"--worst: {folder}, of which the run learnt: no such folder")
     records = FaceRecords(folder)

@@ -27,12 +27,15 @@ class RunState:
 
     Args:
         modules: by name.
-        optimizer: over parameters of theirs.
+        optimizer: over parameters of theirs; None: for the modules alone.
         average: of them; None: there is none.
     """
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, average: WeightAverage | None
+        self,
+        modules: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         self.modules, self.optimizer, self.average = modules, optimizer, average
         self.parameters = {
@@ -53,7 +56,7 @@ class RunState:
         """All of them, as they are: they share their memory."""
         found = {f"modules/{name}": self._whole(name, tensor) for name, tensor in self._state().items()}
         for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
+            for key, value in self.optimizer.state.get(parameter, {}).items() if self.optimizer else ():
                 if isinstance(value, Tensor):
                     found[f"optimizer/{name}/{key}"] = self._whole(name, value)
         if self.average:
@@ -74,12 +77,13 @@ class RunState:
         self._fill(saved, there, self._targets(saved.path, there), str)
 
     def take_modules(self, saved: SavedRun) -> None:
-        """Fill the modules alone from the checkpoint of another run.
+        """Fill the modules alone from the checkpoint of a run that has them, and maybe others.
 
         Raises:
             UserError: it is damaged, or of other modules.
         """
-        there = {name: about for name, about in saved.tensors().items() if name.startswith("modules/")}
+        ours = tuple(f"modules/{name}/" for name in self.modules)
+        there = {name: about for name, about in saved.tensors().items() if name.startswith(ours)}
         targets = self._targets(saved.path, there)
         targets = {name: target for name, target in targets.items() if name.startswith("modules/")}
         self._fill(saved, there, targets, str)
@@ -100,6 +104,7 @@ class RunState:
 
     def _room(self, name: str, key: str, about: SavedTensor) -> None:
         """A tensor of the optimiser, to be filled."""
+        assert self.optimizer is not None
         parameter = self.parameters[name]
         if name in self.rows:
             shape = (len(parameter), *about.shape[1:])
@@ -136,6 +141,7 @@ class RunState:
 
     def _restore_numbered(self, saved: SavedRun, there: dict[str, SavedTensor]) -> None:
         """From a checkpoint of format 2, which numbers parameters and averages, and has all rows of a classifier."""
+        assert self.optimizer is not None
         numbers = {id(p): n for n, p in enumerate(p for group in self.optimizer.param_groups for p in group["params"])}
         renamed = {}
         for name, parameter in self.parameters.items():

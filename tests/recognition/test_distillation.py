@@ -275,7 +275,8 @@ def test_the_loss_is_the_weighted_sum(loop_of):
     for weights in ((1.0, 3.0), (0.0, 3.0), (2.0, 6.0)):
         loop = loop_of(identity_weight=weights[0], distill_weight=weights[1])
         torch.manual_seed(1)  # dropout
-        losses[weights] = loop.training_step(loop.task.data.batch(np.arange(8), 0), 0.0)
+        made = loop.training_step(loop.task.data.batch(np.arange(8), 0), 0.0)
+        losses[weights] = made.loss, made.sums
     (whole, sums), (alone, of_alone), (twice, _) = losses.values()
     assert alone == pytest.approx(sums["teacher"] / 8, rel=1e-6)
     assert alone == pytest.approx(of_alone["teacher"] / 8, rel=1e-6)

@@ -20,7 +20,8 @@ from lwface.recognition.worst_images import worst_images
 from lwface.reporting.training_log import read_run
 from lwface.reporting.training_page import write_training_report
 from lwface.settings.resolve import resolve
-from lwface.training.checkpoint import write_checkpoint
+from lwface.training.checkpoint import Checkpoints
+from lwface.training.state import RunState
 
 IMAGES, PEOPLE, BAD = 40, 5, 7
 
@@ -49,8 +50,9 @@ def folder(tmp_path, monkeypatch):
     modules["classifier"].weight.data.normal_()
     path = tmp_path / "run"
     path.mkdir()
-    states = {name: module.state_dict() for name, module in modules.items()}
-    write_checkpoint(path / "last.ckpt", {"step": 12, "modules": states})
+    checkpoints = Checkpoints(path / "last.ckpt")
+    checkpoints.save(12, RunState(modules).tensors(), {"step": 12})
+    checkpoints.wait()
     (path / "config.json").write_text(json.dumps(run.as_dict()))
     (path / "log.jsonl").write_text('{"step": 12, "epoch": 0, "loss": 3.5, "lr": 0.1}\n')
     return path, modules, FaceDataset(FaceRecords(data), image_size=(112, 112))

