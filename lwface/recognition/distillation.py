@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lwface.base.errors import UserError
 from lwface.losses import Classifier, create_margin
-from lwface.losses.distillation import Teaching
+from lwface.losses.distillation import DISTILLATIONS, Teaching
 from lwface.recognition.dataset import FaceDataset, stand_ins
 from lwface.recognition.task import FaceTask
 from lwface.recognition.teachers import open_teachers
@@ -75,6 +75,8 @@ class DistilledTask(FaceTask):
             raise UserError("several data sets: a teacher's features are of one")
         if not isinstance(self.classifier, Classifier):
             raise UserError(f"the loss {run.loss} has no identities: a teacher goes with those that have")
+        if DISTILLATIONS[run.distill].follows and processes().count > 1:  # before the teacher has seen all images
+            raise UserError(f"distill {run.distill} keeps figures of the batches it sees: train it in one process")
         self.data = self.taught = TaughtFaces(self.faces)
         self.teachers = open_teachers(run, self.faces.records, self.device)
         self.identities = self.classifier.shard.total
@@ -87,8 +89,6 @@ class DistilledTask(FaceTask):
             margin=create_margin(run.as_dict()),
             weight=run.distill_weight,
         )
-        if self.teaching.way.follows and processes().count > 1:
-            raise UserError(f"distill {run.distill} keeps figures of the batches it sees: train it in one process")
         if self.teaching.way.needs_centres:
             images = self.taught.used
             self.teaching.way.take_centres(self.teachers.centres(images, self.faces.labels(), self.identities))
