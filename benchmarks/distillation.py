@@ -17,30 +17,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from held_out import FARS, HeldOut, Scores, kept, told
 
 from lwface.base.commands import HelpFormatter, run_command
 from lwface.base.errors import UserError
-from lwface.features.embedder import Embedder
-from lwface.formats.file_list import names_of_rows
-from lwface.formats.image import read_rgb
-from lwface.formats.person_labels import read_labels
 from lwface.losses.distillation import DISTILLATIONS
-from lwface.models.store import load_model
 from lwface.recognition.train import run_folder, train
-from lwface.scoring.exact.feature_set import FeatureSet
-from lwface.scoring.exact.grid import Grid
-from lwface.scoring.intervals import percentiles
-from lwface.scoring.tar_far import score_pairs
 from lwface.settings.resolve import resolve
 
-FARS = (Fraction(1, 100), Fraction(1, 1000))
 NONE, ALONE, BATCH = "none", "-alone", 64
 
 
@@ -54,45 +42,6 @@ class Variant(NamedTuple):
     def name(self) -> str:
         """As the table and the folders call it."""
         return NONE if not self.teachers else f"{'+'.join('AB'[one] for one in self.teachers)} {self.way}"
-
-
-class Scores(NamedTuple):
-    """Of several seeds, or of one teacher: (S, F) TARs, and (S, F, B) of the bootstrap's replicates."""
-
-    tars: np.ndarray
-    replicates: np.ndarray
-
-
-class HeldOut:
-    """The images and people that judge."""
-
-    def __init__(self, folder: Path) -> None:
-        labels = folder / "labels.txt"
-        rows = len(labels.read_text().split())
-        self.people = read_labels(labels, rows)
-        self.images = np.stack([read_rgb(folder / name) for name in names_of_rows(folder, rows)])
-
-    def features(self, model: str) -> np.ndarray:
-        """Unit features (N, D) float32, image and mirror added."""
-        network, _ = load_model(model)
-        found = Embedder(network, device=torch.device("cpu"), batch_size=32).embed(self.images, flip=True)
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-    def scores(self, each: Sequence[np.ndarray]) -> Scores:
-        """Of several networks' features."""
-        results = [score_pairs(Grid(FeatureSet(rows, self.people, "features"), None), FARS) for rows in each]
-        tars = [[np.nan if point.tar is None else point.tar for point in found.result.points] for found in results]
-        return Scores(np.array(tars), np.stack([found.tars for found in results]))
-
-
-def kept(path: Path, held_out: HeldOut, model: str) -> np.ndarray:
-    """The features at ``path``, made of ``model`` where they are not there."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.npy")
-        np.save(part, held_out.features(model))
-        part.rename(path)
-    return np.load(path)
 
 
 def features_of(variant: Variant, seed: int, arguments: argparse.Namespace, held_out: HeldOut) -> np.ndarray:
@@ -126,15 +75,6 @@ def features_of(variant: Variant, seed: int, arguments: argparse.Namespace, held
     if status:
         raise SystemExit(status)
     return kept(path, held_out, f"{run_folder(run) / 'model'},1")
-
-
-def told(scores: Scores, other: Scores, far: int) -> str:
-    """The difference of the first from the other: mean, interval over people, range over seeds."""
-    change = (scores.tars - other.tars)[:, far]
-    around = percentiles((scores.replicates - other.replicates)[:, far].mean(axis=0))
-    within = "no interval" if around is None else f"{around.low:+.3f} to {around.high:+.3f}"
-    mark = "**" if around is not None and around.low > 0 else ""
-    return f"{mark}{change.mean():+.3f}{mark} ({within}; seeds {change.min():+.3f} to {change.max():+.3f})"
 
 
 def table(found: dict[str, Scores]) -> str:
