@@ -14,8 +14,8 @@ from tests import fuzz_formats
 HERE = Path(__file__).parent
 
 
-def test_a_few_hundred_damaged_files(tmp_path):
-    command = [sys.executable, str(HERE / "fuzz_formats.py"), "--count", "400", "--seed", "1", "--workers", "1"]
+def test_some_damaged_files(tmp_path):
+    command = [sys.executable, str(HERE / "fuzz_formats.py"), "--count", "240", "--seed", "1", "--workers", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     folder = tmp_path / "failures"
     done = subprocess.run(

@@ -10,10 +10,20 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.commands import report as command
+from lwface.reporting import plots
 from lwface.reporting.training_log import read_run
 from lwface.reporting.training_page import write_training_report
 from lwface.reporting.training_plots import figure_of_steps, validation_figure
 from tests.reporting.test_page import Page
+
+
+DRAWN = ("test_the_command", "test_the_page_has_the_figures_of_the_log")  # the others are about words
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    if request.node.name not in DRAWN:
+        monkeypatch.setattr(plots, "_save", lambda figure, **options: b"<svg/>")
 
 
 def write_run(folder, losses, accuracies=(), *, pack="cfp_fp", std=0.01, folds=None, settings=None, rest=""):
