@@ -34,6 +34,7 @@ FLAGS = [
     "--window-size=1300,900",
 ]
 DARK = "--blink-settings=preferredColorScheme=0"
+MOST_TRIES = 5
 WIDTHS = {"phone": 390, "desk": 1280}
 
 
@@ -67,6 +68,8 @@ def measured(browser: str, folder: Path, pages: Mapping[str, Path], *flags: str)
     script = f"<script>{MEASURE.read_text(encoding='utf-8')}</script>"
     outer = folder / "measure.html"
     outer.write_text(f'<!doctype html><meta charset="utf-8">{style}{"".join(frames)}{script}', encoding="utf-8")
-    found = re.search(r'<pre id="found">(.*?)</pre>', dump(browser, folder, outer, *flags), re.DOTALL)
-    assert found, "the page was not measured"
-    return json.loads(html.unescape(found[1]))
+    for _ in range(MOST_TRIES):  # on a busy machine a page may be complete before it was drawn
+        found = re.search(r'<pre id="found">(.*?)</pre>', dump(browser, folder, outer, *flags), re.DOTALL)
+        if found and found[1]:
+            return json.loads(html.unescape(found[1]))
+    raise AssertionError("the page was not measured")

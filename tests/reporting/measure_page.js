@@ -60,10 +60,17 @@ function measure(frame) {
   };
 }
 
+// What depends on how far a box can be scrolled is right from the second frame drawn on: before it nothing is told.
+let frames = 0;
+requestAnimationFrame(function drawn() {
+  frames += 1;
+  requestAnimationFrame(drawn);
+});
+
 onload = () => {
   const found = [...document.querySelectorAll("iframe")].map((frame) => [frame.id, measure(frame)]);
   const output = document.createElement("pre");
   output.id = "found";
-  output.textContent = JSON.stringify(Object.fromEntries(found));
+  output.textContent = frames < 2 ? "" : JSON.stringify(Object.fromEntries(found));
   document.body.append(output);
 };
