@@ -9,9 +9,9 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Union
 
-PathLike = str | os.PathLike[str]
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 def sync_folder(folder: PathLike) -> None:

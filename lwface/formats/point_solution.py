@@ -21,6 +21,8 @@ POINTS = 68
 FIELDS = 1 + 2 * POINTS
 LARGEST = 64 * 2**20  # bytes of a solution that is unpacked; the challenge's 1790 rows have 2.3 MB
 NAMES_SHOWN = 3
+FARTHEST = 1e6  # pixels; what is beyond lies in no picture
+_WRITTEN = frozenset("0123456789+-.eE")  # Python reads 1_0 and other scripts' digits as numbers, other programs do not
 
 
 def write_solution(path: PathLike, points: Mapping[str, np.ndarray]) -> None:
@@ -68,12 +70,15 @@ def read_solution(path: PathLike, images: Collection[str] | None = None) -> dict
         name = fields[0]
         try:
             values = np.array(fields[1:], dtype=np.float64)
+            written = _WRITTEN.issuperset(line[len(name) + 1 :].replace(" ", ""))
         except ValueError:
+            written = False
+        if not written:
             bad = next(position for position, field in enumerate(fields[1:], start=2) if not _is_number(field))
-            raise UserError(f"{where}: field {bad} is {fields[bad - 1][:40]!r}, not a number") from None
-        if not np.isfinite(values).all():
-            bad = int(np.flatnonzero(~np.isfinite(values))[0]) + 2
-            raise UserError(f"{where}: field {bad} is {fields[bad - 1]!r}, not a finite number")
+            raise UserError(f"{where}: field {bad} is {fields[bad - 1][:40]!r}, not a finite number")
+        if not (np.abs(values) <= FARTHEST).all():
+            bad = int(np.flatnonzero(~(np.abs(values) <= FARTHEST))[0]) + 2
+            raise UserError(f"{where}: field {bad} is {fields[bad - 1][:40]!r}, farther than a picture is wide")
         if name in found:
             raise UserError(f"{where}: {name} has a row already")
         if images is not None and name not in images:
@@ -115,4 +120,4 @@ def _is_number(field: str) -> bool:
         float(field)
     except ValueError:
         return False
-    return True
+    return _WRITTEN.issuperset(field)

@@ -14,8 +14,8 @@ from lwface.base.files import PathLike
 from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.landmarks.cropping import box_of
 from lwface.landmarks.drawing import FOUND, TRUE, draw_close
-from lwface.landmarks.evaluation import FAILURE, FoundPoints
 from lwface.landmarks.figures import LABELS, per_cent
+from lwface.landmarks.point_errors import FAILURE, FoundPoints
 from lwface.landmarks.point_sets import PointPicture
 from lwface.reporting.builder import Page, picture, write_page
 from lwface.reporting.markup import embed, escape, name, plural, row, table

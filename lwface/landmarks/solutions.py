@@ -8,7 +8,7 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.formats.point_solution import read_solution
-from lwface.landmarks.evaluation import FoundPoints
+from lwface.landmarks.point_errors import FoundPoints
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
 
 

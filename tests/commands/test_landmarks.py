@@ -19,7 +19,7 @@ from lwface.commands import (
 )
 from lwface.formats.point_annotations import write_annotations
 from lwface.formats.point_solution import read_solution
-from lwface.landmarks.evaluation import FoundPoints
+from lwface.landmarks.point_errors import FoundPoints
 from lwface.landmarks.point_sets import read_point_set
 from lwface.landmarks.solutions import read_faces
 from lwface.synthetic import generate
