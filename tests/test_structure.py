@@ -16,7 +16,16 @@ DOORS = sorted(
     [
         *(
             path
-            for folder in ("common", "recognition", "eval", "datasets", "landmarks", "sequences", "montage")
+            for folder in (
+                "common",
+                "recognition",
+                "eval",
+                "datasets",
+                "landmarks",
+                "sequences",
+                "montage",
+                "challenge",
+            )
             for path in (ROOT / folder).glob("*.py")
         ),
         *ROOT.glob("gen_*.py"),

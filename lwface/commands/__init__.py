@@ -61,6 +61,8 @@ COMMANDS = {
     "overlay": "draw the points of the face over a video",
     "montage": "a montage of other people's frames that follows a face",
     "make-montage": "make videos of the montage challenge",
+    "new-challenge": "make a challenge to host, from a template",
+    "score-challenge": "score a submission to a challenge",
     "search": "search for a network under a track's budget",
     "demo": "the whole road on procedural faces",
 }

@@ -1,0 +1,6 @@
+"""Score a submission to a challenge. What it takes: --help."""
+
+from lwface.commands import run
+
+if __name__ == "__main__":
+    run("score-challenge")

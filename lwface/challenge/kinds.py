@@ -1,0 +1,133 @@
+"""What a track can be: of each kind what is handed in, which figures it gets, and which of them ranks.
+
+Nothing here computes; :mod:`lwface.challenge.scorers` does. Everything that scores runs on Python 3.9 with NumPy alone,
+as a challenge's server may have no more: see ``docs/challenge.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lwface.base.errors import unknown_name
+
+if TYPE_CHECKING:
+    from lwface.gate.budgets import Budget
+
+MIB = 2**20
+SIDES = ("public", "private", "all")
+
+
+class FigureKind(NamedTuple):
+    """A figure of a submission.
+
+    Attributes:
+        name: its key in results.
+        title: for people.
+        higher_is_better: which way it ranks.
+        percent: whether it is a share that people read in per cent; the figure itself stays a share.
+        decimals: that a table shows, of per cent where it is one.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool = False
+    percent: bool = False
+    decimals: int = 3
+
+    def text(self, value: float) -> str:
+        """``value`` as a table shows it."""
+        return f"{100 * value:.{self.decimals}f} %" if self.percent else f"{value:.{self.decimals}f}"
+
+
+class TrackKind(NamedTuple):
+    """A kind of track.
+
+    Attributes:
+        name: as a definition writes it.
+        says: what it asks for, one line.
+        scorer: module with ``score(track, submission, reference)``.
+        figures: what is told of a submission; the first ranks unless a track says otherwise.
+        endings: of a submission's name.
+        largest: bytes of a submission that is looked at.
+        reference: files that a reference folder holds, and what each is; those that need not be there end in ``?``.
+        settings: what a track may set, with defaults.
+        by: what is public or private as one: a picture, a person, ...
+    """
+
+    name: str
+    says: str
+    scorer: str
+    figures: tuple[FigureKind, ...]
+    endings: tuple[str, ...]
+    largest: int
+    reference: Mapping[str, str]
+    by: str
+    settings: Mapping[str, Any] = {}
+
+
+LANDMARKS = TrackKind(
+    "landmarks",
+    "68 points on each picture, in a solution.txt or the zip of one",
+    "lwface.challenge.score_landmarks",
+    (
+        FigureKind("nme", "NME, of 384 pixels", percent=True),
+        FigureKind("nme_box", "NME, root of the box", percent=True),
+        FigureKind("nme_eyes", "NME, between the eyes' corners", percent=True),
+        FigureKind("auc", "area under the curve to 8 % of the box", higher_is_better=True, decimals=4),
+        FigureKind("failures", "faces above 8 % of the box", percent=True),
+    ),
+    (".txt", ".zip"),
+    64 * MIB,
+    {"truth.txt": "a solution.txt of true points", "people.csv?": "image,person: whom each picture shows"},
+    "picture",
+)
+
+KINDS: dict[str, TrackKind] = {kind.name: kind for kind in (LANDMARKS,)}
+
+
+def get_kind(name: str) -> TrackKind:
+    """The kind called ``name``; :class:`UserError` naming the nearest when there is none."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise unknown_name("kind of track", name, KINDS) from None
+
+
+@dataclass(frozen=True)
+class ChallengeTrack:
+    """A track of a challenge: all that a scorer, a gate and a leaderboard need to know.
+
+    Attributes:
+        name: short, in commands and addresses.
+        title: for people.
+        kind: a key of :data:`KINDS`.
+        reference: the folder with the truth, from the challenge's own.
+        public_share, seed: which samples are public (:mod:`lwface.challenge.halves`).
+        ranks_by: name of the figure that ranks.
+        higher_is_better: which way it does.
+        limits: of the model; None: any.
+        needs_model: whether a submission comes with its model, which is counted and tried.
+        data_rules: what may be learnt from, in words.
+        settings: of the kind.
+    """
+
+    name: str
+    title: str
+    kind: str
+    reference: str
+    public_share: float
+    seed: int
+    ranks_by: str
+    higher_is_better: bool
+    limits: Budget | None = None
+    needs_model: bool = False
+    data_rules: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> tuple[FigureKind, ...]:
+        """What is told of a submission, the one that ranks first."""
+        every = get_kind(self.kind).figures
+        return tuple(sorted(every, key=lambda figure: figure.name != self.ranks_by))
