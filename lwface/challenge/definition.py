@@ -31,6 +31,7 @@ from typing import Any
 from lwface.base.errors import UserError, unknown_name
 from lwface.challenge.kinds import ChallengeTrack, get_kind
 from lwface.gate.budgets import EMBEDDING_LIMIT, NUMBER_TYPE, Budget, get_budget
+from lwface.scoring.parameters import exact_rate
 
 DEFINITION = "challenge.toml"
 LARGEST = 2**20  # bytes of a definition
@@ -143,6 +144,7 @@ class _Reader:
         except UserError as error:
             raise self.wrong(where, "kind", str(error)) from None
         figures = {figure.name: figure for figure in kind.figures}
+        limits = self._limits(where, take("limits", dict, {}))
         ranks_by = take("ranks_by", str, kind.figures[0].name)
         if ranks_by not in figures:
             raise self.wrong(where, "ranks_by", str(unknown_name("figure", ranks_by, figures)))
@@ -155,10 +157,11 @@ class _Reader:
             seed,
             ranks_by,
             figures[ranks_by].higher_is_better,
-            self._limits(where, take("limits", dict, {})),
+            limits,
             take("needs_model", bool, False),
             take("data_rules", str, ""),
             self._settings(where, take("settings", dict, {}), kind.settings),
+            EMBEDDING_LIMIT if limits is None else limits.embedding,
         )
 
     def _limits(self, where: tuple[str, ...], values: dict[str, Any]) -> Budget | None:
@@ -184,7 +187,13 @@ class _Reader:
     def _settings(self, where: tuple[str, ...], values: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
         where = (*where, "settings")
         take = _Table(self, where, values, tuple(known))
-        return {name: take(name, type(default), default) for name, default in known.items()}
+        found = {name: take(name, type(default), default) for name, default in known.items()}
+        if "far" in found:
+            try:
+                exact_rate(found["far"], "FAR")
+            except UserError as error:
+                raise self.wrong(where, "far", str(error)) from None
+        return found
 
     def wrong(self, table: tuple[str, ...], key: str, says: str) -> UserError:
         """The error for a key, with its line where it can be found."""

@@ -27,4 +27,9 @@ def sides(track: ChallengeTrack, names: Sequence[str]) -> dict[str, NDArray[np.b
             f"track {track.name}: a public share of {track.public_share:g} of {len(public)} leaves a side empty"
         )
     chosen = public[place.reshape(-1)]
-    return dict(zip(SIDES, (chosen, ~chosen, np.ones_like(chosen))))  # noqa: B905 - Python 3.9 has no strict
+    return dict(zip(SIDES, (chosen, ~chosen, np.ones_like(chosen)), strict=True))
+
+
+def taken(values: Sequence[str], chosen: NDArray[np.bool_]) -> list[str]:
+    """Those of ``values`` (N,) that are ``chosen`` (N,)."""
+    return [value for value, own in zip(values, chosen.tolist(), strict=True) if own]

@@ -84,7 +84,59 @@ LANDMARKS = TrackKind(
     "picture",
 )
 
-KINDS: dict[str, TrackKind] = {kind.name: kind for kind in (LANDMARKS,)}
+KEYPOINTS = TrackKind(
+    "keypoints",
+    "15 keypoints of grey pictures of 96x96, in a table RowId,Location",
+    "lwface.challenge.score_keypoints",
+    (FigureKind("rmse", "RMSE, pixels", decimals=4), FigureKind("smooth_l1", "smooth L1 loss, pixels", decimals=4)),
+    (".csv",),
+    64 * MIB,
+    {
+        "truth.csv": "RowId,ImageId,FeatureName,Location: what is asked for, where known with its place",
+        "people.csv?": "ImageId,Person: whom each picture shows",
+    },
+    "picture",
+)
+SEQUENCES = TrackKind(
+    "sequences",
+    "five guesses who is on each sequence, the best first, as JSON or a table",
+    "lwface.challenge.score_sequences",
+    (
+        FigureKind("score", "score, points of 100", higher_is_better=True, decimals=2),
+        FigureKind("top1", "right at once", higher_is_better=True, percent=True, decimals=2),
+        FigureKind("top5", "among the five", higher_is_better=True, percent=True, decimals=2),
+    ),
+    (".json", ".csv"),
+    64 * MIB,
+    {
+        "truth.csv": "sample,index,person: who is on each sequence",
+        "people.csv": "index,person: whom the guesses can name",
+    },
+    "sequence",
+)
+
+
+def _recognition(what: str) -> TrackKind:
+    """Images and videos are handed in and scored alike."""
+    return TrackKind(
+        f"recognition-{what}s",
+        f"a feature file, a row for each {what} of the list",
+        "lwface.challenge.score_features",
+        (
+            FigureKind("tar", "TAR at FAR {far}", higher_is_better=True, percent=True),
+            FigureKind("eer", "equal error rate", percent=True),
+        ),
+        (".bin",),
+        4 * 2**30,
+        {"labels.txt": f"who is on each {what}: a whole number a line in the order of the list; -1: a distractor"},
+        "person",
+        {"far": "1e-8" if what == "image" else "1e-4"},
+    )
+
+
+IMAGES, VIDEOS = _recognition("image"), _recognition("video")
+
+KINDS: dict[str, TrackKind] = {kind.name: kind for kind in (IMAGES, VIDEOS, LANDMARKS, KEYPOINTS, SEQUENCES)}
 
 
 def get_kind(name: str) -> TrackKind:
@@ -111,6 +163,7 @@ class ChallengeTrack:
         needs_model: whether a submission comes with its model, which is counted and tried.
         data_rules: what may be learnt from, in words.
         settings: of the kind.
+        widest: numbers a feature may have, by the limits.
     """
 
     name: str
@@ -125,9 +178,10 @@ class ChallengeTrack:
     needs_model: bool = False
     data_rules: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    widest: int = 512
 
     @property
     def figures(self) -> tuple[FigureKind, ...]:
         """What is told of a submission, the one that ranks first."""
-        every = get_kind(self.kind).figures
+        every = [one._replace(title=one.title.format(**self.settings)) for one in get_kind(self.kind).figures]
         return tuple(sorted(every, key=lambda figure: figure.name != self.ranks_by))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.challenge.halves import sides
+from lwface.challenge.halves import sides, taken
 from lwface.challenge.kinds import ChallengeTrack
 from lwface.challenge.results import Result, judging
 from lwface.formats.point_solution import read_solution
@@ -37,7 +37,7 @@ def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
     intervals: dict[str, dict[str, tuple[float, float]]] = {}
     details: dict[str, Any] = {}
     for side, chosen in sides(track, names).items():
-        own = [person for person, taken in zip(people, chosen.tolist()) if taken]  # noqa: B905 - Python 3.9
+        own = taken(people, chosen)
         figures[side], intervals[side] = _side({name: values[chosen] for name, values in nme.items()}, own)
         details[side] = _details(faces, chosen, own)
     return Result(**figures, intervals=intervals, details=details)

@@ -6,6 +6,8 @@ What a folder holds::
     pages/*.md              overview, data, evaluation, rules: for participants
     reference/TRACK/        the truth: never given away
     kit/TRACK/              what participants get: data, a sample submission, README.md
+
+Tracks that share their data share the folders; a kit is found by the name of its track's reference (:func:`kit_of`).
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from typing import NamedTuple
 
 from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import replacing_folder, write_text
-from lwface.challenge.definition import DEFINITION
-from lwface.challenge.kinds import KINDS, TrackKind
+from lwface.challenge.definition import DEFINITION, Challenge
+from lwface.challenge.kinds import KINDS, ChallengeTrack, FigureKind, TrackKind
 
 PAGES, REFERENCE, KIT = "pages", "reference", "kit"
 SAMPLE = "sample_submission"  # its ending is the kind's
@@ -37,6 +39,7 @@ class TrackTemplate(NamedTuple):
         lines: what its table in the definition says beside.
         data_rules: what may be learnt from.
         maker: module with ``make(reference, kit, samples, seed)``.
+        data: name of the data, where several tracks share it; None: the track's.
     """
 
     name: str
@@ -45,6 +48,7 @@ class TrackTemplate(NamedTuple):
     lines: tuple[str, ...]
     data_rules: str
     maker: str
+    data: str | None = None
 
 
 class ChallengeTemplate(NamedTuple):
@@ -56,9 +60,30 @@ class ChallengeTemplate(NamedTuple):
     tracks: tuple[TrackTemplate, ...]
 
 
+_MODEL = "needs_model = false  # true: the model is handed in, too, and held against the limits"
+_RECOGNITION_RULES = "ms1m-retinaface-t1 alone; test images may not be resized or re-aligned."
+
+
+def _recognition(name: str, title: str, what: str, budget: str) -> TrackTemplate:
+    lines = (f'limits = {{ budget = "{budget}" }}', 'settings = { far = "1e-2" }', _MODEL)
+    maker = f"lwface.challenge.make_{what}s"
+    return TrackTemplate(name, title, f"recognition-{what}s", lines, _RECOGNITION_RULES, maker, f"{what}s")
+
+
 TEMPLATES = {
     template.name: template
     for template in (
+        ChallengeTemplate(
+            "recognition",
+            "Lightweight face recognition",
+            "Features of faces under a budget of 1 (light) or 30 (large) GFLOPs, ranked by TAR at FAR.",
+            (
+                _recognition("images-light", "Images, light: 1 GFLOP and 20 MiB", "image", "deepglint-light"),
+                _recognition("images-large", "Images, large: 30 GFLOPs", "image", "deepglint-large"),
+                _recognition("videos-light", "Videos, light: 1 GFLOP and 20 MiB", "video", "iqiyi-light"),
+                _recognition("videos-large", "Videos, large: 30 GFLOPs", "video", "iqiyi-large"),
+            ),
+        ),
         ChallengeTemplate(
             "landmarks",
             "Light-weight facial landmark prediction",
@@ -68,9 +93,33 @@ TEMPLATES = {
                     "landmarks",
                     "68 points under 15 MB",
                     "landmarks",
-                    ('limits = { budget = "landmarks-68" }', "needs_model = false"),
+                    ('limits = { budget = "landmarks-68" }', _MODEL),
                     "The training part of the starting kit alone: no other landmarks, no detector in training.",
                     "lwface.challenge.make_landmarks",
+                ),
+            ),
+        ),
+        ChallengeTemplate(
+            "keypoints",
+            "Facial keypoints",
+            "Find 15 keypoints on grey faces of 96x96; most training rows lack some.",
+            (
+                TrackTemplate(
+                    *("keypoints", "15 keypoints", "keypoints", ()),
+                    "training.csv of the starting kit.",
+                    "lwface.challenge.make_keypoints",
+                ),
+            ),
+        ),
+        ChallengeTemplate(
+            "sequences",
+            "Faceless recognition",
+            "Who is it? Five guesses for each sequence of crops of 64x64.",
+            (
+                TrackTemplate(
+                    *("sequences", "Who is on each sequence", "sequences", ()),
+                    "Any data and any open-source library.",
+                    "lwface.challenge.make_sequences",
                 ),
             ),
         ),
@@ -107,6 +156,11 @@ class NewChallenge:
     days: int = 14
 
 
+def data_of(track: TrackTemplate) -> str:
+    """Name of the folders of a track's data."""
+    return track.data or track.name
+
+
 def check_new(job: NewChallenge) -> None:
     """:class:`UserError` for what cannot be made."""
     get_template(job.template)
@@ -127,11 +181,11 @@ def make_challenge(job: NewChallenge) -> None:
     if job.folder.is_dir():
         job.folder.rmdir()  # empty, as was looked for
     with replacing_folder(job.folder) as folder:
-        for track in template.tracks:
-            reference, kit = folder / REFERENCE / track.name, folder / KIT / track.name
+        for name, maker in {data_of(track): track.maker for track in template.tracks}.items():
+            reference, kit = folder / REFERENCE / name, folder / KIT / name
             reference.mkdir(parents=True)
             kit.mkdir(parents=True)
-            importlib.import_module(track.maker).make(reference, kit, job.samples, job.seed)
+            importlib.import_module(maker).make(reference, kit, job.samples, job.seed)
         write_text(folder / DEFINITION, definition_text(template, job))
         for name, text in _pages(template).items():
             write_text(folder / PAGES / f"{name}.md", text)
@@ -157,12 +211,22 @@ def definition_text(template: ChallengeTemplate, job: NewChallenge) -> str:
             f"[tracks.{track.name}]",
             f'title = "{track.title}"',
             f'kind = "{track.kind}"  # {kind.says}',
-            f'reference = "{REFERENCE}/{track.name}"',
+            f'reference = "{REFERENCE}/{data_of(track)}"',
             f'ranks_by = "{kind.figures[0].name}"  # or {", ".join(figure.name for figure in kind.figures[1:])}',
             f'data_rules = "{track.data_rules}"',
             *track.lines,
         ]
     return "\n".join(lines) + "\n"
+
+
+def kit_of(challenge: Challenge, track: ChallengeTrack) -> Path:
+    """The folder that participants of a track get."""
+    return challenge.folder / KIT / Path(track.reference).name
+
+
+def sample_of(challenge: Challenge, track: ChallengeTrack) -> Path | None:
+    """The sample submission of a track, where its kit has one."""
+    return next(iter(sorted(kit_of(challenge, track).glob(f"{SAMPLE}.*"))), None)
 
 
 def _pages(template: ChallengeTemplate) -> dict[str, str]:
@@ -186,14 +250,17 @@ def _pages(template: ChallengeTemplate) -> dict[str, str]:
 
 
 def _evaluation(track: TrackTemplate, kind: TrackKind) -> str:
-    figures = [
-        f"{figure.title} (`{figure.name}`, {'higher' if figure.higher_is_better else 'lower'} is better)"
-        for figure in kind.figures
-    ]
+    figures = [_figure_text(figure) for figure in kind.figures]
     return (
         f"## {track.title}\n\nHand in {kind.says}; the name ends in {' or '.join(kind.endings)}. "
         f"Ranked by {figures[0]}; also told:\n\n{_listed(figures[1:])}".rstrip()
     )
+
+
+def _figure_text(figure: FigureKind) -> str:
+    better = "higher" if figure.higher_is_better else "lower"
+    title = figure.title.replace(" {far}", "")  # which one it is, the definition says
+    return f"{title} (`{figure.name}`, {better} is better)"
 
 
 def _listed(lines: Iterable[str]) -> str:

@@ -43,11 +43,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     load("cv2")
     from lwface.challenge.definition import read_challenge
-    from lwface.challenge.templates import KIT, SAMPLE, make_challenge
+    from lwface.challenge.templates import make_challenge, sample_of
 
     make_challenge(_job(arguments))
     challenge = read_challenge(arguments.folder)
     print(f"{arguments.folder}: {challenge.title}, open until {challenge.closes:%Y-%m-%d %H:%M %Z}")
     for track in challenge.tracks:
-        sample = next((challenge.folder / KIT / track.name).glob(f"{SAMPLE}.*"))
+        sample = sample_of(challenge, track)
+        assert sample is not None, "every template has one"
         print(f"try: python challenge/score.py {shown(arguments.folder)} {track.name} {shown(sample)}")

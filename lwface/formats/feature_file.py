@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Union
 
 import numpy as np
 
@@ -30,7 +30,7 @@ NORM_TOLERANCE = 1e-4  # float32 rows of any width up to 512 come within 1e-6 of
 BLOCK_BYTES = 4 * 2**20  # read at once by validate
 SYNC_INTERVAL_S = 1.0  # a run that is killed repeats at most these seconds of work
 
-Identity = Mapping[str, str | int | bool]
+Identity = Mapping[str, Union[str, int, bool]]  # noqa: UP007 - a server that scores a challenge has Python 3.9
 
 
 class FeatureFileError(UserError):

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from lwface.scoring.error_rates import NEARLY, Staircase
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.impostors import Ranked, find_impostors
-from lwface.scoring.exact.sharding import Workers
-from lwface.scoring.exact.tiles import PairTile
+from lwface.scoring.exact.tiles import PairTile, Sweeper
 from lwface.scoring.operating_points import Acceptance, PairBatch, threshold_above
 from lwface.scoring.tar_far_result import ErrorRate, ErrorRates
 
@@ -32,7 +31,7 @@ AT_ONCE = 512  # thresholds of a pass for each of the two figures: more make tho
 
 
 def search_error_rates(
-    comparisons: Comparisons, genuine: NDArray[np.float64], workers: Workers, at_once: int = AT_ONCE
+    comparisons: Comparisons, genuine: NDArray[np.float64], workers: Sweeper, at_once: int = AT_ONCE
 ) -> ErrorRates:
     """Both figures, exact, without intervals.
 
@@ -53,7 +52,7 @@ def search_error_rates(
 class _Search:
     """What is known so far. A candidate is a genuine score, or the float64 just above one; strictest first."""
 
-    def __init__(self, comparisons: Comparisons, genuine: NDArray[np.float64], workers: Workers, at_once: int) -> None:
+    def __init__(self, comparisons: Comparisons, genuine: NDArray[np.float64], workers: Sweeper, at_once: int) -> None:
         self._comparisons, self._workers, self._at_once = comparisons, workers, at_once
         ordered = np.sort(genuine)
         self._candidates = np.unique(np.concatenate([ordered, np.nextafter(ordered, np.inf)]))[::-1]

@@ -26,8 +26,7 @@ from lwface.base.errors import UserError
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import NO_PAIR, Pairs, ScoreBlock
 from lwface.scoring.exact.impostors import CAPACITY, Ranked, find_impostors
-from lwface.scoring.exact.sharding import Workers
-from lwface.scoring.exact.tiles import Consumer, PairTile, States
+from lwface.scoring.exact.tiles import Consumer, PairTile, States, Sweeper
 from lwface.scoring.intervals import Interval
 
 
@@ -159,7 +158,7 @@ def operating_points(
     comparisons: Comparisons,
     fars: Sequence[Fraction],
     *,
-    workers: Workers | None = None,
+    workers: Sweeper | None = None,
     capacity: int = CAPACITY,
 ) -> list[OperatingPoint]:
     """The operating point of each FAR, in the order given.
@@ -174,7 +173,10 @@ def operating_points(
         UserError: there are no genuine or no impostor pairs.
     """
     check_pairs(comparisons)
-    workers = workers or Workers()
+    if workers is None:
+        from lwface.scoring.exact.sharding import Workers  # with PyTorch, which a challenge's server has not
+
+        workers = Workers()
     ranks = ranks_of(comparisons, fars)
     found = find_impostors(comparisons, sorted(set(ranks.values())), workers, capacity=capacity).ranks if ranks else {}
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.items()}
@@ -225,7 +227,7 @@ def points_from(
 
 
 def sweep_genuine(
-    comparisons: Comparisons, consumers: Sequence[GenuineConsumer], workers: Workers, *, exact: bool = False
+    comparisons: Comparisons, consumers: Sequence[GenuineConsumer], workers: Sweeper, *, exact: bool = False
 ) -> None:
     """Show every genuine pair to each of ``consumers``, in batches; with ``exact`` all of them are scored exactly."""
 

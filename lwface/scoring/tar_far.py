@@ -26,8 +26,7 @@ from lwface.scoring.error_rates import GenuineScores, RateCurve, error_rates, wi
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.impostors import CAPACITY, Impostors, find_impostors, most_kept
-from lwface.scoring.exact.sharding import Workers
-from lwface.scoring.exact.tiles import States
+from lwface.scoring.exact.tiles import States, Sweeper
 from lwface.scoring.intervals import (
     Bootstrap,
     CodedPairs,
@@ -76,7 +75,7 @@ class ReplicatedResult(NamedTuple):
 
 
 def score_request(
-    request: ScoringRequest, comparisons: Comparisons | None = None, workers: Workers | None = None
+    request: ScoringRequest, comparisons: Comparisons | None = None, workers: Sweeper | None = None
 ) -> ReplicatedResult:
     """Score what is asked for.
 
@@ -109,7 +108,7 @@ def score_pairs(
     *,
     name: str = "features",
     protocol: str = "all pairs",
-    workers: Workers | None = None,
+    workers: Sweeper | None = None,
     columns: Sequence[tuple[str, Codes]] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -134,7 +133,10 @@ def score_pairs(
         UserError: there are no genuine or no impostor pairs.
     """
     check_pairs(comparisons)
-    workers = workers or Workers()
+    if workers is None:
+        from lwface.scoring.exact.sharding import Workers  # with PyTorch, which a challenge's server has not
+
+        workers = Workers()
     impostors = _look_at_impostors(comparisons, fars, workers, capacity, spread=replicates > 0)
     found, ladder = impostors.found, impostors.ladder
     thresholds = {rank: threshold_above(ranked.score) for rank, ranked in found.ranks.items()}
@@ -242,7 +244,7 @@ class _Impostors(NamedTuple):
 
 
 def _look_at_impostors(
-    comparisons: Comparisons, fars: Sequence[Fraction], workers: Workers, capacity: int, *, spread: bool
+    comparisons: Comparisons, fars: Sequence[Fraction], workers: Sweeper, capacity: int, *, spread: bool
 ) -> _Impostors:
     wanted = sorted(set(ranks_of(comparisons, fars).values()))
     depth = _tail_rank(comparisons, wanted, capacity, spread=spread)

@@ -9,31 +9,80 @@ import pytest
 from lwface.challenge.halves import sides
 from lwface.challenge.results import Malformed
 from lwface.challenge.scorers import score
-from lwface.commands import evaluate_landmarks
+from lwface.challenge.templates import sample_of
+from lwface.commands import evaluate_landmarks, evaluate_sequences, score_keypoints, tar_far
+from lwface.formats.feature_file import FeatureWriter, read_features
+from lwface.formats.keypoint_lookup import read_lookup, write_lookup
 from lwface.formats.point_annotations import write_annotations
 from lwface.formats.point_solution import read_solution
-
-
-def _sample(challenge, track):
-    return next((challenge.folder / "kit" / track.name).glob("sample_submission.*"))
 
 
 def test_landmarks_score_as_the_command_does(made, tmp_path):
     challenge = made("landmarks")
     (track,) = challenge.tracks
-    submission, reference = _sample(challenge, track), challenge.reference(track)
+    submission, reference = sample_of(challenge, track), challenge.reference(track)
     found = score(track, submission, reference)
     shutil.copytree(challenge.folder / "kit/landmarks/test", tmp_path, dirs_exist_ok=True)
     write_annotations(tmp_path / "annot.pkl", read_solution(reference / "truth.txt"))
-    told = tmp_path / "told.json"
-    argv = ["--solution", submission, "--truth", tmp_path / "annot.pkl", "--public", 0.6, "--json", told]
-    evaluate_landmarks.main([str(word) for word in argv])
-    command = json.loads(told.read_text())
+    argv = ["--solution", submission, "--truth", tmp_path / "annot.pkl", "--public", 0.6]
+    command = _told(evaluate_landmarks, argv, tmp_path)
     assert found.public["nme"] == command["sides"]["public"]["nme"]
     assert found.private["nme"] == command["sides"]["private"]["nme"]
     norms = ("challenge", "box", "inter-ocular")
     assert [found.all[n] for n in ("nme", "nme_box", "nme_eyes")] == [command["nme"][n]["value"] for n in norms]
     assert (found.all["auc"], found.all["failures"]) == (command["auc"], command["failures"])
+
+
+def test_keypoints_score_as_the_command_does(made, tmp_path):
+    challenge = made("keypoints")
+    (track,) = challenge.tracks
+    submission, reference = sample_of(challenge, track), challenge.reference(track)
+    found = score(track, submission, reference)
+    truth = read_lookup(reference / "truth.csv")
+    for side, chosen in sides(track, [str(image) for image in truth.images]).items():
+        write_lookup(tmp_path / "own.csv", truth._replace(locations=np.where(chosen, truth.locations, np.nan)))
+        argv = ["--submission", submission, "--truth", tmp_path / "own.csv", "--people", reference / "people.csv"]
+        told = _told(score_keypoints, argv, tmp_path)
+        assert getattr(found, side) == {name: told[name] for name in ("rmse", "smooth_l1")}
+        assert found.intervals[side] == {name: tuple(told[f"{name}_interval"]) for name in ("rmse", "smooth_l1")}
+
+
+def test_sequences_score_as_the_command_does(made, tmp_path):
+    challenge = made("sequences")
+    (track,) = challenge.tracks
+    submission, reference = sample_of(challenge, track), challenge.reference(track)
+    found = score(track, submission, reference)
+    argv = ["--submission", submission, "--truth", reference / "truth.csv", "--public", 0.6]
+    told = _told(evaluate_sequences, argv, tmp_path)
+    assert found.all == {name: told[name]["value"] for name in ("score", "top1", "top5")}
+    assert found.public["score"] == told["sides"]["public"]["score"]
+    assert found.private["score"] == told["sides"]["private"]["score"]
+
+
+def test_features_score_as_the_command_does(made, tmp_path):
+    """That one screens with PyTorch, this one has NumPy alone; intervals and error rates are equal, too."""
+    challenge = made("recognition")
+    track = challenge.track("images-light")
+    submission, reference = sample_of(challenge, track), challenge.reference(track)
+    found = score(track, submission, reference)
+    labels = np.loadtxt(reference / "labels.txt", dtype=np.int64)
+    features = np.array(read_features(submission))
+    for side, chosen in sides(track, [str(label) for label in labels]).items():
+        np.savetxt(tmp_path / "l.txt", labels[chosen], "%d")
+        with FeatureWriter(tmp_path / "f.bin", int(chosen.sum()), features.shape[1]) as writer:
+            writer.write(features[chosen])
+        argv = ["--features", tmp_path / "f.bin", "--labels", tmp_path / "l.txt", "--far", "1e-2"]
+        told = _told(tar_far, argv, tmp_path)
+        (point,) = told["results"]
+        assert getattr(found, side) == {"tar": point["tar"], "eer": told["equal_error_rate"]["rate"]}
+        assert found.intervals[side].get("tar") == (point["tar_interval"] and tuple(point["tar_interval"]))
+    assert "tar" in found.intervals["public"]
+
+
+def _told(command, argv, folder):
+    """What a command's ``--json`` says."""
+    command.main([str(word) for word in (*argv, "--json", folder / "told.json")])
+    return json.loads((folder / "told.json").read_text())
 
 
 def test_sides_do_not_depend_on_the_order(made):
@@ -51,8 +100,8 @@ def test_details_of_the_public_half_do_not_tell_of_the_private(made, tmp_path):
     """Changing private rows alone changes nothing that belongs to the public half."""
     challenge = made("landmarks")
     (track,) = challenge.tracks
-    before = score(track, _sample(challenge, track), challenge.reference(track))
-    rows = _sample(challenge, track).read_text().splitlines()
+    before = score(track, sample_of(challenge, track), challenge.reference(track))
+    rows = sample_of(challenge, track).read_text().splitlines()
     names = [row.split(" ")[0] for row in rows]
     public = sides(track, names)["public"]
     other = tmp_path / "other.txt"
@@ -72,7 +121,7 @@ def test_details_of_the_public_half_do_not_tell_of_the_private(made, tmp_path):
 def test_a_malformed_file_tells_row_and_field_but_no_folder(made, tmp_path, row, field, value):
     challenge = made("landmarks")
     (track,) = challenge.tracks
-    rows = [line.split(" ") for line in _sample(challenge, track).read_text().splitlines()]
+    rows = [line.split(" ") for line in sample_of(challenge, track).read_text().splitlines()]
     rows[row - 1][field - 1] = value
     path = tmp_path / "mine.txt"
     path.write_text("\n".join(" ".join(fields) for fields in rows))

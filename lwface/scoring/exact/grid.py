@@ -35,6 +35,7 @@ LARGE_ROWS, LARGE_BLOCKS_PER_TILE = 2**17, 32
 GENUINE_ROWS, GENUINE_COLUMNS = 64, 1024  # of a block of genuine pairs: they lie in a narrow band
 GENUINE_PAIRS = 2**18  # of a tile: they are all held at a time
 PAIRS_AT_ONCE = 2**16  # while candidates are scored
+UNSCREENED = "unscreened"
 
 
 class Grid:
@@ -45,7 +46,8 @@ class Grid:
         block_size: columns of a block. It changes memory and speed, never a result.
         distractor_pairs: whether pairs of two distractors count as impostor pairs.
         ignored: (Q, 2) rows (left, right); these pairs are left out. Without ``right`` in any order.
-        device: the name of what screens, see :func:`lwface.scoring.exact.sharding.own_device`.
+        device: the name of what screens, see :func:`lwface.scoring.exact.sharding.own_device`; :data:`UNSCREENED`:
+            nothing does, and PyTorch is not needed.
 
     Raises:
         UserError: the sets differ in width, or the block size is not positive.
@@ -205,14 +207,16 @@ class Grid:
     def prepare(self) -> None:
         """See :class:`lwface.scoring.exact.comparisons.Comparisons`."""
         for features in (self.left, self.right):
-            _ = features.rounded, features.codes
+            _ = features.rounded
+            if self.device != UNSCREENED:
+                _ = features.codes
         if self.impostor_pairs > SAMPLE:
             _ = self.sample
 
     def _make_screen(self) -> None:
         """Bring the codes to what multiplies them, once."""
         with self._screening:
-            if self._screen_made:
+            if self._screen_made or self.device == UNSCREENED:
                 return
             from lwface.scoring.exact.processor_screening import ProcessorScreen, integer_products_are_exact
             from lwface.scoring.exact.sharding import own_device

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from lwface.scoring.exact.comparisons import Comparisons
 from lwface.scoring.exact.feature_set import Pairs, ScoredPairs
 from lwface.scoring.exact.rank_search import HIGHEST, LOWEST, RankSearch
-from lwface.scoring.exact.sharding import Workers
-from lwface.scoring.exact.tiles import PairTile, States
+from lwface.scoring.exact.tiles import PairTile, States, Sweeper
 
 CAPACITY = 2**21  # pairs held at a time: some 100 MB
 KEPT_IF_ALL = 2**21  # so many impostor pairs are simply all kept
@@ -137,7 +136,7 @@ class Tail:
 def find_impostors(
     comparisons: Comparisons,
     ranks: Sequence[int],
-    workers: Workers,
+    workers: Sweeper,
     *,
     tail_rank: int = 0,
     capacity: int = CAPACITY,
@@ -217,7 +216,7 @@ def _highest(scores: NDArray[np.floating[Any]], rank: int) -> float:
 
 
 def _find_tail(
-    comparisons: Comparisons, rank: int, sample: _Sample, workers: Workers, capacity: int, prefix: str
+    comparisons: Comparisons, rank: int, sample: _Sample, workers: Sweeper, capacity: int, prefix: str
 ) -> Tail:
     tiles = comparisons.tiles(genuine=False)
     for attempt in itertools.count():
@@ -228,7 +227,7 @@ def _find_tail(
     raise AssertionError("the floor falls to minus infinity")
 
 
-def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[PairTile], workers: Workers, name: str) -> None:
+def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[PairTile], workers: Sweeper, name: str) -> None:
     def look(tile: PairTile) -> Tail:
         own = Tail(tail.rank, floor=tail.floor, capacity=tail.capacity)
         for found in comparisons.above(tile, lambda: max(own.floor, tail.floor)):
@@ -238,7 +237,7 @@ def _fill(tail: Tail, comparisons: Comparisons, tiles: Sequence[PairTile], worke
     workers.sweep(name, tiles, look, tail.join, [tail], label="impostor pairs")
 
 
-def _search(comparisons: Comparisons, searches: Sequence[RankSearch], workers: Workers, name: str) -> None:
+def _search(comparisons: Comparisons, searches: Sequence[RankSearch], workers: Sweeper, name: str) -> None:
     def look(tile: PairTile) -> list[RankSearch]:
         parts = [search.part() for search in searches]
         for block in comparisons.blocks(tile, genuine=False):

@@ -5,9 +5,9 @@ Without PyTorch, which takes longer to import than a set takes to read: see :mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 State = dict[str, NDArray[Any]]  # one-dimensional arrays of int32, int64 or float64
 States = Sequence[Mapping[str, NDArray[Any]]]
+Found = TypeVar("Found")
 
 
 class PairTile(NamedTuple):
@@ -47,6 +48,23 @@ class Consumer(Protocol):
 
     def merge(self, states: States) -> None:
         """Become the sum of ``states``."""
+        ...
+
+
+class Sweeper(Protocol):
+    """Who visits tiles: the ``Workers`` of :mod:`lwface.scoring.exact.sharding`, or ``Alone``."""
+
+    def sweep(
+        self,
+        name: str,
+        tiles: Sequence[PairTile],
+        look: Callable[[PairTile], Found],
+        take: Callable[[Found], None],
+        consumers: Sequence[Consumer],
+        *,
+        label: str,
+    ) -> None:
+        """Visit every tile once; see :meth:`lwface.scoring.exact.sharding.Workers.sweep`."""
         ...
 
 
