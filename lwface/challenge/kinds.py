@@ -115,6 +115,21 @@ SEQUENCES = TrackKind(
     "sequence",
 )
 
+MONTAGE = TrackKind(
+    "montage",
+    "other people's frames that follow each query video, in a zip of an .npz a video",
+    "lwface.challenge.score_montage",
+    (
+        FigureKind("cost_honest", "cost of a frame, honest", decimals=5),
+        FigureKind("cost_signed", "cost of a frame, signed", decimals=5),
+        FigureKind("cost_public", "cost of a frame, as published", decimals=5),
+    ),
+    (".zip",),
+    2 * 2**30,
+    {"queries": "videos to follow and their videos.csv", "videos": "videos to show frames of and their videos.csv"},
+    "video",
+)
+
 
 def _recognition(what: str) -> TrackKind:
     """Images and videos are handed in and scored alike."""
@@ -136,7 +151,7 @@ def _recognition(what: str) -> TrackKind:
 
 IMAGES, VIDEOS = _recognition("image"), _recognition("video")
 
-KINDS: dict[str, TrackKind] = {kind.name: kind for kind in (IMAGES, VIDEOS, LANDMARKS, KEYPOINTS, SEQUENCES)}
+KINDS: dict[str, TrackKind] = {kind.name: kind for kind in (IMAGES, VIDEOS, LANDMARKS, KEYPOINTS, SEQUENCES, MONTAGE)}
 
 
 def get_kind(name: str) -> TrackKind:

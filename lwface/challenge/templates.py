@@ -123,6 +123,18 @@ TEMPLATES = {
                 ),
             ),
         ),
+        ChallengeTemplate(
+            "montage",
+            "A montage that follows a face",
+            "Answer each frame of a video by a frame of somebody else.",
+            (
+                TrackTemplate(
+                    *("montage", "A montage that follows a face", "montage", ()),
+                    "The database of the starting kit; 10 minutes for an index, a minute for 240 frames.",
+                    "lwface.challenge.make_montage",
+                ),
+            ),
+        ),
     )
 }
 

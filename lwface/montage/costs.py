@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,8 +44,11 @@ MAXIMUM = FrameCost(IMAGE_WEIGHT, POINTS_WEIGHT * POINTS_SCALE)
 
 def image_cost(before: NDArray[np.uint8], shown: NDArray[np.uint8], *, signed: bool) -> float:
     """The part of the pictures, (H, W, 3) each; ``before`` is resized to the other's size."""
-    height, width = shown.shape[:2]
-    resized = np.asarray(cv2.resize(before, (width, height)), np.uint8)
+    resized = before
+    if before.shape != shown.shape:
+        import cv2  # here: a challenge's server has NumPy alone, and its frames are of one size
+
+        resized = np.asarray(cv2.resize(before, shown.shape[1::-1]), np.uint8)
     difference = resized.astype(np.int16) - shown if signed else resized - shown
     return float(np.mean(np.abs(difference) > LEVELS)) * IMAGE_WEIGHT
 

@@ -1,41 +1,20 @@
 """How a frame of the database is moved onto the query's face, and where its landmarks are then.
 
-A :class:`Move` says all of it, so that a picture can be drawn again from its source and held against what was shown:
-the honest cost believes nothing else.
+A :class:`~lwface.montage.places.Move` says all of it, so that a picture can be drawn again from its source and held
+against what was shown: the honest cost believes nothing else.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
+from lwface.montage.places import Move, Points, unbent_places
+
 GRID = 4  # pixels between the places where the bending is worked out; between them it is linear
 STIFFNESS = 1e-4  # of the thin plate: landmarks that lie on each other must not tear it
 _ROUNDS, _NEAR = 40, 0.01  # of turning a bent place back, and when it is there, pixels
-SAME_LEVELS = 10.0  # mean difference up to which a picture is what is drawn anew, of other interpolation
-
-
-@dataclass(frozen=True)
-class Move:
-    """From a source frame to an output frame.
-
-    Attributes:
-        matrix: (2, 3), source pixels to output pixels; None: the frame is resized to the output's size.
-        bend: None, or (68, 2): where the source's landmarks are to be in the output, by a thin plate over the matrix
-            that rests at the border (Bookstein 1989).
-        colour: None, or (2, 3): factor and offset of each channel.
-    """
-
-    matrix: Points | None = None
-    bend: Points | None = None
-    colour: Points | None = None
-
-
-RESIZED = Move()
 
 
 def draw(image: NDArray[np.uint8], points: Points, move: Move, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -62,7 +41,7 @@ _Plate = NDArray[np.float32] | None
 def _plate_of(points: Points, move: Move, size: tuple[int, int]) -> _Plate:
     if move.matrix is None or move.bend is None:
         return None
-    return _plate(_moved(points, move.matrix), move.bend, size)
+    return _plate(unbent_places(points, move, size, size), move.bend, size)
 
 
 def _drawn(image: NDArray[np.uint8], move: Move, size: tuple[int, int], plate: _Plate) -> NDArray[np.uint8]:
@@ -86,9 +65,7 @@ _BORDER = cv2.BORDER_REPLICATE  # what lies beside the source: a mirrored head w
 
 
 def _places(points: Points, move: Move, source_size: tuple[int, int], size: tuple[int, int], plate: _Plate) -> Points:
-    if move.matrix is None:
-        return points * (np.array(size[::-1]) / np.array(source_size[::-1]))
-    flat = _moved(points, move.matrix)
+    flat = unbent_places(points, move, source_size, size)
     if plate is None or move.bend is None:
         return flat
     # An output place q shows q + d(q) of the flat picture: the place that shows a landmark is sought.
@@ -104,10 +81,6 @@ def _places(points: Points, move: Move, source_size: tuple[int, int], size: tupl
             break
         place = place + 0.7 * missed
     return best
-
-
-def _moved(points: Points, matrix: Points) -> Points:
-    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def _plate(flat: Points, wanted: Points, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -176,8 +149,3 @@ def coloured(image: NDArray[np.uint8], colour: Points) -> NDArray[np.uint8]:
     """The image with a factor and an offset on each channel, ``colour`` (2, 3)."""
     levels = np.arange(256)[:, None] * colour[0] + colour[1]
     return np.asarray(cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None]), np.uint8)
-
-
-def is_drawn(shown: NDArray[np.uint8], again: NDArray[np.uint8]) -> bool:
-    """Whether ``shown`` is what was drawn ``again`` from the source, but for interpolation."""
-    return shown.shape == again.shape and float(cv2.absdiff(shown, again).mean()) <= SAME_LEVELS

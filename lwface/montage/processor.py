@@ -22,7 +22,8 @@ from lwface.montage import index as index_files
 from lwface.montage.costs import FrameCosts, ShownFrame, score_frames
 from lwface.montage.database import FrameStore, index_videos
 from lwface.montage.index import FrameIndex
-from lwface.montage.moving import RESIZED, Move, draw, is_drawn, moved_points, placed_frame
+from lwface.montage.moving import draw, moved_points, placed_frame
+from lwface.montage.places import RESIZED, Move, is_drawn
 
 
 @dataclass

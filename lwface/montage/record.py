@@ -18,7 +18,8 @@ from lwface.formats.montage_video import ENDING, FaceVideo, read_face_video
 from lwface.montage.costs import KINDS, CostSummary, FrameCosts, summary
 from lwface.montage.database import FrameStore
 from lwface.montage.index import FrameIndex
-from lwface.montage.moving import RESIZED, Move, draw
+from lwface.montage.moving import draw
+from lwface.montage.places import RESIZED, Move
 from lwface.montage.processor import ProcessorResult
 
 FORMAT, VERSION = "lwface montage", 1
@@ -69,7 +70,7 @@ def read_answers(
     """The answers to ``video`` in a record or in an ``.npz`` of output frames, and whether it says where they are from.
 
     Of an ``.npz`` of the videos' layout, ``landmarks2D`` are what was reported; ``frameIndex`` (T,), if it is there,
-    names the rows of the index, -1 for a dropped frame.
+    names the rows of the index, -1 for a dropped frame, and ``matrix`` (T, 2, 3) says how each was moved.
 
     Raises:
         UserError: it is neither, is of another version, or does not fit the video or the index.
@@ -143,14 +144,20 @@ def _of_frames(path: Path, video: FaceVideo) -> tuple[list[ProcessorResult | Non
     if answers.count != video.count:
         raise UserError(f"{path}: has {answers.count} frames, the query has {video.count}")
     with np.load(path, allow_pickle=False) as archive:
-        rows = archive["frameIndex"] if "frameIndex" in archive.files else None
+        rows, matrices = (archive[name] if name in archive.files else None for name in ("frameIndex", "matrix"))
     if rows is not None and (rows.shape != (answers.count,) or rows.dtype.kind not in "iu"):
         raise UserError(
             f"{path}: frameIndex is {rows.dtype} of {rows.shape}; expected whole numbers of ({answers.count},)"
         )
+    moves = [RESIZED] * answers.count
+    if matrices is not None:
+        try:
+            moves = [Move(matrix) for matrix in _numbers(matrices, (answers.count, 2, 3))]
+        except ValueError as error:
+            raise UserError(f"{path}: matrix: {error}") from None
     named = np.zeros(answers.count, np.int64) if rows is None else rows
     results = [
-        ProcessorResult(answers.frame(number), int(row), answers.points[number], RESIZED) if row >= 0 else None
+        ProcessorResult(answers.frame(number), int(row), answers.points[number], moves[number]) if row >= 0 else None
         for number, row in enumerate(named.tolist())
     ]
     return results, rows is not None

@@ -19,9 +19,10 @@ from lwface.base.notes import note
 from lwface.formats.montage_video import FaceVideo
 from lwface.montage.costs import IMAGE_WEIGHT, LEVELS, POINTS_SCALE, POINTS_WEIGHT
 from lwface.montage.database import face_thumbnail, frame_thumbnail
-from lwface.montage.moving import RESIZED, Move, colour_match, coloured, placed_frame, similarity
+from lwface.montage.moving import colour_match, coloured, placed_frame, similarity
 from lwface.montage.options import POINTS, RESIZE
 from lwface.montage.paths import PathSearch
+from lwface.montage.places import RESIZED, Move
 from lwface.montage.processor import Processor, ProcessorResult
 from lwface.montage.shapes import placed
 

@@ -1,8 +1,11 @@
 """Scores equal those of the commands to the last digit, and a malformed file gets none."""
 
+import io
 import json
 import shutil
+import zipfile
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,9 +13,10 @@ from lwface.challenge.halves import sides
 from lwface.challenge.results import Malformed
 from lwface.challenge.scorers import score
 from lwface.challenge.templates import sample_of
-from lwface.commands import evaluate_landmarks, evaluate_sequences, score_keypoints, tar_far
+from lwface.commands import evaluate_landmarks, evaluate_sequences, montage, score_keypoints, tar_far
 from lwface.formats.feature_file import FeatureWriter, read_features
 from lwface.formats.keypoint_lookup import read_lookup, write_lookup
+from lwface.formats.montage_video import read_face_video, read_video_list
 from lwface.formats.point_annotations import write_annotations
 from lwface.formats.point_solution import read_solution
 
@@ -77,6 +81,64 @@ def test_features_score_as_the_command_does(made, tmp_path):
         assert getattr(found, side) == {"tar": point["tar"], "eer": told["equal_error_rate"]["rate"]}
         assert found.intervals[side].get("tar") == (point["tar_interval"] and tuple(point["tar_interval"]))
     assert "tar" in found.intervals["public"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_montage_scores_as_the_command_does(made, tmp_path, moved):
+    """That one draws with OpenCV what is held against the frames shown; one query is private, two are public."""
+    challenge = made("montage")
+    (track,) = challenge.tracks
+    reference, submission = challenge.reference(track), sample_of(challenge, track)
+    videos = tmp_path / "videos"
+    shutil.copytree(reference / "videos", videos)
+    montage.main(["index", "--videos", str(videos / "videos.csv"), "--landmarks-only"])
+    with zipfile.ZipFile(submission) as archive:
+        archive.extractall(tmp_path)
+    names = [video.name for video in read_video_list(reference / "queries/videos.csv")]
+    if moved:
+        _move(tmp_path, [tmp_path / f"{name}.npz" for name in names], reference)
+        submission = tmp_path / "moved.zip"
+        with zipfile.ZipFile(submission, "w") as archive:
+            for name in names:
+                archive.write(tmp_path / f"{name}.npz", f"{name}.npz")
+    found = score(track, submission, reference)
+    every = []
+    for name in names:
+        query = reference / "queries" / f"{name}.npz"
+        argv = ["score", "--videos", videos / "videos.csv", query, "--montage", tmp_path / f"{name}.npz"]
+        every.append(_told(montage, argv, tmp_path)["costs"])
+    (private,) = np.flatnonzero(sides(track, names)["private"])
+    kinds = ("honest", "signed", "public")
+    assert found.private == {f"cost_{kind}": every[private][kind]["mean"] for kind in kinds}
+    means = {f"cost_{kind}": np.mean([told[kind]["mean"] for told in every]) for kind in kinds}
+    assert found.all == pytest.approx(means, rel=1e-14)
+    assert found.all["cost_honest"] < 9  # what is shown was believed
+    false = tmp_path / "false.zip"
+    with zipfile.ZipFile(submission) as archive, zipfile.ZipFile(false, "w") as other:
+        for name in names:
+            with np.load(io.BytesIO(archive.read(f"{name}.npz"))) as arrays:
+                written = io.BytesIO()
+                np.savez(written, **{**arrays, "colorImages": 255 - arrays["colorImages"]})
+            other.writestr(f"{name}.npz", written.getvalue())
+    assert score(track, false, reference).all["cost_honest"] == pytest.approx(9.1)
+
+
+def _move(folder, paths, reference):
+    """Shift and shrink the frames of answers, as their ``matrix`` says."""
+    database = [read_face_video(reference / "videos" / f"{video.name}.npz") for video in
+                read_video_list(reference / "videos/videos.csv")]  # fmt: skip
+    images = [video.frame(number) for video in database for number in range(video.count)]
+    matrix = np.array([[0.9, 0.1, 3.5], [-0.1, 0.9, 8.25]])
+    for path in paths:
+        with np.load(path) as arrays:
+            told = dict(arrays)
+        size = told["colorImages"].shape[1::-1]
+        shown = [
+            cv2.warpAffine(images[row], matrix, size, borderMode=cv2.BORDER_REPLICATE) for row in told["frameIndex"]
+        ]
+        told["colorImages"] = np.stack(shown, axis=-1)
+        told["matrix"] = np.stack([matrix] * len(shown))
+        np.savez(path, **told)
 
 
 def _told(command, argv, folder):

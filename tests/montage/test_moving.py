@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lwface.montage.moving import Move, colour_match, draw, is_drawn, moved_points, placed_frame, similarity
+from lwface.montage.moving import colour_match, draw, moved_points, placed_frame, similarity
+from lwface.montage.places import RESIZED, Move, drawn_plainly, is_drawn
 from tests.montage.conftest import face, picture
 
 SOURCE, OUTPUT = (120, 150), (160, 140)
@@ -104,3 +105,16 @@ def test_what_was_drawn_is_told_from_another_picture():
     assert not is_drawn(draw(picture(2, SOURCE), source, move, OUTPUT), shown)
     assert not is_drawn(np.roll(shown, 12, axis=1), shown)
     assert not is_drawn(shown[1:], shown)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (64, 64), (97, 33)])
+def test_drawn_plainly_is_what_opencv_draws(size):
+    """Of smooth pictures: OpenCV's places are rounded to a 32nd of a pixel."""
+    draw_of = np.random.default_rng(0)
+    coarse = draw_of.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    image = np.asarray(cv2.resize(coarse, (48, 56), interpolation=cv2.INTER_CUBIC), np.uint8)
+    points = draw_of.uniform(10, 40, (68, 2))
+    turned = similarity(points, points @ [[0.9, 0.3], [-0.3, 0.9]] + (3.5, -2.25))
+    for move in (RESIZED, Move(turned)):
+        again = drawn_plainly(image, move, size).astype(int)
+        assert np.abs(again - draw(image, points, move, size)).max() <= 2
