@@ -63,6 +63,8 @@ COMMANDS = {
     "make-montage": "make videos of the montage challenge",
     "new-challenge": "make a challenge to host, from a template",
     "score-challenge": "score a submission to a challenge",
+    "host": "host a challenge: accounts, uploads, scoring, leaderboards",
+    "submit": "hand a submission in to a hosted challenge",
     "search": "search for a network under a track's budget",
     "demo": "the whole road on procedural faces",
 }

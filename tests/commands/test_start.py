@@ -71,6 +71,8 @@ MISSING = {
     "overlay": (["--input", "none.mp4", "--output", "o.mp4"], "none.mp4"),
     "montage": (["index", "--videos", "none.csv"], "none.csv"),
     "make-montage": (["--input", "none", "--output", "o"], "none"),
+    "host": (["none"], "none"),
+    "submit": (["none.txt", "--challenge", "http://127.0.0.1:1", "--track", "a"], "none.txt"),
     "new-challenge": (["lfw.bin", "--template", "landmarks"], "lfw.bin: is there and not an empty folder"),
     "score-challenge": (["none", "landmarks", "f.txt"], "none: "),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),

@@ -1,0 +1,1 @@
+"""A server that hosts a challenge: accounts, resumable uploads, a queue in the database, scoring apart, pages."""

@@ -1,0 +1,92 @@
+"""One scoring in a process of its own: a job comes as JSON on stdin, lines of JSON go to stdout, the last is its end.
+
+``python -m lwface.hosting.child``, started by :mod:`lwface.hosting.scorer`. Its lines: ``{"progress": 0.5, "doing":
+"..."}`` and, at the end, one of ``{"result": ...}``, ``{"refused": line}`` (the submission's fault) and ``{"failed":
+line}`` (a limit, or the organiser's fault).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lwface.base.commands import one_line
+from lwface.base.errors import UserError
+from lwface.hosting.limits import end_with_parent, set_limits
+
+BLOCK = 4 * 1024**2
+Tell = Callable[[dict[str, Any]], None]
+
+
+def main() -> None:
+    """Do the job."""
+    job = json.loads(sys.stdin.readline())
+    end_with_parent(job["parent"])
+    set_limits(job["memory_bytes"], job["file_bytes"], job["seconds"])
+    os.chdir(job["work"])
+    tell = _teller()
+    try:
+        tell(_end(job, tell))
+    except MemoryError:
+        tell(
+            {"failed": f"its scoring needs more than the {job['memory_bytes']} bytes of memory that there are for one"}
+        )
+
+
+def check_digest(path: Path, sha256: str, tell: Tell) -> None:
+    """:class:`UserError` where a file is not what its sender has."""
+    found, size, done = hashlib.sha256(), path.stat().st_size, 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+            done += len(block)
+            tell({"progress": 0.2 * done / size, "doing": "comparing its digest"})
+    if found.hexdigest() != sha256:
+        raise UserError(
+            f"{path.name}: arrived with SHA-256 {found.hexdigest()[:12]}..., its sender said {sha256[:12]}..."
+        )
+
+
+def _end(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    from lwface.challenge.definition import read_challenge
+    from lwface.challenge.results import Malformed
+    from lwface.challenge.scorers import score
+
+    files = {part: Path(name) for part, name in job["files"].items()}
+    try:
+        for part, sha256 in job["digests"].items():
+            check_digest(files[part], sha256, tell)
+    except UserError as error:
+        return {"refused": one_line(error)}
+    try:
+        challenge = read_challenge(Path(job["challenge"]))
+        track = challenge.track(job["track"])
+        tell({"progress": 0.2, "doing": "scoring"})
+        result = score(track, files["submission"], challenge.reference(track)).as_json()
+        ranks = {"figure": track.ranks_by, "sign": 1 if track.higher_is_better else -1}
+        return {"result": result, "ranks": ranks}
+    except Malformed as error:
+        return {"refused": one_line(error)}
+    except (UserError, OSError) as error:
+        return {"failed": f"the challenge itself is at fault, tell its organiser: {one_line(error)}"}
+
+
+def _teller() -> Tell:
+    """Writes lines to the stdout that came; what libraries print goes to stderr from now on."""
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(line: dict[str, Any]) -> None:
+        lines.write(json.dumps(line) + "\n")
+        lines.flush()
+
+    return tell
+
+
+if __name__ == "__main__":
+    main()

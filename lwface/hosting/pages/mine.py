@@ -1,0 +1,207 @@
+"""What a team sees of its own: submissions with live progress, reports, the page to hand in, people, keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
+from sqlalchemy import delete, select
+from sqlalchemy.orm import selectinload
+
+from lwface.challenge.kinds import get_kind
+from lwface.hosting.accounts import DeniedError, invite, new_token, tally
+from lwface.hosting.board import PRIVATE, PUBLIC, shown_figure, shown_half
+from lwface.hosting.hall import Hall
+from lwface.hosting.queue import cancel
+from lwface.hosting.quotas import counted, used_bytes
+from lwface.hosting.submissions import MODEL, MODEL_ENDINGS, SUBMISSION, parts
+from lwface.hosting.tables import MEMBER, ORGANISER, PersonRow, ScoreRow, SubmissionRow, TokenRow
+from lwface.hosting.visit import Asking, Changing, Fields, InHall, Visit
+
+router = APIRouter()
+LATEST = 100  # submissions on a page
+LIVE_S, STREAM_S = 1.0, 600.0  # between looks; until a browser has to ask anew
+
+
+@router.get("/submissions")
+def submissions(hall: InHall, visit: Asking) -> Response:
+    """All of the team's."""
+    team = visit.team
+    with hall.database.reading() as session:
+        rows = session.scalars(
+            select(SubmissionRow)
+            .where(SubmissionRow.team_id == team)
+            .options(selectinload(SubmissionRow.uploads))
+            .order_by(SubmissionRow.id.desc())
+            .limit(LATEST)
+        ).all()
+        scores = {one.id: one for one in _scores(session, rows)}
+        figures = {row.id: _public(hall, row, scores.get(row.score_id or 0)) for row in rows}
+        used = used_bytes(session, team)
+    return hall.page("submissions.html", visit=visit, here="/submissions", rows=rows, figures=figures, used=used)
+
+
+@router.get("/submissions/events")
+async def events(request: Request, hall: InHall, visit: Asking) -> Response:
+    """What changes of the team's submissions, as server-sent events."""
+    team = visit.team
+
+    async def stream() -> AsyncIterator[str]:
+        told, ends, spoke = None, time.monotonic() + STREAM_S, 0.0
+        while time.monotonic() < ends and not await request.is_disconnected():
+            found = await run_in_threadpool(hall.fresh, ("live", team), lambda: live(hall, team))
+            if found != told:
+                told, spoke = found, time.monotonic()
+                yield f"event: submissions\ndata: {json.dumps(found)}\n\n"
+            elif time.monotonic() - spoke > 15:
+                spoke = time.monotonic()
+                yield ": still here\n\n"
+            await asyncio.sleep(LIVE_S)
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+
+
+def live(hall: Hall, team: int) -> list[dict[str, Any]]:
+    """What a team's latest submissions are doing."""
+    of = SubmissionRow
+    columns = select(of.id, of.state, of.progress, of.doing).where(of.team_id == team)
+    with hall.database.reading() as session:
+        rows = session.execute(columns.order_by(of.id.desc()).limit(20)).all()
+    return [{"id": row.id, "state": row.state, "progress": round(row.progress, 3), "doing": row.doing} for row in rows]
+
+
+@router.get("/submissions/{number}")
+def submission(number: int, hall: InHall, visit: Asking) -> Response:
+    """One, and its report."""
+    row, score, halves = _seen(hall, visit, number)
+    return hall.page(
+        "submission.html",
+        visit=visit,
+        here="",
+        row=row,
+        track=hall.challenge.track(row.track),
+        found=json.loads(score.figures) if score else None,
+        details=json.loads(score.details) if score else None,
+        halves=halves,
+        shown=shown_figure,
+    )
+
+
+@router.get("/api/submissions/{number}")
+def as_json(number: int, hall: InHall, visit: Asking) -> Response:
+    """One, for programs."""
+    row, score, halves = _seen(hall, visit, number)
+    found = json.loads(score.figures) if score else {}
+    told = {name: getattr(row, name) for name in ("id", "track", "state", "line", "progress", "doing", "attempt")}
+    return JSONResponse(told | {"figures": {half: found[half] for half in halves if half in found}})
+
+
+@router.post("/submissions/{number}/cancel")
+def stop(number: int, hall: InHall, visit: Changing) -> Response:
+    """Cancel one that has no score."""
+    row, _, _ = _seen(hall, visit, number)
+    if row.team_id != visit.member.team_id:
+        raise DeniedError("only its team cancels a submission")
+    with hall.database.writing() as session:
+        if not cancel(session, number):
+            raise DeniedError("it is too late to cancel it", 409)
+    return RedirectResponse("/submissions", 303)
+
+
+@router.get("/submit/{track}")
+def submit_page(track: str, hall: InHall, visit: Asking) -> Response:
+    """The page to hand in."""
+    wanted = hall.challenge.track(track)
+    with hall.database.reading() as session:
+        today, ever = counted(session, visit.team, track)
+    kind = get_kind(wanted.kind)
+    return hall.page(
+        "submit.html",
+        visit=visit,
+        here="",
+        track=wanted,
+        kind=kind,
+        parts=parts(wanted),
+        endings={SUBMISSION: kind.endings, MODEL: MODEL_ENDINGS},
+        today=today,
+        ever=ever,
+    )
+
+
+@router.get("/team")
+def team_page(hall: InHall, visit: Asking) -> Response:
+    """People and keys."""
+    return _team(hall, visit)
+
+
+@router.post("/team/invite")
+def invite_member(hall: InHall, visit: Changing) -> Response:
+    """A link into the team."""
+    leader = visit.leader
+    with hall.database.writing() as session:
+        key = invite(session, MEMBER, team=leader.team_id)
+    return _team(hall, visit, f"{hall.site.url}/join/{key}", "A link for one person.")
+
+
+@router.post("/keys")
+def make_key(hall: InHall, form: Fields, visit: Changing) -> Response:
+    """A key for a program."""
+    tally(hall.database, f"keys {visit.member.id}", hall.site.requests)
+    with hall.database.writing() as session:
+        key = new_token(session, visit.member, form.get("label", ""))
+    return _team(hall, visit, key, "A key.")
+
+
+@router.post("/keys/{number}/remove")
+def remove_key(number: int, hall: InHall, visit: Changing) -> Response:
+    """Make a key worth nothing."""
+    with hall.database.writing() as session:
+        own = (TokenRow.id == number, TokenRow.person_id == visit.member.id)
+        session.execute(delete(TokenRow).where(*own))
+    return RedirectResponse("/team", 303)
+
+
+def _team(hall: Hall, visit: Visit, made: str = "", made_says: str = "") -> Response:
+    with hall.database.reading() as session:
+        people = session.scalars(
+            select(PersonRow)
+            .where(PersonRow.team_id == visit.member.team_id, PersonRow.team_id.is_not(None))
+            .order_by(PersonRow.id)
+        ).all()
+        tokens = session.scalars(
+            select(TokenRow).where(TokenRow.person_id == visit.member.id).order_by(TokenRow.id)
+        ).all()
+    return hall.page(
+        "team.html", visit=visit, here="/team", people=people, tokens=tokens, made=made, made_says=made_says
+    )
+
+
+def _seen(hall: Hall, visit: Visit, number: int) -> tuple[SubmissionRow, ScoreRow | None, list[str]]:
+    """A submission that who asks may see, its score, and the halves of it that they may see."""
+    with hall.database.reading() as session:
+        row = session.get(SubmissionRow, number, options=[selectinload(SubmissionRow.uploads)])
+        organises = visit.member.role == ORGANISER
+        if row is None or not (organises or row.team_id == visit.member.team_id):
+            raise DeniedError("your team has no submission of this number", 404)
+        score = session.get(ScoreRow, row.score_id) if row.score_id else None
+        private = organises or shown_half(session, hall.challenge) == PRIVATE
+        return row, score, [PUBLIC, PRIVATE, "all"] if private else [PUBLIC]
+
+
+def _scores(session: Any, rows: Any) -> list[ScoreRow]:
+    wanted = [row.score_id for row in rows if row.score_id]
+    return list(session.scalars(select(ScoreRow).where(ScoreRow.id.in_(wanted))))
+
+
+def _public(hall: Hall, row: SubmissionRow, score: ScoreRow | None) -> str:
+    if score is None:
+        return ""
+    figure = hall.challenge.track(row.track).figures[0]
+    return shown_figure(figure, json.loads(score.figures)[PUBLIC][figure.name])

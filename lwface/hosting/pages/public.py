@@ -1,0 +1,90 @@
+"""What everyone may see: the leaderboards, the rules."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+from sqlalchemy import func, select
+
+from lwface.challenge.kinds import get_kind
+from lwface.hosting.accounts import DeniedError
+from lwface.hosting.board import PRIVATE, PUBLIC, Board, board_csv, board_json, make_board, shown_figure, shown_half
+from lwface.hosting.hall import Hall
+from lwface.hosting.plot import plot_board
+from lwface.hosting.tables import ORGANISER, WAITING, SubmissionRow
+from lwface.hosting.visit import Asking, InHall, Visit
+
+router = APIRouter()
+
+
+class ShownBoard(NamedTuple):
+    """A board and what its page shows around it."""
+
+    board: Board
+    plot: str
+    rescoring: int
+
+
+@router.get("/")
+def first(hall: InHall) -> Response:
+    """The first track's board."""
+    return RedirectResponse(f"/board/{hall.challenge.tracks[0].name}", 303)
+
+
+@router.get("/board/{track}.json")
+def as_json(track: str, hall: InHall, visit: Asking, half: str = "") -> Response:
+    """The board for programs."""
+    return Response(board_json(_board(hall, visit, track, half).board), media_type="application/json")
+
+
+@router.get("/board/{track}.csv")
+def as_csv(track: str, hall: InHall, visit: Asking, half: str = "") -> Response:
+    """The board as a table."""
+    return Response(board_csv(_board(hall, visit, track, half).board), media_type="text/csv")
+
+
+@router.get("/board/{track}")
+def board(track: str, hall: InHall, visit: Asking, half: str = "") -> Response:
+    """The board for people."""
+    shown = _board(hall, visit, track, half)
+    return hall.page(
+        "board.html",
+        visit=visit,
+        here=f"/board/{hall.challenge.tracks[0].name}",
+        board=shown.board,
+        plot=shown.plot,
+        rescoring=shown.rescoring,
+        has_models=any(entry.flops is not None for entry in shown.board.entries),
+        mine=visit.person.team.name if visit.person and visit.person.team else None,
+        shown=shown_figure,
+    )
+
+
+@router.get("/rules")
+def rules(hall: InHall, visit: Asking) -> Response:
+    """What is asked for."""
+    kinds = {track.name: get_kind(track.kind) for track in hall.challenge.tracks}
+    return hall.page("rules.html", visit=visit, here="/rules", kinds=kinds)
+
+
+def _board(hall: Hall, visit: Visit, name: str, half: str) -> ShownBoard:
+    """The board of a track; an organiser may ask for either half at any time.
+
+    Raises:
+        DeniedError: somebody else asks for a half.
+    """
+    if half and (half not in (PUBLIC, PRIVATE) or visit.person is None or visit.person.role != ORGANISER):
+        raise DeniedError("the halves at will are for organisers")
+    track = hall.challenge.track(name)
+
+    def make() -> ShownBoard:
+        with hall.database.reading() as session:
+            made = make_board(session, track, half or shown_half(session, hall.challenge))
+            again = (SubmissionRow.track == name, SubmissionRow.state.in_(WAITING), SubmissionRow.score_id.is_not(None))
+            waiting = session.execute(select(func.count()).select_from(SubmissionRow).where(*again)).scalar_one()
+            return ShownBoard(made, plot_board(made), int(waiting))
+
+    shown: ShownBoard = hall.fresh(("board", name, half), make)
+    return shown
