@@ -82,21 +82,25 @@ class ChallengeClient:
         return found
 
     def hand_in(self, track: str, files: Mapping[str, Path], note: str, say: Say) -> int:
-        """Send the files of a submission by part; its number.
+        """Send the files of a submission by part; its number, which the same call gives again until :meth:`forget`.
 
         Raises:
             UserError: the server refuses it, or does not answer for long.
         """
         digests = {part: sha256_of(path) for part, path in files.items()}
-        begun = "|".join([self.url, track, *digests.values()])
+        begun = self._name(track, digests)
         submission = ""
         for part, path in files.items():
             metadata = {"track": track, "part": part, "filename": path.name, "sha256": digests[part], "note": note}
             metadata |= {"submission": submission} if submission else {}
             address, submission = self._begun(f"{begun}|{part}", metadata, path.stat().st_size)
             self._send(address, path, lambda share, part=part: say(share, f"sending the {part}"))  # type: ignore[misc]
-        self._forget(begun)
         return int(submission)
+
+    def forget(self, track: str, files: Mapping[str, Path]) -> None:
+        """The submission is done with: the same files, handed in again, are another one."""
+        begun = self._name(track, {part: sha256_of(path) for part, path in files.items()})
+        self._remember({key: kept for key, kept in self._remembered().items() if not key.startswith(begun)})
 
     def wait(self, submission: int, say: Say) -> dict[str, Any]:
         """What has become of a submission, when its scoring has ended."""
@@ -173,8 +177,8 @@ class ChallengeClient:
     def _remember(self, all_of_it: Mapping[str, list[str]]) -> None:
         write_json(self.state, dict(all_of_it))
 
-    def _forget(self, begun: str) -> None:
-        self._remember({key: kept for key, kept in self._remembered().items() if not key.startswith(begun)})
+    def _name(self, track: str, digests: Mapping[str, str]) -> str:
+        return "|".join([self.url, track, *digests.values()])
 
 
 def sha256_of(path: Path) -> str:

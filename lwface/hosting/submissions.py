@@ -19,6 +19,7 @@ from lwface.hosting.site import GIB, Site
 from lwface.hosting.tables import (
     CANCELLED,
     COMPLETE,
+    OPEN,
     QUEUED,
     REFUSED,
     REMOVED,
@@ -75,6 +76,9 @@ def start(
 ) -> UploadRow:
     """Take note of a file that will come: a new submission, or another part of one that has begun.
 
+    A file of the same digest that the same person has begun to send is the same upload: whoever did not hear the answer
+    asks again.
+
     Args:
         metadata: ``track``, ``filename``; where there are such ``part``, ``sha256``, ``note``, ``submission`` (its
             number: where this is another part of it).
@@ -94,6 +98,8 @@ def start(
     if team.disqualified:
         raise QuotaError(f"your team is disqualified: {team.disqualified}")
     check_time(session, challenge)
+    if digest and "submission" not in metadata and (same := _same(session, person, track.name, part, length, digest)):
+        return same
     check_count(session, team.id, track.name, challenge.submissions_a_day, challenge.submissions_in_all)
     check_space(session, team.id, length, site.team_bytes)
     row = _begun(session, team.id, track.name, part, metadata) if "submission" in metadata else None
@@ -139,6 +145,12 @@ def sweep(database: Database, site: Site) -> int:
     for row in rows:
         Path(site.files / row.id).unlink(missing_ok=True)
     return len(rows)
+
+
+def _same(session: Session, person: PersonRow, track: str, part: str, length: int, digest: str) -> UploadRow | None:
+    rows = select(UploadRow).join(SubmissionRow).where(UploadRow.state == OPEN, UploadRow.sha256 == digest)
+    own = (SubmissionRow.person_id == person.id, SubmissionRow.track == track, SubmissionRow.state == UPLOADING)
+    return session.scalars(rows.where(*own, UploadRow.part == part, UploadRow.length == length)).first()
 
 
 def _begun(session: Session, team: int, track: str, part: str, metadata: Mapping[str, str]) -> SubmissionRow:

@@ -118,7 +118,7 @@ def create(request: Request, hall: InHall, visit: Changing) -> Response:
     with _told(), hall.database.writing() as session:
         row = start(session, hall.site, hall.challenge, visit.member, metadata, _count(request, "upload-length"))
     more = {"Location": f"/uploads/{row.id}", "Submission": str(row.submission_id)}
-    return Response(status_code=201, headers=_headers(Upload_Offset=0) | more)
+    return Response(status_code=201, headers=_headers(Upload_Offset=row.offset) | more)
 
 
 @router.head("/{upload}")
