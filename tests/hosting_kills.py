@@ -252,7 +252,7 @@ def main() -> None:
         work = Path(name)
         urls = [None, None]
         if arguments.postgres:
-            urls = [stack.enter_context(postgres(work / place)) for place in ("pg-calm", "pg-killed")]
+            urls = [stack.enter_context(postgres()) for _ in range(2)]
         challenge = make_challenge(work / "challenge")
         began = time.monotonic()
         calm = run(work / "calm", challenge, urls[0], 0, arguments.seed)

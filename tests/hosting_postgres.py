@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,27 +30,26 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def postgres(folder: Path, *settings: str) -> Iterator[str]:
-    """A server with an empty database; its URL. ``folder`` is made; PostgreSQL refuses to run as root."""
+def postgres(*settings: str) -> Iterator[str]:
+    """A server with an empty database; its URL. PostgreSQL refuses to run as root, so that it is a user of its own."""
     place = programs()
     assert place is not None, "apt-get install postgresql"
-    folder.mkdir(parents=True)
+    folder = tempfile.mkdtemp(prefix="lwface-postgres-")  # not below a folder that is root's alone
     as_user = []
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-        for parent in folder.parents:
-            if parent.stat().st_mode & 0o001 == 0:
-                parent.chmod(parent.stat().st_mode | 0o011)
         as_user = ["runuser", "-u", "postgres", "--"]
-    data, port = folder / "data", free_port()
-    made = [place / "initdb", "-D", data, "-U", "lwface", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-    subprocess.run([*as_user, *map(str, made)], check=True, capture_output=True, cwd="/")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 {' '.join(f'-c {one}' for one in settings)}"
-    control = [*as_user, str(place / "pg_ctl"), "-D", str(data), "-w"]
-    subprocess.run(
-        [*control, "-o", options, "-l", str(data / "log"), "start"], check=True, cwd="/", stdout=subprocess.DEVNULL
+    data, port = f"{folder}/data", free_port()
+    made = [str(place / "initdb"), "-D", data, "-U", "lwface", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+    options = " ".join(
+        [f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", *(f"-c {setting}" for setting in settings)]
     )
+    control = [*as_user, str(place / "pg_ctl"), "-D", data, "-w"]
+    quiet = {"cwd": "/", "stdout": subprocess.DEVNULL}
+    subprocess.run([*as_user, *made], check=True, **quiet)
+    subprocess.run([*control, "-o", options, "-l", f"{data}/log", "start"], check=True, **quiet)
     try:
         yield f"postgresql+pg8000://lwface@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, cwd="/", stdout=subprocess.DEVNULL)
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -20,6 +20,7 @@ from lwface.base.errors import UserError
 from lwface.hosting.limits import end_with_parent, set_limits
 
 BLOCK = 4 * 1024**2
+IMAGES = "test"  # of a kit: what the rows of a submission are made of
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -56,6 +57,7 @@ def _end(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
     from lwface.challenge.definition import read_challenge
     from lwface.challenge.results import Malformed
     from lwface.challenge.scorers import score
+    from lwface.challenge.templates import kit_of
 
     files = {part: Path(name) for part, name in job["files"].items()}
     try:
@@ -66,8 +68,15 @@ def _end(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
     try:
         challenge = read_challenge(Path(job["challenge"]))
         track = challenge.track(job["track"])
-        tell({"progress": 0.2, "doing": "scoring"})
-        result = score(track, files["submission"], challenge.reference(track)).as_json()
+        gate = {}
+        if track.needs_model:
+            tell({"progress": 0.2, "doing": "trying the model"})
+            from lwface.hosting.gate import pass_gate
+
+            images = kit_of(challenge, track) / IMAGES
+            gate["gate"] = pass_gate(track, files["model"], files["submission"], images, job["secret"].encode())
+        tell({"progress": 0.4, "doing": "scoring"})
+        result = score(track, files["submission"], challenge.reference(track)).as_json() | gate
         ranks = {"figure": track.ranks_by, "sign": 1 if track.higher_is_better else -1}
         return {"result": result, "ranks": ranks}
     except Malformed as error:

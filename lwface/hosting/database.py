@@ -19,6 +19,7 @@ from lwface.base.errors import UserError
 from lwface.hosting.tables import SettingRow, Table
 
 BUSY_S = 60  # how long a writer of SQLite waits for the one before it
+SECRET = "secret"  # setting: of this server, for what nobody may foresee
 TABLES_LOCK = 7_113_021  # any number: processes that start together make the tables one after the other
 
 

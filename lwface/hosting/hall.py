@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -39,7 +40,7 @@ class Hall:
     def fresh(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What ``make`` gives, or gave less than :data:`FRESH_S` ago; one thread makes it while others wait."""
         with self._lock:
-            made, value = self._kept.get(key, (-FRESH_S, None))
+            made, value = self._kept.get(key, (-math.inf, None))
             if time.monotonic() - made >= FRESH_S:
                 value = make()
                 self._kept[key] = time.monotonic(), value

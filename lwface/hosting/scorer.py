@@ -25,11 +25,11 @@ from typing import IO, Any
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from lwface.hosting.database import Database
+from lwface.hosting.database import SECRET, Database, setting
 from lwface.hosting.keys import new_key
 from lwface.hosting.queue import Claim, Ranks, claim, finish, give_back, refuse, renew
 from lwface.hosting.site import Site
-from lwface.hosting.submissions import safe_name, sweep
+from lwface.hosting.submissions import sweep, working_name
 
 IDLE_S = 0.5  # between looks at an empty queue
 SWEEP_S = 60.0
@@ -56,6 +56,8 @@ class Scorer:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{new_key()[:8]}"
         self.stopping, self.swept = False, -SWEEP_S
         site.work.mkdir(parents=True, exist_ok=True)
+        with self.database.reading() as session:
+            self.secret = setting(session, SECRET)
 
     def stop(self, *_: object) -> None:
         """End soon: the submission at hand goes back into the queue."""
@@ -106,7 +108,7 @@ class Scorer:
         files = {}
         for part, path in held.files.items():
             (folder / part).mkdir()
-            files[part] = str(folder / part / safe_name(held.names[part]))
+            files[part] = str(folder / part / working_name(part, held.names[part]))
             os.link(path, files[part])
         return {
             "parent": os.getpid(),
@@ -118,6 +120,7 @@ class Scorer:
             "memory_bytes": self.site.memory_bytes,
             "file_bytes": self.site.file_bytes,
             "seconds": self.site.seconds,
+            "secret": self.secret,
         }
 
     @contextlib.contextmanager

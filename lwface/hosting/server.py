@@ -13,7 +13,8 @@ from types import FrameType
 
 from lwface.base.errors import UserError
 from lwface.hosting.accounts import has_organiser, invite
-from lwface.hosting.database import Database
+from lwface.hosting.database import SECRET, Database, change_setting, setting
+from lwface.hosting.keys import new_key
 from lwface.hosting.processes import SCORE, WEB
 from lwface.hosting.scorer import PACKAGE
 from lwface.hosting.site import VARIABLE, Site
@@ -40,6 +41,8 @@ def prepare(site: Site) -> str | None:
     database = Database(site.database)
     database.create_tables()
     with database.writing() as session:
+        if not setting(session, SECRET):
+            change_setting(session, SECRET, new_key())
         link = None if has_organiser(session) else f"{site.url}/join/{invite(session, ORGANISER)}"
     database.close()
     return link

@@ -50,6 +50,11 @@ def safe_name(name: str) -> str:
     return (stem.lstrip(".")[:80] or "file") + ending[:12]
 
 
+def working_name(part: str, name: str) -> str:
+    """The name that a file has where it is scored; a model of ours is found by its number."""
+    return "model-0001.safetensors" if part == MODEL and name.endswith(".safetensors") else safe_name(name)
+
+
 def check_time(session: Session, challenge: Challenge) -> None:
     """:class:`QuotaError` outside the challenge's time."""
     moment = now(session)
@@ -121,7 +126,7 @@ def complete(session: Session, challenge: Challenge, upload: UploadRow) -> None:
     """A file is whole: with the last one of its submission this enters the queue, or is refused for want of quota."""
     row = upload.submission
     lock_team(session, row.team_id)
-    session.refresh(row, with_for_update=True)
+    session.refresh(row, with_for_update={"of": SubmissionRow})
     here = {one.part for one in row.uploads if one.state == COMPLETE}
     if row.state != UPLOADING or not here.issuperset(parts(challenge.track(row.track))):
         return

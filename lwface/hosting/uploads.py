@@ -143,7 +143,7 @@ class Receiver:
         """Bring what came to the disk, then say so; with the last byte the submission enters the queue."""
         os.fsync(self.file.fileno())
         with self.database.writing() as session:
-            row = session.get_one(UploadRow, self.upload, with_for_update=True)
+            row = session.get_one(UploadRow, self.upload, with_for_update={"of": UploadRow})
             if row.state != OPEN:
                 raise UploadError(410, "this upload was cancelled")
             row.offset, row.touched = self.at, now(session)
