@@ -50,6 +50,7 @@ COMMANDS = {
     "submit-keypoints": "write a submission to the facial keypoints challenge",
     "check-keypoints": "check a submission to the facial keypoints challenge",
     "score-keypoints": "score a submission to the facial keypoints challenge",
+    "make-people": "make procedural people in sequences, for the faceless challenge",
     "signatures": "write signatures of the faceless challenge's frames",
     "solve-sequences": "solve the faceless challenge",
     "evaluate-sequences": "score the faceless challenge, or a search for people",

@@ -5,7 +5,7 @@ a frame: ``keypoints`` (N, 17, 2) and ``scores`` (N, 17), or ``signatures`` (N, 
 the picture's width and height, in the order of :data:`KEYPOINTS`; a score of 0 or less means that the point is not
 there.
 
-Signatures are written as Python 2's pickler does (protocol 2, ``numpy.core``, arrays as its byte strings), so that the
+They are written as Python 2's pickler does (protocol 2, ``numpy.core``, arrays as its byte strings), so that the
 challenge's own reader takes them, under Python 2 and 3. What NumPy 2 pickles itself it does not take: the module
 named in it, ``numpy._core``, is not in any NumPy of Python 2.
 """
@@ -16,7 +16,7 @@ import pickle
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,34 @@ def write_signatures(path: PathLike, paths: Sequence[str], signatures: NDArray[n
         raise UserError(
             f"{path}: {len(array)} signatures take {array.nbytes} bytes, Python 2 reads {most} of this width"
         )
+    _write(path, paths, {"signatures": array})
+
+
+def write_pose(
+    path: PathLike, paths: Sequence[str], keypoints: NDArray[np.floating], scores: NDArray[np.floating]
+) -> None:
+    """Write ``pose.pkl`` as published, beside and renamed; equal content gives equal bytes.
+
+    Args:
+        path: the file.
+        paths: of N frames.
+        keypoints: (N, 17, 2), x and y as parts of the picture's sides; written as float64.
+        scores: (N, 17), up to 0 where a point is not there; written as float32.
+
+    Raises:
+        UserError: they do not fit together, a path is no plain ASCII, or an array takes 2 GiB or more.
+    """
+    points, sure = np.ascontiguousarray(keypoints, dtype="<f8"), np.ascontiguousarray(scores, dtype="<f4")
+    expected = (len(paths), len(KEYPOINTS))
+    if points.shape != (*expected, 2) or sure.shape != expected:
+        raise UserError(f"{path}: keypoints of shape {points.shape}, scores of {sure.shape} for {len(paths)} paths")
+    if points.nbytes > LONGEST:
+        raise UserError(f"{path}: keypoints take {points.nbytes} bytes, Python 2 reads {LONGEST}")
+    _write(path, paths, {"keypoints": points, "scores": sure})
+
+
+def _write(path: PathLike, paths: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write paths and arrays of little-endian floats as Python 2's pickler does."""
     with replacing(path) as file:
         file.write(pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK)
         file.write(_string(b"paths") + pickle.EMPTY_LIST + pickle.MARK)
@@ -119,16 +147,26 @@ def write_signatures(path: PathLike, paths: Sequence[str], signatures: NDArray[n
             if not name.isascii():  # Python 3 would take the bytes for latin1
                 raise UserError(f"{path}: {name!r} is not ASCII, which the challenge's reader would read otherwise")
             file.write(_string(name.encode()))
-        file.write(pickle.APPENDS + _string(b"signatures"))
-        file.write(pickle.GLOBAL + b"numpy.core.multiarray\n_reconstruct\n" + pickle.GLOBAL + b"numpy\nndarray\n")
-        file.write(_whole(0) + pickle.TUPLE1 + _string(b"b") + pickle.TUPLE3 + pickle.REDUCE)
-        file.write(pickle.MARK + _whole(1) + _whole(array.shape[0]) + _whole(array.shape[1]) + pickle.TUPLE2)
-        file.write(pickle.GLOBAL + b"numpy\ndtype\n" + _string(b"f4") + _whole(0) + _whole(1) + pickle.TUPLE3)
-        file.write(pickle.REDUCE + pickle.MARK + _whole(3) + _string(b"<") + 3 * pickle.NONE)
-        file.write(_whole(-1) + _whole(-1) + _whole(0) + pickle.TUPLE + pickle.BUILD + pickle.NEWFALSE)
-        file.write(pickle.BINSTRING + struct.pack("<i", array.nbytes))
-        file.write(array.data if array.size else b"")
-        file.write(pickle.TUPLE + pickle.BUILD + pickle.SETITEMS + pickle.STOP)
+        file.write(pickle.APPENDS)
+        for name, array in arrays.items():
+            _write_array(file, name, array)
+        file.write(pickle.SETITEMS + pickle.STOP)
+
+
+def _write_array(file: IO[bytes], name: str, array: NDArray[Any]) -> None:
+    """The key and its array, C-contiguous, of 2 or 3 dimensions."""
+    file.write(_string(name.encode()))
+    file.write(pickle.GLOBAL + b"numpy.core.multiarray\n_reconstruct\n" + pickle.GLOBAL + b"numpy\nndarray\n")
+    file.write(_whole(0) + pickle.TUPLE1 + _string(b"b") + pickle.TUPLE3 + pickle.REDUCE)
+    file.write(pickle.MARK + _whole(1) + b"".join(map(_whole, array.shape)))
+    file.write({2: pickle.TUPLE2, 3: pickle.TUPLE3}[array.ndim])
+    kind = f"f{array.itemsize}".encode()
+    file.write(pickle.GLOBAL + b"numpy\ndtype\n" + _string(kind) + _whole(0) + _whole(1) + pickle.TUPLE3)
+    file.write(pickle.REDUCE + pickle.MARK + _whole(3) + _string(b"<") + 3 * pickle.NONE)
+    file.write(_whole(-1) + _whole(-1) + _whole(0) + pickle.TUPLE + pickle.BUILD + pickle.NEWFALSE)
+    file.write(pickle.BINSTRING + struct.pack("<i", array.nbytes))
+    file.write(array.data if array.size else b"")
+    file.write(pickle.TUPLE + pickle.BUILD)
 
 
 def _string(data: bytes) -> bytes:

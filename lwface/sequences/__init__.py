@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lwface.formats.sequence_pickles import read_pose, read_signatures, write_signatures
+    from lwface.formats.sequence_pickles import read_pose, read_signatures, write_pose, write_signatures
     from lwface.sequences.images import Images
     from lwface.sequences.splits import enumerate_paths, split_by, train_test_split
 
@@ -19,6 +19,7 @@ __all__ = [
     "read_signatures",
     "split_by",
     "train_test_split",
+    "write_pose",
     "write_signatures",
 ]
 
@@ -29,6 +30,7 @@ _HOMES = {
     "read_signatures": "lwface.formats.sequence_pickles",
     "split_by": "lwface.sequences.splits",
     "train_test_split": "lwface.sequences.splits",
+    "write_pose": "lwface.formats.sequence_pickles",
     "write_signatures": "lwface.formats.sequence_pickles",
 }
 

@@ -77,7 +77,7 @@ MISSING = {
     "score-challenge": (["none", "landmarks", "f.txt"], "none: "),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
 }
-READS_NOTHING = {"make-synthetic", "demo"}
+READS_NOTHING = {"make-synthetic", "make-people", "demo"}
 # Runs commands up to load(), all in one process, and prints what each said and which of these modules it brought along.
 PROGRAM = """
 import contextlib, importlib, io, json, sys

@@ -7,7 +7,7 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.formats.sequence_paths import frame_path, frame_paths, samples
-from lwface.formats.sequence_pickles import read_pose, read_signatures, write_signatures
+from lwface.formats.sequence_pickles import read_pose, read_signatures, write_pose, write_signatures
 
 PATHS = [f"person_{i // 4:04}/video_{i // 2:04}/seq_0000/frame_{i:05}.jpg" for i in range(9)]
 
@@ -161,3 +161,19 @@ def test_what_cannot_be_written(tmp_path):
         with pytest.raises(UserError, match="2 signatures take 16 bytes, Python 2 reads 1 of this width"):
             write_signatures(tmp_path / "s.pkl", ["a", "b"], huge)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pose_is_read_back_as_written(tmp_path):
+    draw = np.random.default_rng(3)
+    points, scores = draw.random((len(PATHS), 17, 2)), draw.normal(size=(len(PATHS), 17)).astype("f4")
+    write_pose(tmp_path / "p.pkl", PATHS, points, scores)
+    found = read_pose(tmp_path / "p.pkl")
+    assert found.paths == list(PATHS)
+    assert np.array_equal(found.keypoints, points)
+    assert np.array_equal(found.scores, scores)
+    theirs = pickle.loads((tmp_path / "p.pkl").read_bytes(), encoding="latin1")  # Python's own reader
+    assert np.array_equal(theirs["keypoints"], points)
+    assert np.array_equal(theirs["scores"], scores)
+    with pytest.raises(UserError, match=r"keypoints of shape \(9, 17\)"):
+        write_pose(tmp_path / "q.pkl", PATHS, scores, scores)
+    assert not (tmp_path / "q.pkl").exists()
