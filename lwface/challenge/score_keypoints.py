@@ -31,7 +31,7 @@ def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
     for side, chosen in sides(track, [str(image) for image in truth.images.tolist()]).items():
         own = truth._replace(locations=np.where(chosen, truth.locations, np.nan))
         found = keypoint_scoring.score(own, locations, people=people)
-        figures[side] = {name: found[name] for name in FIGURES}
+        figures[side] = {name: float(found[name]) for name in FIGURES}
         intervals[side] = {name: tuple(found[f"{name}_interval"]) for name in FIGURES}
         points = [[name, f"{part['rmse']:.4f}", str(part["known"])] for name, part in found["points"].items()]
         details[side] = {

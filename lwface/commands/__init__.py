@@ -66,6 +66,7 @@ COMMANDS = {
     "score-challenge": "score a submission to a challenge",
     "host": "host a challenge: accounts, uploads, scoring, leaderboards",
     "submit": "hand a submission in to a hosted challenge",
+    "make-bundle": "a challenge as a Codabench bundle",
     "search": "search for a network under a track's budget",
     "demo": "the whole road on procedural faces",
 }

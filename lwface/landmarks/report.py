@@ -19,8 +19,9 @@ from lwface.landmarks.point_errors import FAILURE, FoundPoints
 from lwface.landmarks.point_sets import PointPicture
 from lwface.reporting.builder import Page, picture, write_page
 from lwface.reporting.markup import embed, escape, name, plural, row, table
-from lwface.reporting.plots import LIGHT, new_axes
+from lwface.reporting.plots import new_axes
 from lwface.reporting.provenance import Provenance, provenance_section
+from lwface.reporting.themes import LIGHT
 
 WORST = 24  # faces that are shown
 FACE_SIZE = 192

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, NamedTuple
 
 from lwface.base.files import replacing, write_text
 from lwface.reporting.markup import embed, escape
-from lwface.reporting.plots import dark_svg, png, svg
 from lwface.reporting.style import style_sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE_NAME = "report.html"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -54,9 +54,15 @@ class Page(NamedTuple):
 
 def write_page(folder: Path, page: Page) -> Path:
     """Write ``report.html`` into ``folder``, which is made when missing; returns its path."""
+    write_text(folder / PAGE_NAME, page_text(page))
+    return folder / PAGE_NAME
+
+
+def page_text(page: Page) -> str:
+    """The whole HTML of a page."""
     body = page.main + page.footer
     links = [f'<li><a href="#{key}">{text}</a></li>' for key, text in page.sections.items() if f'id="{key}"' in body]
-    text = PAGE.format(
+    return PAGE.format(
         policy=POLICY,
         title=escape(page.title),
         style=style_sheet(),
@@ -67,12 +73,12 @@ def write_page(folder: Path, page: Page) -> Path:
         main=page.main,
         footer=page.footer,
     )
-    write_text(folder / PAGE_NAME, text)
-    return folder / PAGE_NAME
 
 
 def picture(folder: Path, stem: str, figure: Figure, alternative: str, caption: str) -> str:
     """Write ``stem.png`` and ``stem.svg``; the SVG in HTML, in light and in dark. ``caption`` is HTML."""
+    from lwface.reporting.plots import dark_svg, png, svg  # here: a page without plots needs no matplotlib
+
     vector = svg(figure)
     for suffix, data in (("png", png(figure)), ("svg", vector)):
         with replacing(folder / f"{stem}.{suffix}") as file:

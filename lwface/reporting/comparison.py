@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from lwface.base.files import PathLike, replacing
 from lwface.reporting.markup import shorten
-from lwface.reporting.plots import LIGHT, png
+from lwface.reporting.plots import png
+from lwface.reporting.themes import LIGHT
 
 NAME_WIDTH, LINE_WIDTH = 28, 64  # characters of a file's name under its face, and of a line: what the width holds
 WIDTH, MARGIN, GAP = 4.8, 0.05, 0.1  # inches; two faces and the gap fill the width

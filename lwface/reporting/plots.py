@@ -11,7 +11,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,6 +22,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from lwface.reporting.markup import far_text, shorten
+from lwface.reporting.themes import DARK, LIGHT, MARKERS
 from lwface.scoring.operating_points import OperatingPoint
 from lwface.scoring.tar_far_result import Breakdown, Roc, ScoreHistogram, TarFarResult
 
@@ -30,36 +31,6 @@ DISPLAY_BINS = 120  # of a histogram
 CURVE_POINTS = 400  # drawn of a curve
 CURVE_MARKERS = 5  # on each curve, to tell it without colour
 SAMPLED = (0, (4, 1.6))  # dashes
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-
-
-class Theme(NamedTuple):
-    """Colours of a page. ``series`` differ in lightness too, and so for the colour-blind."""
-
-    background: str
-    text: str
-    grid: str
-    genuine: str
-    impostor: str
-    series: tuple[str, ...]
-
-
-LIGHT = Theme(
-    "#ffffff",
-    "#1f2430",
-    "#d9dde5",
-    "#1769aa",
-    "#c2452d",
-    ("#1878d8", "#b86a08", "#2f8a74", "#4b1486", "#4a4e00", "#37424d"),
-)
-DARK = Theme(
-    "#171a21",
-    "#e6e9ef",
-    "#343a46",
-    "#6cb6ff",
-    "#ff8e72",
-    ("#5c98ff", "#d68e38", "#a6f5b8", "#b18fc4", "#ffe65b", "#dde6f2"),
-)
 
 
 def roc_figure(evaluations: Sequence[TarFarResult]) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lwface.reporting.markup import MOST_ORDERS
-from lwface.reporting.plots import DARK, LIGHT, MARKERS
+from lwface.reporting.themes import DARK, LIGHT, MARKERS
 
 # Outlines of the plots' markers, in a box from -1 to 1.
 _OUTLINES = {

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lwface.reporting.markup import shorten
-from lwface.reporting.plots import LIGHT, MARKERS, add_legend, new_axes
+from lwface.reporting.plots import add_legend, new_axes
+from lwface.reporting.themes import LIGHT, MARKERS
 from lwface.reporting.training_log import Logged, TrainingRun
 
 HEIGHT = 3.4  # inches

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from lwface.base.files import replacing
 from lwface.gate.budgets import Track
 from lwface.gate.flops import flops_text
-from lwface.reporting.plots import LIGHT
+from lwface.reporting.themes import LIGHT
 from lwface.search.results import BASELINE, COMPLETE, PRUNED, Row, front, winner_of
 
 MARKERS = {"mobile": "o", "residual": "s"}

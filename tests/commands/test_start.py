@@ -75,6 +75,7 @@ MISSING = {
     "submit": (["none.txt", "--challenge", "http://127.0.0.1:1", "--track", "a"], "none.txt"),
     "new-challenge": (["lfw.bin", "--template", "landmarks"], "lfw.bin: is there and not an empty folder"),
     "score-challenge": (["none", "landmarks", "f.txt"], "none: "),
+    "make-bundle": (["none", "--output", "o.zip"], "none: "),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
 }
 READS_NOTHING = {"make-synthetic", "make-people", "demo"}

@@ -23,9 +23,10 @@ from lwface.formats.image import encode_jpeg
 from lwface.formats.pair_lists import read_ignored
 from lwface.reporting.markup import clean, far_text, one_in, shorten, squared_distance
 from lwface.reporting.page import write_report
-from lwface.reporting.plots import DARK, LIGHT, MARKERS, breakdown_figure, det_figure, histogram_figure, roc_figure
+from lwface.reporting.plots import breakdown_figure, det_figure, histogram_figure, roc_figure
 from lwface.reporting.provenance import provenance
 from lwface.reporting.row_images import SHOWN, RowImages
+from lwface.reporting.themes import DARK, LIGHT, MARKERS
 from lwface.scoring.intervals import Difference, Interval
 from lwface.scoring.operating_points import OperatingPoint
 from lwface.scoring.tar_far_result import Breakdown, Group, HardPair, Suspects
