@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Peers and tests import ONNX Runtime themselves; the toolbox switches its telemetry off in lwface/onnx/runtime.py.
 export ORT_DISABLE_TELEMETRY ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests install-check parity insightface web peers bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity insightface web codabench peers bench networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -40,6 +40,9 @@ insightface: .venv/.runs .venv-insightface/.runs  ## give our ONNX files to insi
 web: .venv/.runs .venv-web/.runs  ## open the page of export.py --for web in headless Chromium, driven from .venv-web
 	$(BIN)/python -u tests/web_check.py
 
+codabench: .venv/.develops .venv-codabench/.runs  ## hold bundles against Codabench's own unpacker and score with them: CODABENCH=CHECKOUT BARE=PYTHON
+	$(BIN)/python -u tests/challenge_codabench.py --codabench $(CODABENCH) $(if $(BARE),--python $(BARE))
+
 format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -53,7 +56,7 @@ networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md
 
 clean:  ## remove the environments, the peers and the caches that targets made, but no data and no model
-	rm -rf .venv .venv-mxnet .venv-insightface .venv-web build/peers .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
+	rm -rf .venv .venv-mxnet .venv-insightface .venv-web .venv-codabench build/peers .mypy_cache .pytest_cache .ruff_cache build/lib build/bdist.* *.egg-info
 
 # A stamp file tells make that the installation ended well and is newer than the pins.
 .venv/.runs: requirements.txt requirements-extras.txt pyproject.toml
@@ -82,6 +85,11 @@ clean:  ## remove the environments, the peers and the caches that targets made, 
 .venv-web/.runs: requirements-web.txt
 	$(PYTHON) -m venv .venv-web
 	.venv-web/bin/python -m pip --disable-pip-version-check install -r $<
+	touch $@
+
+.venv-codabench/.runs: requirements-codabench.txt
+	$(PYTHON) -m venv .venv-codabench
+	.venv-codabench/bin/python -m pip --disable-pip-version-check install -r $<
 	touch $@
 
 # Each list holds all that is needed: what is left out of one (PyTorch, for pnnx) is not.
