@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEAMS, EACH, TRACK = 5, 8, "landmarks"
 PIECE, PAUSE_S = 4096, 0.05
 ENDED = ("scored", "refused", "failed", "cancelled")
-TARGETS = ("server", "web", "scorer", "scoring", "uploader", "scorer", "scoring", "web", "uploader")
+SHARES = {"server": 0.1, "web": 0.225, "scorer": 0.225, "scoring": 0.225, "uploader": 0.225}  # of the kills, about
 
 
 def make_challenge(folder: Path) -> Path:
@@ -203,12 +203,7 @@ def disturb(hosted: Hosted, uploaders: list[Uploader], olga: Visitor, kills: int
         for one in uploaders:
             one.tend()
         if hit.total() < kills and time.monotonic() >= due:
-            kind = draws.choice(TARGETS)
-            there = targets(hosted, uploaders).get(kind, [])
-            if there:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(draws.choice(there), signal.SIGKILL)
-                    hit[kind] += 1
+            hit[kill_one(targets(hosted, uploaders), hit, draws)] += 1
             due = time.monotonic() + draws.expovariate(1 / 0.4)
         if time.monotonic() - looked > 2 and not any(one.files for one in uploaders):
             looked = time.monotonic()
@@ -221,6 +216,15 @@ def disturb(hosted: Hosted, uploaders: list[Uploader], olga: Visitor, kills: int
                     olga.get("/organise")
                     olga.post("/organise/rescore")
         time.sleep(0.02)
+
+
+def kill_one(there: dict[str, list[int]], hit: collections.Counter[str], draws: random.Random) -> str:
+    """Kill a process of the kind that is furthest behind its share, among those that are there; the kind."""
+    kinds = sorted(kind for kind, processes in there.items() if processes)
+    kind = min(kinds, key=lambda one: (hit[one] + draws.random()) / SHARES[one])
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        os.kill(draws.choice(there[kind]), signal.SIGKILL)
+    return kind
 
 
 def check(everything: dict) -> list[str]:

@@ -19,8 +19,8 @@ from lwface.hosting.hall import Hall
 from lwface.hosting.queue import cancel
 from lwface.hosting.quotas import QuotaError
 from lwface.hosting.submissions import complete, start
-from lwface.hosting.tables import OPEN, UPLOADING, UploadRow
-from lwface.hosting.uploads import Receiver, UploadError, sole_writer
+from lwface.hosting.tables import COMPLETE, UPLOADING, UploadRow
+from lwface.hosting.uploads import Receiver, UploadError, check_wanted, sole_writer
 from lwface.hosting.visit import Asking, Changing, InHall, Visit
 
 VERSION = "1.0.0"
@@ -126,8 +126,8 @@ def state(request: Request, upload: str, hall: InHall, visit: Asking) -> Respons
     """How much of it is here."""
     _check_version(request)
     row = own_upload(hall, visit, upload)
-    if row.state not in (OPEN, "complete"):
-        raise UploadError(410, "this upload was cancelled")
+    if row.state != COMPLETE:
+        check_wanted(row)
     return Response(headers=_headers(Upload_Offset=row.offset, Upload_Length=row.length))
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
 from lwface.hosting.database import Database, now
-from lwface.hosting.tables import COMPLETE, OPEN, UploadRow
+from lwface.hosting.tables import COMPLETE, OPEN, UPLOADING, UploadRow
 
 SAFE_BYTES = 32 * 1024**2
 
@@ -74,6 +74,14 @@ def sole_writer(files: Path, upload: str) -> Iterator[BinaryIO]:
         yield file
 
 
+def check_wanted(row: UploadRow) -> None:
+    """:class:`UploadError` where no bytes are missing, or nobody waits for them any more."""
+    if row.state == COMPLETE:
+        raise UploadError(403, "this upload is whole")
+    if row.state != OPEN or row.submission.state != UPLOADING:
+        raise UploadError(410, "this upload was cancelled")
+
+
 class Receiver:
     """Takes the bytes of one request, in a block of :func:`sole_writer`; its methods block, so they have a thread.
 
@@ -98,8 +106,7 @@ class Receiver:
         with database.reading() as session:
             row = session.get_one(UploadRow, upload)
             self.length, self.safe = row.length, row.offset
-            if row.state != OPEN:
-                raise UploadError(403 if row.state == COMPLETE else 410, f"this upload is {row.state}")
+            check_wanted(row)
         if offset != self.safe:
             raise UploadError(409, f"Upload-Offset {offset}: {self.safe} bytes are here")
         file.truncate(self.safe)
@@ -144,8 +151,7 @@ class Receiver:
         os.fsync(self.file.fileno())
         with self.database.writing() as session:
             row = session.get_one(UploadRow, self.upload, with_for_update={"of": UploadRow})
-            if row.state != OPEN:
-                raise UploadError(410, "this upload was cancelled")
+            check_wanted(row)
             row.offset, row.touched = self.at, now(session)
             if self.at == self.length:
                 row.state = COMPLETE
