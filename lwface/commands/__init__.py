@@ -52,6 +52,7 @@ COMMANDS = {
     "score-keypoints": "score a submission to the facial keypoints challenge",
     "make-people": "make procedural people in sequences, for the faceless challenge",
     "signatures": "write signatures of the faceless challenge's frames",
+    "train-sequences": "train a network for the faceless challenge",
     "solve-sequences": "solve the faceless challenge",
     "evaluate-sequences": "score the faceless challenge, or a search for people",
     "check-split": "is a video on both sides of a split",

@@ -77,7 +77,7 @@ def make_signatures(images: Images, paths: list[str], signer: Signer) -> Signatu
     starts = range(0, len(paths), signer.batch)
     for start in progress(starts, label="signatures", unit=" batches"):
         part = paths[start : start + signer.batch]
-        frames = [_resized(images[path], signer.size) for path in part]
+        frames = [resized(images[path], signer.size) for path in part]
         for path, frame in zip(part, frames, strict=True):
             if frame.shape != frames[0].shape:
                 raise UserError(f"{path}: {frame.shape[1]}x{frame.shape[0]}, {part[0]} is of another size: give --size")
@@ -164,7 +164,8 @@ def network_signer(text: str, *, batch: int, device: str, layer: str | None = No
     return Signer((height, width), lambda frames: embedder.embed(frames, flip=False), batch, embedder.embedding_size)
 
 
-def _resized(image: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+def resized(image: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """``image`` (H, W, 3) at ``size`` (height, width); as it is where it has that size, or any will do."""
     if size is None or image.shape[:2] == size:
         return image
     smaller = size[0] < image.shape[0] and size[1] < image.shape[1]

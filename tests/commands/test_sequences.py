@@ -18,7 +18,7 @@ from lwface.formats.image import decode_rgb, encode_jpeg
 from lwface.formats.sequence_pickles import read_signatures, write_signatures
 from lwface.sequences.images import Images
 from lwface.sequences.leaks import LeakError, find_leaks, read_side
-from lwface.sequences.signing import Signer, _resized, make_signatures
+from lwface.sequences.signing import Signer, make_signatures, resized
 
 NAMES = [
     f"person_{p:04}/video_{2 * p + v:04}/seq_{s:04}/frame_{f:05}.jpg"
@@ -173,7 +173,7 @@ def test_a_network_of_this_project(tar, tmp_path, frames):
     torch.manual_seed(0)
     save_model(str(tmp_path / "m"), 1, create_network(settings), settings)
     found = sign(tar, f"{tmp_path / 'm'},1", tmp_path / "s.pkl", "--every", "2", "--batch-size", "24")
-    pictures = np.stack([_resized(decode_rgb(frames[name]), (112, 112)) for name in NAMES[::2]])
+    pictures = np.stack([resized(decode_rgb(frames[name]), (112, 112)) for name in NAMES[::2]])
     expected = embed(load_model(f"{tmp_path / 'm'},1")[0], pictures, normalise=False, batch_size=24)
     np.testing.assert_allclose(found.signatures, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 

@@ -61,6 +61,7 @@ MISSING = {
     "check-keypoints": (["--submission", "none.csv", "--data", "."], "none.csv"),
     "score-keypoints": (["--submission", "lfw.bin", "--truth", "none.csv"], "none.csv"),
     "signatures": (["--input", "none.tar", "--model", "m,1", "--output", "o"], "none.tar"),
+    "train-sequences": (["--input", "none.tar"], "none.tar"),
     "solve-sequences": (["--naive", "--signatures", "none.pkl", "--output", "o"], "none.pkl"),
     "evaluate-sequences": (["--submission", "none.json", "--truth", "none.csv"], "none.json"),
     "check-split": (["--train", "none.tar", "--test", "none.tar"], "none.tar"),

@@ -1,0 +1,111 @@
+"""The sequence task: a network learns who is on a sequence, by each of its parts on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lwface.losses import Classifier
+from lwface.losses.margin_softmax import MarginSoftmax
+from lwface.models.store import save_model
+from lwface.sequences.clip_augment import augment_clips, change_clothes
+from lwface.sequences.clip_options import PARTS
+from lwface.sequences.clips import ClipData, unpack
+from lwface.sequences.network import SequenceNetwork
+from lwface.settings.run import Run
+from lwface.training.optimizer import group
+from lwface.training.sampler import random_stream
+from lwface.training.task import Batch, Outcome, Task, Validation, autocast
+
+SCALE, MARGIN = 24.0, 0.2  # of CosFace, for some hundred people
+
+
+class ClipTask(Task):
+    """Each part of a sequence tells the people apart by its own classifier (CosFace: Wang et al., CVPR 2018); the loss
+    is the mean over the parts, each over the sequences that show it. Nothing is validated: the videos that judge are
+    not to be looked at, and those learnt from say nothing.
+
+    Args:
+        network: on ``device``.
+        data: what is learnt from.
+        run: the settings.
+        cover: share of the sequences whose faces are covered.
+        device: where everything is.
+        next_command: what may be typed with the finished model, with ``{model}`` for its name.
+    """
+
+    figures = ("acc",)
+
+    def __init__(
+        self,
+        network: SequenceNetwork,
+        data: ClipData,
+        run: Run,
+        cover: float,
+        device: torch.device,
+        next_command: str = "",
+    ) -> None:
+        self.network, self.data, self.clips = network, data, data
+        self.run, self.cover, self.device, self.next_command = run, cover, device, next_command
+        self.classifiers = [
+            Classifier(MarginSoftmax(loss_s=SCALE, loss_m3=MARGIN), len(data.people), network.embedding_size).to(device)
+            for _ in PARTS
+        ]
+        self.modules = {"network": network, "classifiers": nn.ModuleList(self.classifiers)}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Matrices and kernels decay; factors and offsets do not."""
+        learning = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
+        return [group([p for p in learning if p.ndim > 1], self.run.wd), group([p for p in learning if p.ndim < 2], 0)]
+
+    def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
+        """Images (N, T, 3, 64, 64) uint8, and targets (N, 1 + T * 51)."""
+        images = batch.images.to(self.device, non_blocking=True).permute(0, 1, 4, 2, 3)
+        self.step = step
+        return images, batch.targets.to(self.device, non_blocking=True)
+
+    def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
+        """The mean of the parts' losses, and how many sequences all parts together tell rightly."""
+        labels, points = unpack(targets)
+        stream = random_stream(self.run.seed, "augment", self.step)
+        images, points = augment_clips(inputs, points, self.cover, stream)
+        with autocast(self.device, self.run.precision):
+            evidence = self.network(images, points, change_clothes(images, points, stream))
+        losses, scores = [], torch.zeros((), device=self.device)
+        for place, classifier in enumerate(self.classifiers):
+            seen = evidence.weights[:, place] > 0
+            rows = evidence.embeddings[:, place].float()
+            if seen.any():
+                losses.append(classifier(rows[seen], labels[seen]).loss)
+            with torch.no_grad():
+                scores = scores + seen[:, None] * classifier.plain_logits(rows)
+        return Outcome(torch.stack(losses).mean(), {"acc": (scores.argmax(1) == labels).sum()})
+
+    def validate(self, step: int) -> Validation:
+        """Nothing: see the class."""
+        return Validation()
+
+    def announce(self) -> None:
+        """Say how much there is to learn from."""
+        frames = sum(len(clip.paths) for clip in self.clips.clips)
+        videos = len({clip.video for clip in self.clips.clips})
+        print(
+            f"{len(self.clips)} sequences ({frames} frames, {videos} videos) of {len(self.clips.people)} people",
+            flush=True,
+        )
+
+    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
+        """Write the network."""
+        save_model(str(folder / "model"), number, self.network, settings)
+
+    def facts(self) -> dict[str, Any]:
+        """What must be the same to continue."""
+        return {"sequences": len(self.clips), "people": len(self.clips.people)}
+
+    def next_commands(self, model: str) -> list[str]:
+        """How the challenge is solved with the model."""
+        return [self.next_command.replace("{model}", model)] if self.next_command else []
