@@ -55,6 +55,7 @@ COMMANDS = {
     "train-sequences": "train a network for the faceless challenge",
     "solve-sequences": "solve the faceless challenge",
     "evaluate-sequences": "score the faceless challenge, or a search for people",
+    "embeddings": "sequences to look at, in TensorBoard's projector and as a page",
     "check-split": "is a video on both sides of a split",
     "export": "write a trained model as an ONNX model",
     "convert-model": "write a trained model as MXNet's files",

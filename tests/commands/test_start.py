@@ -64,6 +64,7 @@ MISSING = {
     "train-sequences": (["--input", "none.tar"], "none.tar"),
     "solve-sequences": (["--naive", "--signatures", "none.pkl", "--output", "o"], "none.pkl"),
     "evaluate-sequences": (["--submission", "none.json", "--truth", "none.csv"], "none.json"),
+    "embeddings": (["--signatures", "none.pkl", "--input", ".", "--output", "o"], "none.pkl"),
     "check-split": (["--train", "none.tar", "--test", "none.tar"], "none.tar"),
     "export": (["--model", "m,1", "--output", "o.onnx", "--pack", "none.bin"], "none.bin"),
     "convert-model": (["--model", "none,1"], "none-0001.safetensors: no such model"),
