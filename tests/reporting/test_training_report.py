@@ -16,7 +16,6 @@ from lwface.reporting.training_page import write_training_report
 from lwface.reporting.training_plots import figure_of_steps, validation_figure
 from tests.reporting.test_page import Page
 
-
 DRAWN = ("test_the_command", "test_the_page_has_the_figures_of_the_log")  # the others are about words
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import APIRouter, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
+from markdown import markdown
 from sqlalchemy import func, select
 
+from lwface.challenge.definition import Challenge
 from lwface.challenge.kinds import get_kind
+from lwface.challenge.templates import PAGES, kit_of
 from lwface.hosting.accounts import DeniedError
 from lwface.hosting.board import PRIVATE, PUBLIC, Board, board_csv, board_json, make_board, shown_figure, shown_half
 from lwface.hosting.hall import Hall
 from lwface.hosting.plot import plot_board
 from lwface.hosting.tables import ORGANISER, WAITING, SubmissionRow
 from lwface.hosting.visit import Asking, InHall, Visit
+from lwface.hosting.zips import zipped_folder
 
 router = APIRouter()
+ORDER = ("overview", "rules", "evaluation", "data")
 
 
 class ShownBoard(NamedTuple):
@@ -64,9 +70,29 @@ def board(track: str, hall: InHall, visit: Asking, half: str = "") -> Response:
 
 @router.get("/rules")
 def rules(hall: InHall, visit: Asking) -> Response:
-    """What is asked for."""
-    kinds = {track.name: get_kind(track.kind) for track in hall.challenge.tracks}
-    return hall.page("rules.html", visit=visit, here="/rules", kinds=kinds)
+    """What is asked for: the definition, and the organiser's own pages."""
+    challenge = hall.challenge
+    kinds = {track.name: get_kind(track.kind) for track in challenge.tracks}
+    pages = {name: path.read_text(encoding="utf-8") for name, path in organisers_pages(challenge).items()}
+    kits = {track.name for track in challenge.tracks if kit_of(challenge, track).is_dir()}
+    rendered = {name: markdown(text, extensions=["tables"]) for name, text in pages.items()}
+    return hall.page("rules.html", visit=visit, here="/rules", kinds=kinds, pages=rendered, kits=kits)
+
+
+@router.get("/kit/{track}.zip")
+def kit(track: str, hall: InHall) -> Response:
+    """The starting kit of a track."""
+    folder = kit_of(hall.challenge, hall.challenge.track(track))
+    if not folder.is_dir():
+        raise DeniedError(f"track {track} has no starting kit", 404)
+    headers = {"Content-Disposition": f'attachment; filename="{track}-kit.zip"'}
+    return StreamingResponse(zipped_folder(folder), media_type="application/zip", headers=headers)
+
+
+def organisers_pages(challenge: Challenge) -> dict[str, Path]:
+    """Pages in Markdown that lie beside the definition, the usual ones first."""
+    found = {path.stem: path for path in sorted((challenge.folder / PAGES).glob("*.md"))}
+    return {name: found[name] for name in [*(one for one in ORDER if one in found), *(found.keys() - set(ORDER))]}
 
 
 def _board(hall: Hall, visit: Visit, name: str, half: str) -> ShownBoard:

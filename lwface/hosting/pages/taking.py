@@ -1,14 +1,10 @@
-"""What an organiser takes along: tables, JSON, and a zip of everything with the files handed in.
-
-The zip is written as it is sent, without compression: files of many gigabytes cost neither memory nor space.
-"""
+"""What an organiser takes along: tables, JSON, and a zip of everything with the files handed in."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,10 +18,10 @@ from lwface.hosting.hall import Hall
 from lwface.hosting.submissions import safe_name
 from lwface.hosting.tables import REMOVED, DeedRow, PersonRow, SubmissionRow, TeamRow
 from lwface.hosting.visit import Asking, InHall
+from lwface.hosting.zips import ZipStream
 
 router = APIRouter(prefix="/organise")
 COLUMNS = ("id", "track", "state", "note", "created", "accepted", "finished", "line", "version", "attempt")
-BLOCK = 1024**2
 
 
 @router.get("/submissions.csv")
@@ -92,52 +88,23 @@ def _submission(row: SubmissionRow) -> dict[str, Any]:
     return own | {"team": row.team.name, "person": row.person.name, "scores": scores, "files": files}
 
 
-class _Sent(io.RawIOBase):
-    """A file that is only written on, and handed out piece by piece."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.pieces.append(bytes(data))
-        return len(self.pieces[-1])
-
-    def taken(self) -> bytes:
-        data = b"".join(self.pieces)
-        self.pieces.clear()
-        return data
-
-
 def zipped(hall: Hall) -> Iterator[bytes]:
     """The bytes of the archive."""
     told = everything(hall)
-    sent = _Sent()
-    with zipfile.ZipFile(sent, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("everything.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
-        for track in hall.challenge.tracks:
-            for half in (PUBLIC, PRIVATE):
-                with hall.database.reading() as session:
-                    archive.writestr(f"{track.name}-{half}.csv", board_csv(make_board(session, track, half)))
-        yield sent.taken()
-        for row in told["submissions"]:
-            for file in row["files"]:
-                yield from _stored(hall, archive, sent, row["id"], file)
-    yield sent.taken()
-
-
-def _stored(hall: Hall, archive: zipfile.ZipFile, sent: _Sent, number: int, file: dict[str, Any]) -> Iterator[bytes]:
-    path = hall.site.files / file["id"]
-    if not path.exists():
-        return
-    name = f"files/{number}/{file['part']}/{safe_name(file['filename'])}"
-    with open(path, "rb") as source, archive.open(name, "w", force_zip64=True) as target:
-        while block := source.read(BLOCK):
-            target.write(block)
-            yield sent.taken()
+    archive = ZipStream()
+    yield archive.add_text("everything.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
+    for track in hall.challenge.tracks:
+        for half in (PUBLIC, PRIVATE):
+            with hall.database.reading() as session:
+                table = board_csv(make_board(session, track, half))
+            yield archive.add_text(f"{track.name}-{half}.csv", table)
+    for row in told["submissions"]:
+        for file in row["files"]:
+            name = f"files/{row['id']}/{file['part']}/{safe_name(file['filename'])}"
+            path = hall.site.files / file["id"]
+            if path.exists():
+                yield from archive.add_file(name, path)
+    yield archive.end()
 
 
 def _download(name: str) -> dict[str, str]:
