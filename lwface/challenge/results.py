@@ -28,7 +28,7 @@ class Malformed(UserError):
     exit_status = 1
 
     def __init__(self, file: str, says: str) -> None:
-        says = " ".join(says.split())
+        says = "".join(letter if letter.isprintable() else "?" for letter in " ".join(says.split()))
         if len(says) > _LONGEST:
             says = f"{says[:_LONGEST]} ..."
         super().__init__(f"{file}: {says}")

@@ -7,6 +7,7 @@ image, in any order of the images. What is handed in is a zip with this file in 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ FIELDS = 1 + 2 * POINTS
 LARGEST = 64 * 2**20  # bytes of a solution that is unpacked; the challenge's 1790 rows have 2.3 MB
 NAMES_SHOWN = 3
 FARTHEST = 1e6  # pixels; what is beyond lies in no picture
+# What Python's zipfile raises on damage: the last two on flags of encryption and of methods that it does not know.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
 _WRITTEN = frozenset("0123456789+-.eE")  # Python reads 1_0 and other scripts' digits as numbers, other programs do not
 
 
@@ -108,10 +111,12 @@ def _rows(path: Path) -> list[tuple[int, str]]:
             with archive.open(SOLUTION) as file:
                 data = file.read(LARGEST + 1)
             text = data.decode("utf-8")
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path}: no zip, or a damaged one ({error})") from None
+    except UserError:
+        raise
     except UnicodeDecodeError:
         raise UserError(f"{path}: {SOLUTION} is not text in UTF-8") from None
+    except _DAMAGE as error:
+        raise UserError(f"{path}: no zip, or a damaged one ({error})") from None
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
