@@ -104,7 +104,7 @@ def main() -> int:
                 print(target.name, {file: len(data) for file, data in files.items()})
                 print(outcome_of(target, files, scratch))
                 continue
-            for number in range(WARM_UP):
+            for number in range(min(WARM_UP, arguments.count)):
                 outcome_of(*choose(targets, -1, number), scratch)
             start = time.monotonic()
             report = run(targets, range(arguments.count), arguments.seed, arguments.folder, arguments.workers)
