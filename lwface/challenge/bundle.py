@@ -33,10 +33,10 @@ from lwface.challenge.kinds import ChallengeTrack, get_kind
 from lwface.challenge.on_platform import TRACK
 from lwface.challenge.packing import packed_modules
 from lwface.challenge.scorers import check_reference
+from lwface.challenge.subset import quota_notes
 from lwface.challenge.templates import PAGES, kit_of, sample_of
 
 IMAGE = "codalab/codalab-legacy:py39"  # the platform's default, py37, is older than this program
-QUOTA = 15 * 10**9  # bytes that a user of the public platform may keep (facts: its own pages)
 SECONDS = 1200  # for the scoring of one submission; the platform's default is 600
 TITLE, KEY, LEADERBOARD = 36, 36, 64  # characters, the platform's columns
 DECIMALS = 10  # that the platform keeps of a score
@@ -77,7 +77,7 @@ def make_bundle(challenge: Challenge, track: ChallengeTrack) -> Bundle:
     """The bundle in memory; see :func:`write_bundle`."""
     reference = challenge.reference(track)
     check_reference(track, reference)
-    notes = _check_quota(challenge, track)
+    notes = quota_notes(challenge, track) if track.kind.startswith("recognition") else []
     files = {
         "logo.png": _logo(),
         "scoring_program.zip": scoring_program(track),
@@ -175,25 +175,6 @@ def _competition(challenge: Challenge, track: ChallengeTrack, files: list[str]) 
 def _phase_words(track: ChallengeTrack, side: str) -> str:
     share = track.public_share if side == "public" else 1 - track.public_share
     return f"Figures of the {side} {100 * share:.0f} % of the samples."
-
-
-def _check_quota(challenge: Challenge, track: ChallengeTrack) -> list[str]:
-    """What is to be said of the platform's limits; :class:`UserError` where the track does not fit it."""
-    kind = get_kind(track.kind)
-    if not kind.name.startswith("recognition"):
-        return []
-    rows = len((challenge.reference(track) / "labels.txt").read_text(encoding="utf-8").split())
-    size = 16 + 4 * rows * track.widest
-    fits = QUOTA // size
-    told = f"a submission of {rows:,} rows of {track.widest} numbers has {size:,} bytes, and 15 GB a user hold {fits:,}"
-    if fits < challenge.submissions_in_all:
-        most = (QUOTA // challenge.submissions_in_all - 16) // (4 * track.widest)
-        raise UserError(
-            f"track {track.name}: {told}, fewer than the {challenge.submissions_in_all} submissions allowed: take a "
-            f"sub-set of at most {most:,} rows (--people N), allow fewer submissions, or host it yourself "
-            "(docs/challenge.md)"
-        )
-    return [f"{told} of them; {challenge.submissions_in_all} are allowed"]
 
 
 def _pages(challenge: Challenge, track: ChallengeTrack, notes: list[str]) -> dict[str, bytes]:

@@ -33,8 +33,8 @@ def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
 
     Pairs of the public half are those of two public rows, and so on; of all, those of one of either are among them.
     """
-    count = len((reference / LABELS).read_text(encoding="utf-8").split())
-    labels = read_people(reference / LABELS, count).labels
+    labels = read_labels(reference)
+    count = len(labels)
     with judging(submission):
         rows, width = read_header(submission)
         if rows != count:
@@ -46,13 +46,23 @@ def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
         norms = np.einsum("rc,rc->r", features.astype(np.float64), features.astype(np.float64))
         if not norms.all():
             raise Malformed(submission.name, f"row {int(np.argmin(norms != 0))} (from 0) is all zeros: no direction")
-    names = [str(label) if label != DISTRACTOR else f"row {row}" for row, label in enumerate(labels.tolist())]
     figures: dict[str, dict[str, float]] = {}
     intervals: dict[str, dict[str, tuple[float, float]]] = {}
     details: dict[str, Any] = {}
-    for side, chosen in sides(track, names).items():
+    for side, chosen in sides(track, person_names(labels)).items():
         figures[side], intervals[side], details[side] = _side(track, side, features[chosen], labels[chosen])
     return Result(**figures, intervals=intervals, details=details)
+
+
+def read_labels(reference: Path) -> NDArray[np.int64]:
+    """Who is on each row, (N,)."""
+    path = reference / LABELS
+    return read_people(path, len(path.read_text(encoding="utf-8").split())).labels
+
+
+def person_names(labels: NDArray[np.int64]) -> list[str]:
+    """What the sides are drawn over: a name a row, a distractor's its own."""
+    return [str(label) if label != DISTRACTOR else f"row {row}" for row, label in enumerate(labels.tolist())]
 
 
 def _side(

@@ -10,6 +10,7 @@ that platform cannot hold.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from lwface.base.commands import existing, load
@@ -25,6 +26,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("folder", type=Path, metavar="FOLDER", help="of the challenge: challenge/new.py makes one")
     add("--track", metavar="NAME", help="which of its tracks, where it has several: a bundle each")
     add("--output", type=Path, metavar="FILE.zip", required=True, help="the bundle")
+    what = "of a recognition track, take the rows of N people: a sub-set protocol of its own, which its pages say"
+    add("--people", type=int, metavar="N", help=what)
     arguments = parser.parse_args(argv)
     existing(arguments.folder)
     challenge = read_challenge(arguments.folder)
@@ -33,6 +36,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         raise UserError(f"{arguments.folder}: has {len(names)} tracks: give --track, one of {', '.join(names)}")
     arguments.challenge = challenge
     arguments.track = challenge.track(arguments.track or names[0])
+    if arguments.people is not None and not arguments.track.kind.startswith("recognition"):
+        raise UserError(f"--people: is for recognition; track {arguments.track.name} is of kind {arguments.track.kind}")
     if arguments.output.suffix.lower() != ".zip":
         raise UserError(f"--output {arguments.output}: the bundle is a zip; give a name that ends in .zip")
     check_is_no_folder("--output", arguments.output, "the bundle")
@@ -45,7 +50,13 @@ def main(argv: list[str] | None = None) -> None:
     load("cv2")
     from lwface.challenge.bundle import write_bundle
 
-    made = write_bundle(arguments.challenge, arguments.track, arguments.output)
+    with tempfile.TemporaryDirectory() as name:
+        challenge = arguments.challenge
+        if arguments.people is not None:
+            from lwface.challenge.subset import fewer_people
+
+            challenge = fewer_people(challenge, arguments.track, arguments.people, Path(name))
+        made = write_bundle(challenge, arguments.track, arguments.output)
     print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes, track {arguments.track.name}")
     for name, data in made.files.items():
         print(f"  {name:24} {len(data):>12,}")

@@ -1,5 +1,6 @@
 """A bundle's scoring program, run as on the platform, gives the digits of the scorer; its yaml is what was meant."""
 
+import dataclasses
 import datetime
 import io
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from lwface.base.errors import UserError
-from lwface.challenge import bundle
+from lwface.challenge import bundle, subset
 from lwface.challenge.on_platform import strict_zip
 from lwface.challenge.packing import packed_modules
 from lwface.challenge.scorers import score
@@ -83,11 +84,31 @@ def test_equal_challenges_give_equal_bytes(made, tmp_path):
 
 def test_what_the_platform_cannot_hold_is_refused(made, monkeypatch):
     challenge = made("recognition")
-    monkeypatch.setattr(bundle, "QUOTA", 80 * 512 * 4 * 10)
+    track = challenge.track("images-light")
+    with pytest.raises(UserError, match=r"public samples have 1,056 impostor pairs; FAR 1e-4 needs 10,000"):
+        bundle.make_bundle(challenge, dataclasses.replace(track, settings={"far": "1e-4"}))
+    monkeypatch.setattr(subset, "QUOTA", 80 * 512 * 4 * 10)
     with pytest.raises(UserError, match=r"hold 9, fewer than the 60 submissions allowed.*at most 13 rows"):
-        bundle.make_bundle(challenge, challenge.track("images-light"))
+        bundle.make_bundle(challenge, track)
     with pytest.raises(UserError, match="give --track, one of images-light, images-large"):
         command.parse_arguments([str(challenge.folder), "--output", "b.zip"])
+
+
+def test_a_sub_set_of_people_is_a_protocol_of_its_own(made, tmp_path):
+    challenge = made("recognition")
+    path = tmp_path / "bundle.zip"
+    command.main([str(challenge.folder), "--track", "videos-large", "--people", "16", "--output", str(path)])
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert "16 of 20 people and 64 of 80 rows" in files["pages/evaluation.md"].decode()
+    with zipfile.ZipFile(io.BytesIO(files["starting_kit.zip"])) as kit:
+        listed = kit.read("test/filelist.txt").decode().split()
+        shown = {name.split("/")[1] for name in kit.namelist() if name.endswith(".jpg")}
+        sample = tmp_path / "sample_submission.bin"
+        sample.write_bytes(kit.read(sample.name))
+    assert len(listed) == 64
+    assert shown == set(listed)
+    assert run_on_platform(files, "public", sample, tmp_path).status == 0
 
 
 def test_what_is_packed_needs_no_more_than_numpy():
