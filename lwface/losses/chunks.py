@@ -426,7 +426,8 @@ class _OthersFunction(Function):
         with float32_products(batch.classes.products):
             found = _others(batch, own)
         if ctx.needs_input_grad[0]:
-            batch.found = found
+            # Not the tensor that is returned: that one leads back to ctx, and a circle through autograd is never freed.
+            batch.found = found._replace(value=found.value.detach())
         ctx.batch, ctx.by_own = batch, found.by_own
         ctx.mark_non_differentiable(found.highest)
         return found.value, found.highest

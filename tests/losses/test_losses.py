@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import statistics
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional
 
 from lwface.base.errors import UserError
 from lwface.losses import LOSSES, Classifier, Margin, create_classifier, create_margin
 from lwface.losses.angular import SINE_FLOOR, angle, cosine_of, target_with_margin
+from lwface.losses.chunks import BatchScores
 
 MARGINS = {
     "nsoftmax": (1.0, 0.0, 0.0),
@@ -279,6 +281,24 @@ def test_the_ends_are_finite(name):
         for tensor in (loss, x.grad, *(parameter.grad for parameter in classifier.parameters())):
             assert torch.isfinite(tensor).all()
     assert all(torch.isfinite(tensor).all() for tensor in classifier.state_dict().values())
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_a_step_leaves_nothing_behind(name):
+    """No circle through autograd, which no collector finds: a long run would fill the memory."""
+    classifier, network, labels = built(name), nn.Linear(8, 8), torch.tensor([0, 0, 1, 1, 1, 0])
+
+    def step():
+        classifier(network(torch.randn(6, 8)), labels).loss.backward()
+        classifier(network(torch.randn(6, 8)), labels)  # and one that is not followed back
+        gc.collect()
+        return sum(issubclass(type(each), Tensor | BatchScores) for each in gc.get_objects())
+
+    gc.freeze()  # what is there already is not looked at
+    try:
+        assert len({step() for _ in range(3)}) == 1
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", WITH_CLASSES)
