@@ -75,7 +75,7 @@ LANDMARKS = TrackKind(
         FigureKind("nme", "NME, of 384 pixels", percent=True),
         FigureKind("nme_box", "NME, root of the box", percent=True),
         FigureKind("nme_eyes", "NME, between the eyes' corners", percent=True),
-        FigureKind("auc", "area under the curve to 8 % of the box", higher_is_better=True, decimals=4),
+        FigureKind("auc", "area under the curve to 8 %", higher_is_better=True, decimals=4),
         FigureKind("failures", "faces above 8 % of the box", percent=True),
     ),
     (".txt", ".zip"),
