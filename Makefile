@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Peers and tests import ONNX Runtime themselves; the toolbox switches its telemetry off in lwface/onnx/runtime.py.
 export ORT_DISABLE_TELEMETRY ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests install-check parity insightface web codabench peers bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity insightface web codabench host host-check peers bench networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -42,6 +42,16 @@ web: .venv/.runs .venv-web/.runs  ## open the page of export.py --for web in hea
 
 codabench: .venv/.develops .venv-codabench/.runs  ## hold bundles against Codabench's own unpacker and score with them: CODABENCH=CHECKOUT BARE=PYTHON
 	$(BIN)/python -u tests/challenge_codabench.py --codabench $(CODABENCH) $(if $(BARE),--python $(BARE))
+
+host: .venv/.runs  ## host the challenge in FOLDER, which it makes by TEMPLATE where it is not there: make host FOLDER=my-course
+	test -e $(or $(FOLDER),my-course) || $(BIN)/python challenge/new.py --template $(or $(TEMPLATE),landmarks) $(or $(FOLDER),my-course)
+	$(BIN)/python -u challenge/host.py $(or $(FOLDER),my-course)
+
+host-check: .venv/.runs .venv-web/.runs  ## host a challenge: in headless Chromium, under 200 kills on SQLite and on PostgreSQL, under load (15 minutes)
+	$(BIN)/python -u tests/hosting_browser.py
+	$(BIN)/python -u tests/hosting_load.py
+	$(BIN)/python -u tests/hosting_kills.py
+	$(BIN)/python -u tests/hosting_kills.py --seed 1 --postgres
 
 format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff check --fix .

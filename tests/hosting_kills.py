@@ -5,10 +5,11 @@
 
 A command, not a test: it takes some minutes. Five teams hand in 40 submissions in small pieces, while SIGKILL hits
 the server, its web processes, its scoring processes, the sub-processes that score, and the programs that upload, at
-random. What is killed is started anew, by the server or here, as by a user. When all is scored before the kills are
-used up, the organiser has everything scored again. Then every submission that was accepted has to have exactly one
-score with the last version of the reference and at most one with each other, and the leaderboards of both halves have
-to be byte for byte those of a run that nobody disturbed.
+random. With PostgreSQL a second server, which only scores, shares the database, as on another machine. What is killed
+is started anew, by the server or here, as by a user. When all is scored before the kills are used up, the organiser has
+everything scored again. Then every submission that was accepted has to have exactly one score with the last version of
+the reference and at most one with each other, and the leaderboards of both halves have to be byte for byte those of a
+run that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from hosting_postgres import free_port, postgres
 ROOT = Path(__file__).resolve().parents[1]
 TEAMS, EACH, TRACK = 5, 8, "landmarks"
 PIECE, PAUSE_S = 4096, 0.05
+PAUSE_OF_KILLS_S, PATIENCE_S = 0.3, 15.0  # mean pause between kills; how long one waits for what it kills
 ENDED = ("scored", "refused", "failed", "cancelled")
-SHARES = {"server": 0.1, "web": 0.225, "scorer": 0.225, "scoring": 0.225, "uploader": 0.225}  # of the kills, about
+SHARES = {"server": 0.08, "web": 0.24, "scorer": 0.27, "scoring": 0.27, "uploader": 0.14}  # of the kills, about
 
 
 def make_challenge(folder: Path) -> Path:
@@ -76,23 +78,32 @@ def make_submissions(challenge: Path, folder: Path) -> dict[tuple[int, int], Pat
 
 
 class Hosted:
-    """The server, started as a user starts it; killed, it is started anew."""
+    """The server, started as users start it; killed, it is started anew. With PostgreSQL a second one, which scores."""
 
     def __init__(self, challenge: Path, data: Path, database: str | None) -> None:
-        self.log, self.port = data.with_suffix(".log"), free_port()
-        self.command = [sys.executable, "-m", "lwface", "host", str(challenge), "--site-data", str(data)]
-        self.command += ["--port", str(self.port), "--scorers", "2", "--web", "2", "--lease", "2"]
-        self.command += ["--database", database] if database else []
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
+        self.log, port = data.with_suffix(".log"), free_port()
+        self.challenge, self.url = challenge, f"http://127.0.0.1:{port}"
+        both = [sys.executable, "-m", "lwface", "host", str(challenge), "--site-data", str(data), "--lease", "2"]
+        both += ["--database", database] if database else []
+        self.commands = [[*both, "--port", str(port), "--scorers", "2", "--web", "2"]]
+        self.commands += [[*both, "--url", self.url, "--scorers", "1", "--web", "0"]] if database else []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        for command in self.commands:
+            self.processes.append(self.start(command))
+            self.link()  # one after the other: the first one makes the link
 
-    def start(self) -> None:
+    def start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+            return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 
     def tend(self) -> None:
-        if self.process.poll() is not None:
-            self.start()
+        for place, process in enumerate(self.processes):
+            if process.poll() is not None:
+                self.processes[place] = self.start(self.commands[place])
+
+    def below(self) -> dict[int, str]:
+        """What the servers have started."""
+        return {pid: command for one in self.processes for pid, command in below(one.pid).items()}
 
     def link(self) -> str:
         ends = time.monotonic() + 60
@@ -103,8 +114,10 @@ class Hosted:
         raise SystemExit(self.log.read_text())
 
     def end(self) -> None:
-        self.process.terminate()
-        self.process.wait()
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait()
 
 
 def below(pid: int) -> dict[int, str]:
@@ -121,8 +134,8 @@ def below(pid: int) -> dict[int, str]:
 
 def targets(hosted: Hosted, uploaders: list[Uploader]) -> dict[str, list[int]]:
     """What there is to kill, by kind."""
-    found: dict[str, list[int]] = {"server": [hosted.process.pid]}
-    for pid, command in below(hosted.process.pid).items():
+    found: dict[str, list[int]] = {"server": [process.pid for process in hosted.processes]}
+    for pid, command in hosted.below().items():
         kind = {"processes web": "web", "processes score": "scorer", "hosting.child": "scoring"}
         for sign, name in kind.items():
             if sign in command:
@@ -184,7 +197,7 @@ def run(folder: Path, challenge: Path, database: str | None, kills: int, seed: i
             Uploader(hosted.url, leader.made("/keys", label="kills"), [files[number, one] for one in range(EACH)])
             for number, leader in enumerate(leaders)
         ]
-        disturb(hosted, uploaders, olga, kills, random.Random(seed))
+        disturb(hosted, uploaders, olga, kills, Killer(seed))
         public, private = (
             patiently(lambda half=half: olga.get(f"/board/{TRACK}.json?half={half}")).text
             for half in ("public", "private")
@@ -194,37 +207,50 @@ def run(folder: Path, challenge: Path, database: str | None, kills: int, seed: i
         hosted.end()
 
 
-def disturb(hosted: Hosted, uploaders: list[Uploader], olga: Visitor, kills: int, draws: random.Random) -> None:
+def disturb(hosted: Hosted, uploaders: list[Uploader], olga: Visitor, kills: int, killer: Killer) -> None:
     """Keep all going until everything is scored and the kills are used up."""
-    hit: collections.Counter[str] = collections.Counter()
-    looked, due = 0.0, time.monotonic()
+    looked = 0.0
     while True:
         hosted.tend()
         for one in uploaders:
             one.tend()
-        if hit.total() < kills and time.monotonic() >= due:
-            hit[kill_one(targets(hosted, uploaders), hit, draws)] += 1
-            due = time.monotonic() + draws.expovariate(1 / 0.4)
+        if killer.hit.total() < kills:
+            killer.tend(hosted, uploaders)
         if time.monotonic() - looked > 2 and not any(one.files for one in uploaders):
             looked = time.monotonic()
             with contextlib.suppress(OSError, ValueError, KeyError):
                 rows = olga.get("/organise/everything.json").json["submissions"]
                 if all(row["state"] in (*ENDED, "uploading") for row in rows):
-                    if hit.total() >= kills:
-                        print(f"kills: {dict(hit)}; {len(rows)} submissions begun", flush=True)
+                    if killer.hit.total() >= kills:
+                        print(f"kills: {dict(killer.hit)}; {len(rows)} submissions begun", flush=True)
                         return
                     olga.get("/organise")
                     olga.post("/organise/rescore")
         time.sleep(0.02)
 
 
-def kill_one(there: dict[str, list[int]], hit: collections.Counter[str], draws: random.Random) -> str:
-    """Kill a process of the kind that is furthest behind its share, among those that are there; the kind."""
-    kinds = sorted(kind for kind, processes in there.items() if processes)
-    kind = min(kinds, key=lambda one: (hit[one] + draws.random()) / SHARES[one])
-    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-        os.kill(draws.choice(there[kind]), signal.SIGKILL)
-    return kind
+class Killer:
+    """Kills processes at random moments, each kind by its share; one that is not there is waited for."""
+
+    def __init__(self, seed: int) -> None:
+        self.draws, self.hit = random.Random(seed), collections.Counter()
+        self.plan(0.0)
+
+    def plan(self, pause_s: float) -> None:
+        self.kind = self.draws.choices(list(SHARES), list(SHARES.values()))[0]
+        self.due = time.monotonic() + self.draws.expovariate(1 / pause_s) if pause_s else 0.0
+
+    def tend(self, hosted: Hosted, uploaders: list[Uploader]) -> None:
+        if time.monotonic() < self.due:
+            return
+        there = targets(hosted, uploaders).get(self.kind, [])
+        if there:
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(self.draws.choice(there), signal.SIGKILL)
+                self.hit[self.kind] += 1
+            self.plan(PAUSE_OF_KILLS_S)
+        elif time.monotonic() > self.due + PATIENCE_S:  # all is uploaded, or nothing is scored at the moment
+            self.plan(0.0)
 
 
 def check(everything: dict) -> list[str]:
@@ -249,6 +275,7 @@ def main() -> None:
     parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of Debian's package, not on SQLite")
     parser.add_argument("--upload", nargs=2, metavar=("URL", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end what was started
     if arguments.upload:
         upload(arguments.upload[0], Path(arguments.upload[1]))
         return

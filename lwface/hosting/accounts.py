@@ -45,6 +45,15 @@ def tally(database: Database, key: str, most: int) -> None:
     Raises:
         DeniedError: there were more than ``most``.
     """
+    try:
+        count = _count(database, digest(key))
+    except IntegrityError:  # another process has begun to count the same at the same moment
+        count = _count(database, digest(key))
+    if count > most:
+        raise DeniedError(f"more than {most} tries in a minute: wait for the next one", 429)
+
+
+def _count(database: Database, key: str) -> int:
     with database.writing() as session:
         minute = int(now(session) // 60)
         session.execute(delete(TallyRow).where(TallyRow.minute < minute - 60))
@@ -53,9 +62,7 @@ def tally(database: Database, key: str, most: int) -> None:
             row = TallyRow(key=key, minute=minute, count=0)
             session.add(row)
         row.count += 1
-        count = row.count
-    if count > most:
-        raise DeniedError(f"more than {most} tries in a minute: wait for the next one", 429)
+        return row.count
 
 
 def invite(session: Session, role: str, *, team: int | None = None, person: int | None = None, uses: int = 1) -> str:
@@ -102,7 +109,9 @@ def join(session: Session, key: str, name: str, password: str, team: str = "") -
 
 def log_in(session: Session, name: str, password: str) -> PersonRow:
     """The person of that name and password; :class:`DeniedError` where there is none."""
-    person = session.scalars(select(PersonRow).where(PersonRow.name == _folded(name))).first()
+    folded = _folded(name)
+    rows = select(PersonRow).where(PersonRow.name == (folded if folded.isprintable() else ""))
+    person = session.scalars(rows).first()
     if not is_password(person.password if person else None, password) or person is None:
         raise DeniedError("no such name and password")
     if is_outdated(person.password):
@@ -133,7 +142,9 @@ def close_session(session: Session, key: str) -> None:
 def new_token(session: Session, person: PersonRow, label: str) -> str:
     """A key for a program."""
     key = new_key()
-    session.add(TokenRow(digest=digest(key), person_id=person.id, label=label[:MOST_NAME], created=now(session)))
+    session.add(
+        TokenRow(digest=digest(key), person_id=person.id, label=printable(label, MOST_NAME), created=now(session))
+    )
     return key
 
 
@@ -154,6 +165,11 @@ def clean_name(name: str) -> str:
     if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
         raise UserError(f"a name has 1 to {MOST_NAME} letters that can be printed")
     return name
+
+
+def printable(text: str, most: int) -> str:
+    """The first ``most`` letters of a line that can be printed, without what cannot."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:most]
 
 
 def _folded(name: str) -> str:

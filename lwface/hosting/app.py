@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,7 +72,6 @@ def make_app(site: Site) -> FastAPI:
     app.add_exception_handler(UserError, _told)
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _not_found)
-    app.add_exception_handler(ClientDisconnect, _gone)
     return app
 
 
@@ -112,7 +110,3 @@ def _says(request: Request, status: int, line: str) -> Response:
     hall: Any = request.app.state.hall
     heading = "Not found" if status == 404 else "That did not work"
     return hall.page("message.html", status, visit=Visit(), here="", heading=heading, line=line, kind="error")
-
-
-def _gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it

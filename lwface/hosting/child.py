@@ -32,7 +32,7 @@ def main() -> None:
     os.chdir(job["work"])
     tell = _teller()
     try:
-        tell(_end(job, tell))
+        tell(scored(job, tell))
     except MemoryError:
         tell(
             {"failed": f"its scoring needs more than the {job['memory_bytes']} bytes of memory that there are for one"}
@@ -53,7 +53,8 @@ def check_digest(path: Path, sha256: str, tell: Tell) -> None:
         )
 
 
-def _end(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def scored(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """How the job ends: see this module."""
     from lwface.challenge.definition import read_challenge
     from lwface.challenge.results import Malformed
     from lwface.challenge.scorers import score

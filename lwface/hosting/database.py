@@ -20,7 +20,8 @@ from lwface.hosting.tables import SettingRow, Table
 
 BUSY_S = 60  # how long a writer of SQLite waits for the one before it
 SECRET = "secret"  # setting: of this server, for what nobody may foresee
-TABLES_LOCK = 7_113_021  # any number: processes that start together make the tables one after the other
+CONNECTIONS = 20  # of a process at rest, twice so many at most: as many as its threads
+ALONE = 7_113_021  # any number: of PostgreSQL's lock for what one process does at a time
 
 
 class Database:
@@ -33,8 +34,8 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self.address = make_url(url)
-            options = {} if self.is_sqlite else {"pool_size": 10, "max_overflow": 30, "pool_pre_ping": True}
-            self.engine = create_engine(url, **options)
+            alive = not self.is_sqlite  # look whether a server is still there before a connection to it is used
+            self.engine = create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_pre_ping=alive)
         except (ArgumentError, ImportError) as error:
             raise UserError(f"--database: {error}; expected such as postgresql+pg8000://user@host/name") from None
         if self.is_sqlite:
@@ -58,13 +59,19 @@ class Database:
         with Session(self.engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Session]:
+        """:meth:`writing`, while no other process is in such a block."""
+        with self.writing() as session:
+            if not self.is_sqlite:
+                session.execute(select(func.pg_advisory_xact_lock(ALONE)))
+            yield session
+
     def create_tables(self) -> None:
         """Make the tables that are missing; any number of processes may do so at once."""
         try:
-            with self.engine.execution_options(writes=True).begin() as connection:
-                if not self.is_sqlite:
-                    connection.execute(select(func.pg_advisory_xact_lock(TABLES_LOCK)))
-                Table.metadata.create_all(connection)
+            with self.alone() as session:
+                Table.metadata.create_all(session.connection())
         except (OperationalError, InterfaceError) as error:
             first = str(error.orig).splitlines()[0]
             raise UserError(f"--database {self.address.render_as_string()}: {first}") from None

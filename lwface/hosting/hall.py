@@ -22,6 +22,13 @@ FRESH_S = 1.0  # how old what many ask for may be
 
 
 @dataclass
+class _Kept:
+    value: Any = None
+    made: float = -math.inf
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
 class Hall:
     """See this module; :func:`open_hall` makes it."""
 
@@ -29,8 +36,7 @@ class Hall:
     challenge: Challenge
     database: Database
     templates: Environment
-    _kept: dict[Hashable, tuple[float, Any]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _kept: dict[Hashable, _Kept] = field(default_factory=dict)
 
     def page(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """The template ``name`` with what it shows."""
@@ -39,12 +45,11 @@ class Hall:
 
     def fresh(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What ``make`` gives, or gave less than :data:`FRESH_S` ago; one thread makes it while others wait."""
-        with self._lock:
-            made, value = self._kept.get(key, (-math.inf, None))
-            if time.monotonic() - made >= FRESH_S:
-                value = make()
-                self._kept[key] = time.monotonic(), value
-            return value
+        kept = self._kept.setdefault(key, _Kept())
+        with kept.lock:
+            if time.monotonic() - kept.made >= FRESH_S:
+                kept.value, kept.made = make(), time.monotonic()
+            return kept.value
 
 
 def open_hall(site: Site) -> Hall:

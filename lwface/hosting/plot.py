@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+from lwface.challenge.kinds import FigureKind
 from lwface.hosting.board import Board, BoardEntry, shown_figure
 
-WIDTH, HEIGHT = 700, 380
-LEFT, RIGHT, TOP, BOTTOM = 80, 20, 20, 50
+WIDTH, HEIGHT = 440, 320
+LEFT, RIGHT, TOP, BOTTOM = 60, 24, 16, 48
+NAMES = 130  # pixels of the teams' names
 ROW = 26
-MOST_ROWS, MOST_NAMES = 30, 12
+MOST_ROWS, MOST_NAMES = 30, 20
 
 
 class Axis(NamedTuple):
@@ -49,6 +51,10 @@ def plot_board(board: Board) -> str:
     return _against_flops(board, counted) if counted else _by_team(board, placed[:MOST_ROWS])
 
 
+def _tick(figure: FigureKind, value: float) -> str:
+    return f"{100 * value:.6g} %" if figure.percent else f"{value:.6g}"
+
+
 def _ends(board: Board, entry: BoardEntry) -> tuple[float, float]:
     value = entry.figures[board.track.ranks_by]
     return entry.intervals.get(board.track.ranks_by, (value, value))
@@ -69,7 +75,7 @@ def _against_flops(board: Board, entries: Sequence[BoardEntry]) -> str:
     across = Axis(math.floor(min(powers) - 0.05), math.ceil(max(powers) + 0.05), LEFT, WIDTH - RIGHT)
     up = Axis(*_range(board, entries), HEIGHT - BOTTOM, TOP)
     parts = [_line("grid", LEFT, up.at(tick), WIDTH - RIGHT, up.at(tick)) for tick in up.ticks()]
-    parts += [_text(LEFT - 8, up.at(tick) + 4, shown_figure(figure, tick), "end") for tick in up.ticks()]
+    parts += [_text(LEFT - 8, up.at(tick) + 4, _tick(figure, tick), "end") for tick in up.ticks()]
     for tens in range(int(across.low), int(across.high) + 1):
         parts += [_line("grid", across.at(tens), TOP, across.at(tens), HEIGHT - BOTTOM)]
         parts += [_text(across.at(tens), HEIGHT - BOTTOM + 18, f"{10.0**tens:.0e}", "middle")]
@@ -79,23 +85,22 @@ def _against_flops(board: Board, entries: Sequence[BoardEntry]) -> str:
         low, high = _ends(board, entry)
         x, y = across.at(power), up.at(entry.figures[board.track.ranks_by])
         parts += [_line("whisker", x, up.at(low), x, up.at(high)), _dot(x, y, entry, board)]
-        parts += [_text(x + 8, y - 6, entry.team[:16], "start", "name")] if (entry.place or 0) <= MOST_NAMES else []
+        parts += [_text(x + 7, y - 5, str(entry.place), "start", "name")] if (entry.place or 0) <= MOST_NAMES else []
     parts += [_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "FLOPs", "middle")]
-    return _figure(HEIGHT, parts, f"{figure.title} against FLOPs, with 95 % intervals; the dashed line is the limit")
+    limited = "; the dashed line is the limit" if limit else ""
+    return _figure(HEIGHT, parts, f"{figure.title} against FLOPs, with places and 95 % intervals{limited}")
 
 
 def _by_team(board: Board, entries: Sequence[BoardEntry]) -> str:
-    figure, name_width = board.track.figures[0], 190
+    figure, name_width = board.track.figures[0], NAMES
     height = TOP + ROW * len(entries) + BOTTOM
     across = Axis(*_range(board, entries), name_width, WIDTH - RIGHT)
-    parts = [_line("grid", across.at(tick), TOP, across.at(tick), height - BOTTOM) for tick in across.ticks()]
-    parts += [
-        _text(across.at(tick), height - BOTTOM + 18, shown_figure(figure, tick), "middle") for tick in across.ticks()
-    ]
+    parts = [_line("grid", across.at(tick), TOP, across.at(tick), height - BOTTOM) for tick in across.ticks(3)]
+    parts += [_text(across.at(tick), height - BOTTOM + 18, _tick(figure, tick), "middle") for tick in across.ticks(3)]
     for row, entry in enumerate(entries):
         y = TOP + ROW * (row + 0.5)
         low, high = _ends(board, entry)
-        parts += [_text(name_width - 10, y + 4, entry.team[:24], "end", "name")]
+        parts += [_text(name_width - 10, y + 4, entry.team[:18], "end", "name")]
         parts += [_line("whisker", across.at(low), y, across.at(high), y)]
         parts += [_dot(across.at(entry.figures[board.track.ranks_by]), y, entry, board)]
     parts += [_text((name_width + WIDTH - RIGHT) / 2, height - 8, figure.title, "middle")]

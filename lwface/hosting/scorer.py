@@ -38,7 +38,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @dataclass
-class _Watched:
+class Watched:
     """What a sub-process has told."""
 
     progress: float = 0.0
@@ -95,16 +95,17 @@ class Scorer:
         if gone:
             refuse(self.database, held, f"{gone[0]}: its file is gone", failed=True)
             return
-        job = self._job(held, folder)
+        job = self.job(held, folder)
         with open(folder / "stderr", "w+b") as errors, self._started(job, errors) as process:
             try:
                 watched = self._watch(process, held)
             finally:
                 process.kill()
                 process.wait()
-            self._settle(held, watched, process.returncode, errors)
+            self.settle(held, watched, process.returncode, errors)
 
-    def _job(self, held: Claim, folder: Path) -> dict[str, Any]:
+    def job(self, held: Claim, folder: Path) -> dict[str, Any]:
+        """What the sub-process is told, with the files of the submission under their own names in ``folder``."""
         files = {}
         for part, path in held.files.items():
             (folder / part).mkdir()
@@ -139,9 +140,9 @@ class Scorer:
                 process.stdin.close()
             yield process
 
-    def _watch(self, process: subprocess.Popen[bytes], held: Claim) -> _Watched:
+    def _watch(self, process: subprocess.Popen[bytes], held: Claim) -> Watched:
         """Read what the sub-process tells until it ends, runs late, is no longer ours, or this process is to stop."""
-        watched, pending = _Watched(), b""
+        watched, pending = Watched(), b""
         assert process.stdout is not None
         ends, renewed = time.monotonic() + self.site.seconds, time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -162,7 +163,8 @@ class Scorer:
                         return watched
         return watched
 
-    def _settle(self, held: Claim, watched: _Watched, status: int, errors: Any) -> None:
+    def settle(self, held: Claim, watched: Watched, status: int, errors: Any) -> None:
+        """Write how a scoring ended: by what it told, or else by the status of its process."""
         end = watched.end or {}
         if watched.lost:
             return
@@ -211,7 +213,7 @@ def _held_folder(work: Path) -> tuple[Path, IO[bytes]]:
         lock.close()  # it was taken for one that is left over, before it was held
 
 
-def _hear(watched: _Watched, data: bytes) -> bytes:
+def _hear(watched: Watched, data: bytes) -> bytes:
     """Take whole lines; what is left of the last."""
     *lines, rest = data.split(b"\n")
     for line in lines:

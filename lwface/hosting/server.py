@@ -40,7 +40,7 @@ def prepare(site: Site) -> str | None:
     site.work.mkdir(parents=True, exist_ok=True)
     database = Database(site.database)
     database.create_tables()
-    with database.writing() as session:
+    with database.alone() as session:
         if not setting(session, SECRET):
             change_setting(session, SECRET, new_key())
         link = None if has_organiser(session) else f"{site.url}/join/{invite(session, ORGANISER)}"

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from lwface.base.errors import UserError
 from lwface.challenge.definition import Challenge
 from lwface.challenge.kinds import ChallengeTrack, get_kind
+from lwface.hosting.accounts import printable
 from lwface.hosting.database import Database, now
 from lwface.hosting.quotas import QuotaError, check_count, check_open, check_space, lock_team
 from lwface.hosting.site import GIB, Site
@@ -34,6 +35,7 @@ SUBMISSION, MODEL = "submission", "model"
 MODEL_ENDINGS = (".onnx", ".safetensors")
 MODEL_BYTES = 4 * GIB  # that are taken of a model where the track has no limit
 MODEL_SLACK = 1024**2  # bytes of a model's file beside its weights: graph, names
+MOST_NOTE = 200  # letters
 UNTOUCHED_S = 7 * 86400  # an unfinished submission that nobody goes on with is cancelled
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -114,7 +116,7 @@ def start(
             team_id=team.id,
             person_id=person.id,
             track=track.name,
-            note=metadata.get("note", "")[:200],
+            note=printable(metadata.get("note", ""), MOST_NOTE),
             created=now(session),
         )
         session.add(row)
@@ -123,7 +125,7 @@ def start(
 
 
 def complete(session: Session, challenge: Challenge, upload: UploadRow) -> None:
-    """A file is whole: with the last one of its submission this enters the queue, or is refused for want of quota."""
+    """A file is whole: with the last one of its submission this enters the queue, or is refused for quota or time."""
     row = upload.submission
     lock_team(session, row.team_id)
     session.refresh(row, with_for_update={"of": SubmissionRow})
@@ -131,6 +133,7 @@ def complete(session: Session, challenge: Challenge, upload: UploadRow) -> None:
     if row.state != UPLOADING or not here.issuperset(parts(challenge.track(row.track))):
         return
     try:
+        check_time(session, challenge)
         check_count(session, row.team_id, row.track, challenge.submissions_a_day, challenge.submissions_in_all)
         row.state, row.accepted = QUEUED, now(session)
     except QuotaError as error:

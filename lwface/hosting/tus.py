@@ -5,6 +5,7 @@ What is said of an upload in ``Upload-Metadata``: see :func:`lwface.hosting.subm
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import contextlib
@@ -26,6 +27,7 @@ from lwface.hosting.visit import Asking, Changing, InHall, Visit
 VERSION = "1.0.0"
 BODY = "application/offset+octet-stream"
 LARGEST_METADATA = 8 * 1024
+IDLE_S = 60.0  # without a byte: the sender is gone, though nobody said so, and another request may write
 WRITE_BYTES = 1024**2  # that are gathered before they are written
 router = APIRouter(prefix="/uploads")
 
@@ -91,7 +93,7 @@ def _told() -> Iterator[None]:
 def own_upload(hall: Hall, visit: Visit, upload: str) -> UploadRow:
     """The upload; :class:`UploadError` where the team has none of that name."""
     with hall.database.reading() as session:
-        row = session.get(UploadRow, upload)
+        row = session.get(UploadRow, upload) if upload.isalnum() and upload.isascii() else None
         if row is None or row.submission.team_id != visit.team:
             raise UploadError(404, "there is no such upload")
         return row
@@ -156,16 +158,17 @@ async def append(request: Request, upload: str, hall: InHall, visit: Changing) -
 async def _receive(request: Request, receiver: Receiver) -> None:
     """Write the body in pieces of :data:`WRITE_BYTES`; what came of one that breaks off is kept."""
     gathered = bytearray()
+    blocks = request.stream()
     try:
-        async for block in request.stream():
+        while (block := await asyncio.wait_for(anext(blocks, None), IDLE_S)) is not None:
             gathered += block
             if len(gathered) >= WRITE_BYTES:
                 await run_in_threadpool(receiver.take, bytes(gathered))
                 gathered.clear()
-    except ClientDisconnect:
+    except (ClientDisconnect, asyncio.TimeoutError):
         await run_in_threadpool(receiver.take, bytes(gathered))
         await run_in_threadpool(receiver.broken)
-        raise
+        raise UploadError(408, "the connection broke: ask for the offset and go on from there") from None
     await run_in_threadpool(receiver.take, bytes(gathered))
     await run_in_threadpool(receiver.end)
 

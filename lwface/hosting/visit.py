@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
 from lwface.base.errors import UserError
@@ -20,7 +20,7 @@ from lwface.hosting.hall import Hall
 from lwface.hosting.tables import LEADER, ORGANISER, PersonRow
 
 COOKIE = "lwface_session"
-LARGEST_FORM = 64 * 1024
+LARGEST_FORM, MOST_FIELDS = 64 * 1024, 50
 SAFE = ("GET", "HEAD", "OPTIONS")
 Form = dict[str, str]
 
@@ -95,7 +95,10 @@ async def form_of(request: Request) -> Form:
         data += block
         if len(data) > LARGEST_FORM:
             raise UserError("this form is longer than any of ours")
-    return dict(parse_qsl(data.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+    try:
+        return dict(parse_qsl(data.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise UserError(f"this form has more than {MOST_FIELDS} fields") from None
 
 
 async def checked_visit(request: Request) -> Visit:
@@ -134,6 +137,7 @@ async def _changes(request: Request, _form: Annotated[Form, Depends(_with_form)]
     return await checked_visit(request)
 
 
+Number = Annotated[int, Path(ge=1, le=2**53)]  # of a row, in an address
 Asking = Annotated[Visit, Depends(visit_of)]
 Changing = Annotated[Visit, Depends(_changes)]
 Fields = Annotated[Form, Depends(_with_form)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from hosting.conftest import Hosted
 from hosting_people import Visitor
 
 from lwface.base.errors import UserError
 from lwface.hosting import keys
 from lwface.hosting.accounts import DeniedError, clean_name, tally
+from lwface.hosting.site import Site
 from lwface.hosting.tables import InviteRow, PersonRow, SessionRow, TokenRow
 
 WELL = {"name": "Ann", "password": "a long password", "team": "Elm"}
@@ -67,6 +69,7 @@ def test_forged_requests_change_nothing(hosted):
     assert ann.ask("POST", "/keys", body, form | {"Sec-Fetch-Site": "cross-site"}).status == 403
     assert ann.ask("POST", "/login", b"name=a&password=b", form | {"Origin": "https://elsewhere.example"}).status == 403
     assert ann.ask("POST", "/keys", b"x" * 70_000, form).status == 400
+    assert ann.ask("POST", "/keys", b"&".join([b"a=b"] * 60), form).status == 400
     assert ann.ask("POST", "/keys", body, form | {"Origin": hosted.url}).status == 200
     ann.csrf = ""
     assert ann.create(10, track="points", filename="a.txt").status == 403
@@ -113,3 +116,21 @@ def test_names():
 def test_nobodys_password_is_nobodys():
     assert not keys.is_password(None, "a long password")
     assert keys.is_password(keys.hash_password("a long password"), "a long password")
+
+
+def test_letters_and_numbers_that_no_database_takes(site, postgres_url):
+    one = Hosted(Site(**{**site.__dict__, "database": postgres_url}))
+    try:
+        ann = one.team("Elm")
+        assert ann.post("/login", name="a\0b", password="a long password").status == 403
+        assert ann.post("/keys", label="a\0b\u202e").status == 200
+        assert ann.create(10, track="points", filename="a\0.txt", note="a\0b").status == 201
+        for address in ("/submissions/0", f"/submissions/{2**70}", "/submissions/x", "/join/%00", "/board/%00.json"):
+            assert ann.get(address).status in (400, 404), address
+        assert ann.patch("/uploads/%00", 0, b"x").status == 404
+        one.olga.get("/organise")
+        assert one.olga.post("/organise/teams/1", reason="a\0b").status == 200
+        assert one.olga.post(f"/organise/teams/{2**70}", reason="x").status == 404
+        assert one.olga.post("/organise/teams/77", reason="x").status == 400
+    finally:
+        one.end()

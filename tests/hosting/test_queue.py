@@ -160,7 +160,7 @@ def test_limits_of_a_scoring(handed_in):
     assert Scorer(Site(**{**one.site.__dict__, "memory_bytes": 40_000_000})).score_next()
     assert told(leader, number)["state"] == "failed"
     one.olga.post("/organise/rescore")
-    one.score()
+    one.score(apart=True)
     assert told(leader, number)["state"] == "scored"
     assert not list(one.site.work.glob("*"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 import json
 import re
@@ -134,8 +135,6 @@ def test_what_an_organiser_does(course_of_four):
 
 
 def zip_of(one: Hosted) -> bytes:
-    import http.client
-
     connection = http.client.HTTPConnection(one.url.removeprefix("http://"))
     cookie = "; ".join(f"{name}={value}" for name, value in one.olga.cookies.items())
     connection.request("GET", "/organise/everything.zip", headers={"Cookie": cookie})
@@ -160,3 +159,25 @@ def test_pages_are_safe_and_say_what_is_wrong(hosted):
     assert stranger.get("/board/nothing").status == 400
     for address in ("/organise", "/organise/everything.json", "/organise/everything.zip", "/organise/submissions.csv"):
         assert leader.get(address).status == 403
+
+
+def test_progress_comes_live(hosted):
+    leader = hosted.team("Elm")
+    number = leader.hand_in(solution(1.0), track="points", filename="solution.txt")
+    connection = http.client.HTTPConnection(hosted.url.removeprefix("http://"), timeout=30)
+    cookie = "; ".join(f"{name}={value}" for name, value in leader.cookies.items())
+    connection.request("GET", "/submissions/events", headers={"Cookie": cookie})
+    answer = connection.getresponse()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+    def told():
+        while not (line := answer.readline()).startswith(b"data: "):
+            pass
+        return json.loads(line[6:])[0]
+
+    first = told()
+    assert (first["id"], first["state"]) == (number, "queued")
+    hosted.score()
+    while told()["state"] != "scored":
+        pass
+    connection.close()

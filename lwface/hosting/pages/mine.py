@@ -22,7 +22,7 @@ from lwface.hosting.queue import cancel
 from lwface.hosting.quotas import counted, used_bytes
 from lwface.hosting.submissions import MODEL, MODEL_ENDINGS, SUBMISSION, parts
 from lwface.hosting.tables import MEMBER, ORGANISER, PersonRow, ScoreRow, SubmissionRow, TokenRow
-from lwface.hosting.visit import Asking, Changing, Fields, InHall, Visit
+from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit
 
 router = APIRouter()
 LATEST = 100  # submissions on a page
@@ -78,7 +78,7 @@ def live(hall: Hall, team: int) -> list[dict[str, Any]]:
 
 
 @router.get("/submissions/{number}")
-def submission(number: int, hall: InHall, visit: Asking) -> Response:
+def submission(number: Number, hall: InHall, visit: Asking) -> Response:
     """One, and its report."""
     row, score, halves = _seen(hall, visit, number)
     return hall.page(
@@ -95,7 +95,7 @@ def submission(number: int, hall: InHall, visit: Asking) -> Response:
 
 
 @router.get("/api/submissions/{number}")
-def as_json(number: int, hall: InHall, visit: Asking) -> Response:
+def as_json(number: Number, hall: InHall, visit: Asking) -> Response:
     """One, for programs."""
     row, score, halves = _seen(hall, visit, number)
     found = json.loads(score.figures) if score else {}
@@ -104,7 +104,7 @@ def as_json(number: int, hall: InHall, visit: Asking) -> Response:
 
 
 @router.post("/submissions/{number}/cancel")
-def stop(number: int, hall: InHall, visit: Changing) -> Response:
+def stop(number: Number, hall: InHall, visit: Changing) -> Response:
     """Cancel one that has no score."""
     row, _, _ = _seen(hall, visit, number)
     if row.team_id != visit.member.team_id:
@@ -160,7 +160,7 @@ def make_key(hall: InHall, form: Fields, visit: Changing) -> Response:
 
 
 @router.post("/keys/{number}/remove")
-def remove_key(number: int, hall: InHall, visit: Changing) -> Response:
+def remove_key(number: Number, hall: InHall, visit: Changing) -> Response:
     """Make a key worth nothing."""
     with hall.database.writing() as session:
         own = (TokenRow.id == number, TokenRow.person_id == visit.member.id)

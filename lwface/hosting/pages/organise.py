@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lwface.base.errors import UserError
-from lwface.hosting.accounts import invite
+from lwface.hosting.accounts import invite, printable
 from lwface.hosting.board import FROZEN, REVEALED
 from lwface.hosting.database import change_setting, now, setting
 from lwface.hosting.hall import Hall
@@ -24,11 +24,11 @@ from lwface.hosting.tables import (
     SubmissionRow,
     TeamRow,
 )
-from lwface.hosting.visit import Asking, Changing, Fields, InHall, Visit
+from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit
 
 router = APIRouter(prefix="/organise")
 VERSION = "version"  # setting: of the reference
-LATEST = 50
+LATEST, MOST_REASON = 50, 200
 Row = TypeVar("Row", TeamRow, PersonRow)
 
 
@@ -51,7 +51,7 @@ def invite_someone(hall: InHall, form: Fields, visit: Changing) -> Response:
 
 
 @router.post("/people/{number}/password")
-def new_password(number: int, hall: InHall, visit: Changing) -> Response:
+def new_password(number: Number, hall: InHall, visit: Changing) -> Response:
     """A link for who has lost a password."""
     with hall.database.writing() as session:
         visit.organiser  # noqa: B018 (it denies)
@@ -95,9 +95,9 @@ def rescore(hall: InHall, visit: Changing) -> Response:
 
 
 @router.post("/teams/{number}")
-def disqualify(number: int, hall: InHall, form: Fields, visit: Changing) -> Response:
+def disqualify(number: Number, hall: InHall, form: Fields, visit: Changing) -> Response:
     """Take a team out of the ranking with a reason, or back into it without one."""
-    reason = " ".join(form.get("reason", "").split())[:200] or None
+    reason = printable(form.get("reason", ""), MOST_REASON) or None
     with hall.database.writing() as session:
         visit.organiser  # noqa: B018 (it denies)
         team = _one(session, TeamRow, number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import APIRouter, Response
@@ -73,10 +72,9 @@ def rules(hall: InHall, visit: Asking) -> Response:
     """What is asked for: the definition, and the organiser's own pages."""
     challenge = hall.challenge
     kinds = {track.name: get_kind(track.kind) for track in challenge.tracks}
-    pages = {name: path.read_text(encoding="utf-8") for name, path in organisers_pages(challenge).items()}
+    pages = hall.fresh("pages", lambda: organisers_pages(challenge))
     kits = {track.name for track in challenge.tracks if kit_of(challenge, track).is_dir()}
-    rendered = {name: markdown(text, extensions=["tables"]) for name, text in pages.items()}
-    return hall.page("rules.html", visit=visit, here="/rules", kinds=kinds, pages=rendered, kits=kits)
+    return hall.page("rules.html", visit=visit, here="/rules", kinds=kinds, pages=pages, kits=kits)
 
 
 @router.get("/kit/{track}.zip")
@@ -89,10 +87,11 @@ def kit(track: str, hall: InHall) -> Response:
     return StreamingResponse(zipped_folder(folder), media_type="application/zip", headers=headers)
 
 
-def organisers_pages(challenge: Challenge) -> dict[str, Path]:
-    """Pages in Markdown that lie beside the definition, the usual ones first."""
+def organisers_pages(challenge: Challenge) -> dict[str, str]:
+    """The pages in Markdown that lie beside the definition, as HTML, the usual ones first."""
     found = {path.stem: path for path in sorted((challenge.folder / PAGES).glob("*.md"))}
-    return {name: found[name] for name in [*(one for one in ORDER if one in found), *(found.keys() - set(ORDER))]}
+    names = [*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER)]
+    return {name: markdown(found[name].read_text(encoding="utf-8"), extensions=["tables"]) for name in names}
 
 
 def _board(hall: Hall, visit: Visit, name: str, half: str) -> ShownBoard:

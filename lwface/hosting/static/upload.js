@@ -57,6 +57,7 @@ async function send(file, upload, bar) {
       const next = await sendPiece(file, upload, offset);
       failures = next > offset ? 0 : failures + 1;
       offset = next;
+      if (failures) { await pause(Math.min(30, failures)); }
       bar.value = offset / file.size;
       say(file.name + ": " + Math.floor(100 * offset / file.size) + " %");
     } catch (error) {
