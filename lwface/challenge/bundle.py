@@ -40,6 +40,7 @@ IMAGE = "codalab/codalab-legacy:py39"  # the platform's default, py37, is older 
 SECONDS = 1200  # for the scoring of one submission; the platform's default is 600
 TITLE, KEY, LEADERBOARD = 36, 36, 64  # characters, the platform's columns
 DECIMALS = 10  # that the platform keeps of a score
+LARGEST_PART = 2 * 10**9  # bytes of a starting kit or a truth
 PLATFORM_SIDES = ("public", "private")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _COMMAND = "command: python3 /app/program/score.py /app/input /app/output\n"
@@ -218,8 +219,14 @@ def _yaml(value: Any, indent: int = 0) -> str:
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
-    """All files below ``folder`` by their place in it; a link is refused."""
+    """All files below ``folder`` by their place in it; links are refused, and more than memory is good for."""
     found = {}
+    size = sum(path.lstat().st_size for path in folder.rglob("*")) if folder.is_dir() else 0
+    if size > LARGEST_PART:
+        raise UserError(
+            f"{folder}: has {size:,} bytes, more than the {LARGEST_PART:,} of a bundle's part: keep large data "
+            "elsewhere, and say in pages/data.md where"
+        )
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_symlink():
             raise UserError(f"{path}: is a link; put the file itself there")

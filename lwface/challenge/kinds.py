@@ -51,7 +51,8 @@ class TrackKind(NamedTuple):
         figures: what is told of a submission; the first ranks unless a track says otherwise.
         endings: of a submission's name.
         largest: bytes of a submission that is looked at.
-        reference: files that a reference folder holds, and what each is; those that need not be there end in ``?``.
+        reference: files that a reference folder holds, and what each is; those that need not be there end in ``?``, and
+            of ``a|b`` one has to be.
         settings: what a track may set, with defaults.
         by: what is public or private as one: a picture, a person, ...
     """
@@ -80,7 +81,10 @@ LANDMARKS = TrackKind(
     ),
     (".txt", ".zip"),
     64 * MIB,
-    {"truth.txt": "a solution.txt of true points", "people.csv?": "image,person: whom each picture shows"},
+    {
+        "truth.txt|annot.pkl": "true points, as a solution.txt or as the challenge's annotations",
+        "people.csv?": "image,person: whom each picture shows",
+    },
     "picture",
 )
 

@@ -12,6 +12,7 @@ from lwface.base.errors import UserError
 from lwface.challenge.halves import sides, taken
 from lwface.challenge.kinds import ChallengeTrack
 from lwface.challenge.results import Result, judging
+from lwface.formats.point_annotations import ANNOTATIONS, read_annotations
 from lwface.formats.point_solution import read_solution
 from lwface.formats.text_files import table_rows
 from lwface.landmarks.point_errors import FoundPoints, area_under_curve, failure_rate
@@ -24,7 +25,8 @@ NORMS = {"nme": "challenge", "nme_box": "box", "nme_eyes": "inter-ocular"}
 
 def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
     """See :func:`lwface.challenge.scorers.score`; the sides are drawn over pictures, as the challenge did."""
-    truth = read_solution(reference / TRUTH)
+    annotations = reference / ANNOTATIONS
+    truth = read_annotations(annotations) if annotations.is_file() else read_solution(reference / TRUTH)
     people = _people(reference / PEOPLE, list(truth))
     with judging(submission):
         found = read_solution(submission, truth)

@@ -35,8 +35,9 @@ def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
 def check_reference(track: ChallengeTrack, reference: Path) -> None:
     """:class:`UserError` where a reference folder lacks a file."""
     for name, says in get_kind(track.kind).reference.items():
-        if not name.endswith("?") and not (reference / name).exists():
-            raise UserError(f"{reference / name}: no such file; track {track.name} is scored against it: {says}")
+        if not name.endswith("?") and not any((reference / one).exists() for one in name.split("|")):
+            path = reference / name.replace("|", " or ")
+            raise UserError(f"{path}: no such file; track {track.name} is scored against it: {says}")
 
 
 def _check_file(path: Path, endings: tuple[str, ...], largest: int) -> None:

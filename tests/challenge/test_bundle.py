@@ -87,6 +87,10 @@ def test_what_the_platform_cannot_hold_is_refused(made, monkeypatch):
     track = challenge.track("images-light")
     with pytest.raises(UserError, match=r"public samples have 1,056 impostor pairs; FAR 1e-4 needs 10,000"):
         bundle.make_bundle(challenge, dataclasses.replace(track, settings={"far": "1e-4"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "LARGEST_PART", 1000)
+        with pytest.raises(UserError, match="keep large data elsewhere"):
+            bundle.make_bundle(challenge, track)
     monkeypatch.setattr(subset, "QUOTA", 80 * 512 * 4 * 10)
     with pytest.raises(UserError, match=r"hold 9, fewer than the 60 submissions allowed.*at most 13 rows"):
         bundle.make_bundle(challenge, track)

@@ -28,6 +28,7 @@ def test_landmarks_score_as_the_command_does(made, tmp_path):
     found = score(track, submission, reference)
     shutil.copytree(challenge.folder / "kit/landmarks/test", tmp_path, dirs_exist_ok=True)
     write_annotations(tmp_path / "annot.pkl", read_solution(reference / "truth.txt"))
+    assert score(track, submission, tmp_path).public == found.public  # the challenge's own file will do
     argv = ["--solution", submission, "--truth", tmp_path / "annot.pkl", "--public", 0.6]
     command = _told(evaluate_landmarks, argv, tmp_path)
     assert found.public["nme"] == command["sides"]["public"]["nme"]
