@@ -37,6 +37,7 @@ SPLITS = {
     ",": [";", "\t", ",,", ", ", ""],
 }
 LIMIT = 10**6  # pixels
+MOST = 2**26  # bytes of a solution
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def damage_zip(dice: random.Random, name: str, data: bytes) -> tuple[str, bytes]
     elif what == 3:
         files.append((dice.choice(["__MACOSX/x", "../../evil", "evil.pkl", "x" * 3000]), b"x"))
     elif what == 4:
-        files[place] = own, bytes(dice.choice((0, 10**6, 80 * 10**6)))
+        files[place] = own, bytes(dice.choice((0, 0, 10**6, 10**6, 70 * 10**6)))
     elif what == 5:
         files[place] = own, damage_bytes(dice, content, [content])
     written = io.BytesIO()
@@ -182,7 +183,7 @@ def _landmarks(folder: Path) -> SmallTrack:
             return judge_text(data)
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                if archive.namelist() != ["solution.txt"]:
+                if archive.namelist() != ["solution.txt"] or archive.getinfo("solution.txt").file_size > MOST:
                     return False
                 return judge_text(archive.read("solution.txt"))
         except Exception:
