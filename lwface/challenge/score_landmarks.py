@@ -12,9 +12,9 @@ from lwface.base.errors import UserError
 from lwface.challenge.halves import sides, taken
 from lwface.challenge.kinds import ChallengeTrack
 from lwface.challenge.results import Result, judging
+from lwface.formats.keypoint_tables import table
 from lwface.formats.point_annotations import ANNOTATIONS, read_annotations
 from lwface.formats.point_solution import read_solution
-from lwface.formats.text_files import table_rows
 from lwface.landmarks.point_errors import FoundPoints, area_under_curve, failure_rate
 from lwface.landmarks.scheme import REGIONS
 from lwface.scoring.drawn_groups import interval
@@ -34,6 +34,10 @@ def score(track: ChallengeTrack, submission: Path, reference: Path) -> Result:
     faces = FoundPoints(
         names, np.stack([found[name] for name in names]), np.stack([truth[name] for name in names]), people
     )
+    for norm in NORMS.values():
+        flat = np.flatnonzero(faces.lengths(norm) <= 0)
+        if len(flat):
+            raise UserError(f"{reference}: the true points of {names[flat[0]]} have no length {norm!r} to divide by")
     nme = {figure: faces.nme(norm) for figure, norm in NORMS.items()}
     figures: dict[str, dict[str, float]] = {}
     intervals: dict[str, dict[str, tuple[float, float]]] = {}
@@ -72,11 +76,12 @@ def _people(path: Path, names: list[str]) -> list[str]:
     """Whom each picture shows; the picture itself where nobody says."""
     if not path.is_file():
         return names
-    rows = table_rows(path)
-    line, header = next(rows, (1, []))
-    if header != ["image", "person"]:
-        raise UserError(f"{path}, line {line}: expected the columns image,person")
-    found = {fields[0]: fields[1] for _, fields in rows if len(fields) == 2}
+    found: dict[str, str] = {}
+    for line, places, fields in table(path, ("image", "person")):
+        image = fields[places["image"]].strip()
+        if image in found:
+            raise UserError(f"{path}, line {line}, column image: {image} is there twice")
+        found[image] = fields[places["person"]].strip()
     lacking = [name for name in names if name not in found]
     if lacking:
         raise UserError(f"{path}: says not who is on {lacking[0]} ({len(lacking)} in all)")

@@ -7,7 +7,7 @@ import pytest
 from lwface.base.errors import UserError
 from lwface.challenge.definition import read_challenge
 from lwface.challenge.templates import TEMPLATES, NewChallenge, definition_text
-from lwface.gate.budgets import LANDMARKS
+from lwface.gate.budgets import LANDMARKS, Budget
 
 OPENS = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=8)))
 
@@ -32,6 +32,18 @@ def test_what_a_template_says_is_read(tmp_path, text):
     assert (track.ranks_by, track.higher_is_better, track.public_share, track.seed) == ("nme", False, 0.6, 7)
     assert track.limits == LANDMARKS
     assert challenge.reference(track) == tmp_path / "reference/landmarks"
+
+
+def test_limits_and_settings_of_ones_own(tmp_path, text):
+    changed = text.replace('budget = "landmarks-68"', 'flops = 1_000_000, width = 64, number_type = "float16"')
+    changed = changed.replace('kind = "landmarks"', 'kind = "recognition-videos"').replace('"nme"', '"eer"')
+    (track,) = _read(tmp_path, changed + 'settings = { far = "1e-3" }\n').tracks
+    assert track.limits == Budget("landmarks", 1_000_000, None, embedding=64, number_type="float16")
+    assert (track.widest, track.settings, track.ranks_by) == (64, {"far": "1e-3"}, "eer")
+    assert [figure.title for figure in track.figures] == ["equal error rate", "TAR at FAR 1e-3"]
+    assert _read(tmp_path, changed).tracks[0].settings == {"far": "1e-4"}
+    with pytest.raises(UserError, match=r"line \d+: tracks\.landmarks\.settings\.far: FAR 'x' is not a number"):
+        _read(tmp_path, changed + 'settings = { far = "x" }\n')
 
 
 @pytest.mark.parametrize(

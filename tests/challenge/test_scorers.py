@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lwface.base.errors import UserError
 from lwface.challenge.halves import sides
 from lwface.challenge.results import Malformed
 from lwface.challenge.scorers import score
@@ -18,7 +19,7 @@ from lwface.formats.feature_file import FeatureWriter, read_features
 from lwface.formats.keypoint_lookup import read_lookup, write_lookup
 from lwface.formats.montage_video import read_face_video, read_video_list
 from lwface.formats.point_annotations import write_annotations
-from lwface.formats.point_solution import read_solution
+from lwface.formats.point_solution import read_solution, write_solution
 
 
 def test_landmarks_score_as_the_command_does(made, tmp_path):
@@ -206,3 +207,19 @@ def test_what_is_no_file_is_refused(made, tmp_path):
     for path, says in ((link, "link"), (empty, "empty"), (other, "ends in"), (tmp_path / "none.txt", "No such")):
         with pytest.raises(Malformed, match=says):
             score(track, path, challenge.reference(track))
+
+
+def test_a_fault_of_the_truth_is_not_the_submissions(made, tmp_path):
+    challenge = made("landmarks")
+    (track,) = challenge.tracks
+    truth = read_solution(challenge.reference(track) / "truth.txt")
+    name = next(iter(truth))
+    write_solution(tmp_path / "truth.txt", {**truth, name: np.ones((68, 2))})
+    with pytest.raises(UserError, match=f"true points of {name} have no length") as caught:
+        score(track, sample_of(challenge, track), tmp_path)
+    assert not isinstance(caught.value, Malformed)
+    (tmp_path / "people.csv").write_text(f"image,person\n{name},a\n{name},b\n")
+    with pytest.raises(UserError, match=r"line 3, column image: .* is there twice"):
+        score(track, sample_of(challenge, track), tmp_path)
+    with pytest.raises(UserError, match=r"truth\.txt or annot\.pkl: no such file"):
+        score(track, sample_of(challenge, track), tmp_path / "nowhere")
