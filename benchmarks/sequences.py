@@ -36,7 +36,7 @@ from lwface.sequences.solver import Ranking, rank
 
 FIGURES = ("top 1", "top 5", "score", "mAP")
 NAIVE, OURS = "naive", "ours"
-CLOTHES = ("same", "changed")
+CLOTHES = ("same", "changed", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +130,17 @@ def cells(found: list[Estimate]) -> str:
     return " | ".join(texts)
 
 
+def removed(found: list[Estimate], base: list[Estimate]) -> str:
+    """How much of what the score of ``base`` lacks to 100 is there."""
+    mine, theirs = (figures[FIGURES.index("score")].value for figures in (found, base))
+    return f"{100 * (mine - theirs) / (1 - theirs):.0f} %" if theirs < 1 else "nothing to remove"
+
+
+def worn(sides: list[Side]) -> list[str]:
+    """What is known of the clothes of the judged videos."""
+    return [kind for kind in CLOTHES if any(kind in side.clothes.values() for side in sides)]
+
+
 def rows(sides: dict[str, list[Side]]) -> Iterator[str]:
     """The table of naive and ours."""
     yield f"| face | clothes | solution | {' | '.join(FIGURES)} | of the naive distance to 100, removed |"
@@ -140,23 +151,20 @@ def rows(sides: dict[str, list[Side]]) -> Iterator[str]:
             [side.ours(frozenset()) for side in some],
             [side.ours(frozenset({"signatures"})) for side in some],
         )
-        for clothes in CLOTHES:
+        for clothes in worn(some):
             base = joined(naive, clothes)
             yield f"| {face} | {clothes} | {NAIVE} | {cells(base)} | |"
             for name, judged in ((f"{OURS}, no signatures", alone), (f"{OURS}, fused", ours)):
                 found = joined(judged, clothes)
-                gone = [(one.value - two.value) / (1 - two.value) for one, two in zip(found, base, strict=True)]
-                each = [
-                    (joined([mine], clothes)[2].value - (low := joined([theirs], clothes)[2].value)) / (1 - low)
-                    for mine, theirs in zip(judged, naive, strict=True)
-                ]
-                runs = ", ".join(f"{100 * one:.0f}" for one in each)
-                yield f"| {face} | {clothes} | {name} | {cells(found)} | {100 * gone[2]:.0f} % (runs: {runs}) |"
+                pairs = zip(judged, naive, strict=True)
+                each = [removed(joined([mine], clothes), joined([theirs], clothes)) for mine, theirs in pairs]
+                gone = f"{removed(found, base)} (runs: {', '.join(each)})"
+                yield f"| {face} | {clothes} | {name} | {cells(found)} | {gone} |"
 
 
 def steps(sides: dict[str, list[Side]]) -> Iterator[str]:
     """The table of what each step brings: score and mAP."""
-    kinds = [(face, clothes) for face in sides for clothes in CLOTHES]
+    kinds = [(face, clothes) for face, some in sides.items() for clothes in worn(some)]
     heads = " | ".join(f"{face}, {clothes}: score | mAP" for face, clothes in kinds)
     yield f"| left out | {heads} |"
     yield f"|{'---|' * (1 + 2 * len(kinds))}"

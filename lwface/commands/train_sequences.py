@@ -20,6 +20,7 @@ from lwface.commands.flags import add_device_flag, add_setting_flag, check_least
 from lwface.sequences.clip_options import NETWORK_WIDTHS, RUN_FLAGS, ClipSettings
 from lwface.settings.places import Places
 from lwface.settings.run import RUN_SETTINGS
+from lwface.synthetic.people_options import IMAGES, POSE
 
 HELP = {
     "emb_size": "numbers of each part's embedding",
@@ -37,6 +38,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--input", type=Path, metavar="PATH", required=True, help="frames: the challenge's tar, or a folder")
     add("--pose", type=Path, metavar="FILE", help="pose.pkl of the frames; not given: nothing is known of poses")
+    what = f"folder with {IMAGES} and {POSE} of other people, whose videos are all learnt from; may be given again"
+    add("--also", type=Path, metavar="FOLDER", action="append", default=[], help=what)
     add("--network", choices=NETWORK_WIDTHS, default=usual.network, help="network")
     for name, what in HELP.items():
         value = getattr(usual, name)
@@ -54,7 +57,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("ratio", "cover"):
         if not 0 <= getattr(arguments, name) <= 1:
             raise UserError(f"--{name} {getattr(arguments, name):g}: expected a share from 0 to 1")
-    existing(arguments.input, arguments.pose)
+    more = [folder / name for folder in arguments.also for name in (IMAGES, POSE)]
+    existing(arguments.input, arguments.pose, *more)
     own = {key: getattr(arguments, key) for key in (*RUN_FLAGS, *HELP, "network")}
     arguments.settings = ClipSettings(**own, dataset=_name(arguments.input))
     return arguments
@@ -72,4 +76,4 @@ def main(argv: list[str] | None = None) -> int:
     from lwface.sequences.clip_training import train_clips
 
     options = {"device": arguments.device, "resume": arguments.resume}
-    return train_clips(arguments.settings, arguments.input, arguments.pose, **options)
+    return train_clips(arguments.settings, arguments.input, arguments.pose, arguments.also, **options)

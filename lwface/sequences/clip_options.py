@@ -7,7 +7,8 @@ from pathlib import Path
 
 SIDE = 64  # pixels of a crop
 PARTS = ("head", "trunk", "legs", "whole", "pose")
-LASTING = ("head", "whole", "pose")  # which are learnt with other clothes each time; the others know clothes
+# Who it is, learnt with other clothes each time. The others are what is worn: they learn which video it is.
+LASTING = ("head", "whole", "pose")
 STEPS = {  # of the solution, each of which can be left out
     **{part: f"the evidence of the {part}" for part in PARTS},
     "quality": "frames weighted by their quality",
@@ -39,8 +40,8 @@ class ClipSettings:
     network: str = "parts_s"
     dataset: str = "people"
     models_root: str = "models"
-    max_steps: int = 600
-    per_batch_size: int = 32
+    max_steps: int = 1500
+    per_batch_size: int = 48
     lr: float = 0.003
     wd: float = 0.01
     seed: int = 0
@@ -48,7 +49,7 @@ class ClipSettings:
     frequent: int = 20
     checkpoint_steps: int = 0
     emb_size: int = 64
-    frames: int = 4
+    frames: int = 2
     ratio: float = 0.5
     cover: float = 0.5
 

@@ -1,4 +1,4 @@
-"""The sequence task: a network learns who is on a sequence, by each of its parts on its own."""
+"""The sequence task: a network learns who is on a sequence, and what they wear, by each of its parts on its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lwface.losses import Classifier
 from lwface.losses.margin_softmax import MarginSoftmax
 from lwface.models.store import save_model
 from lwface.sequences.clip_augment import augment_clips, change_clothes
-from lwface.sequences.clip_options import PARTS
+from lwface.sequences.clip_options import LASTING, PARTS
 from lwface.sequences.clips import ClipData, unpack
 from lwface.sequences.network import SequenceNetwork
 from lwface.settings.run import Run
@@ -25,9 +25,10 @@ SCALE, MARGIN = 24.0, 0.2  # of CosFace, for some hundred people
 
 
 class ClipTask(Task):
-    """Each part of a sequence tells the people apart by its own classifier (CosFace: Wang et al., CVPR 2018); the loss
-    is the mean over the parts, each over the sequences that show it. Nothing is validated: the videos that judge are
-    not to be looked at, and those learnt from say nothing.
+    """Each part of a sequence has its own classifier (CosFace: Wang et al., CVPR 2018). What lasts tells people apart,
+    in changed clothes; what is worn tells videos apart, as a person wears other clothes in each. The loss is the mean
+    over the parts, each over the sequences that show it. Nothing is validated: the videos that judge are not to be
+    looked at, and those learnt from say nothing.
 
     Args:
         network: on ``device``.
@@ -52,8 +53,8 @@ class ClipTask(Task):
         self.network, self.data, self.clips = network, data, data
         self.run, self.cover, self.device, self.next_command = run, cover, device, next_command
         self.classifiers = [
-            Classifier(MarginSoftmax(loss_s=SCALE, loss_m3=MARGIN), len(data.people), network.embedding_size).to(device)
-            for _ in PARTS
+            Classifier(MarginSoftmax(loss_s=SCALE, loss_m3=MARGIN), len(names), network.embedding_size).to(device)
+            for names in (data.people if part in LASTING else data.videos for part in PARTS)
         ]
         self.modules = {"network": network, "classifiers": nn.ModuleList(self.classifiers)}
 
@@ -63,13 +64,13 @@ class ClipTask(Task):
         return [group([p for p in learning if p.ndim > 1], self.run.wd), group([p for p in learning if p.ndim < 2], 0)]
 
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """Images (N, T, 3, 64, 64) uint8, and targets (N, 1 + T * 51)."""
+        """Images (N, T, 3, 64, 64) uint8, and targets (N, 2 + T * 51)."""
         images = batch.images.to(self.device, non_blocking=True).permute(0, 1, 4, 2, 3)
         self.step = step
         return images, batch.targets.to(self.device, non_blocking=True)
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
-        """The mean of the parts' losses, and how many sequences all parts together tell rightly."""
+        """The mean of the parts' losses, and on how many sequences what lasts tells the person."""
         labels, points = unpack(targets)
         stream = random_stream(self.run.seed, "augment", self.step)
         images, points = augment_clips(inputs, points, self.cover, stream)
@@ -79,11 +80,13 @@ class ClipTask(Task):
         for place, classifier in enumerate(self.classifiers):
             seen = evidence.weights[:, place] > 0
             rows = evidence.embeddings[:, place].float()
+            lasting = PARTS[place] in LASTING
             if seen.any():
-                losses.append(classifier(rows[seen], labels[seen]).loss)
-            with torch.no_grad():
-                scores = scores + seen[:, None] * classifier.plain_logits(rows)
-        return Outcome(torch.stack(losses).mean(), {"acc": (scores.argmax(1) == labels).sum()})
+                losses.append(classifier(rows[seen], labels[seen, 0 if lasting else 1]).loss)
+            if lasting:
+                with torch.no_grad():
+                    scores = scores + seen[:, None] * classifier.plain_logits(rows)
+        return Outcome(torch.stack(losses).mean(), {"acc": (scores.argmax(1) == labels[:, 0]).sum()})
 
     def validate(self, step: int) -> Validation:
         """Nothing: see the class."""
@@ -92,11 +95,8 @@ class ClipTask(Task):
     def announce(self) -> None:
         """Say how much there is to learn from."""
         frames = sum(len(clip.paths) for clip in self.clips.clips)
-        videos = len({clip.video for clip in self.clips.clips})
-        print(
-            f"{len(self.clips)} sequences ({frames} frames, {videos} videos) of {len(self.clips.people)} people",
-            flush=True,
-        )
+        people, videos = len(self.clips.people), len(self.clips.videos)
+        print(f"{len(self.clips)} sequences ({frames} frames, {videos} videos) of {people} people", flush=True)
 
     def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
         """Write the network."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from lwface.base.errors import UserError
 from lwface.base.files import shown
@@ -16,11 +15,12 @@ from lwface.models.saved import check_tensors
 from lwface.models.sources import read_safetensors
 from lwface.sequences.clip_options import NETWORK_WIDTHS, PARTS, RUN_FLAGS, SEQUENCE_KEY, SIDE, ClipSettings
 from lwface.sequences.clip_task import ClipTask
-from lwface.sequences.clips import Clip, ClipData, clips_of, halves_of, read_points
+from lwface.sequences.clips import Clip, ClipData, ClipSource, clips_of, halves_of, read_points
 from lwface.sequences.images import Images
 from lwface.sequences.network import SequenceNetwork
 from lwface.settings.places import typed
 from lwface.settings.run import Run
+from lwface.synthetic.people_options import IMAGES, POSE
 from lwface.training.loop import Loop, check_new
 from lwface.training.preparation import choose_device, seed_everything
 
@@ -58,13 +58,20 @@ def run_of_clips(settings: ClipSettings, people: int) -> Run:
 
 
 def train_clips(
-    settings: ClipSettings, tar: Path, pose: Path | None, *, device: str = "auto", resume: bool = False
+    settings: ClipSettings,
+    tar: Path,
+    pose: Path | None,
+    also: Sequence[Path] = (),
+    *,
+    device: str = "auto",
+    resume: bool = False,
 ) -> int:
     """Learn from the first videos of each person in ``tar``; the exit status.
 
     Args:
         tar: frames, a tar or a folder.
         pose: ``pose.pkl`` of them; None: nothing is known of any pose.
+        also: folders with ``images.tar`` and ``pose.pkl`` of other people, whose videos are all learnt from.
         device: auto, cpu, cuda or cuda:N.
         resume: go on where there is a checkpoint.
 
@@ -73,11 +80,20 @@ def train_clips(
     """
     check_new(settings.folder, resume=resume)
     place = choose_device(device)
-    with Images(tar) as images:
+    with contextlib.ExitStack() as stack:
+        images = stack.enter_context(Images(tar))
         learnt, judged = halves_of(clips_of(images.paths, tar), settings.ratio)
         left = f"; {len(judged)} sequences of other videos are left to judge" if judged else ""
         print(f"{tar}: learning from {len(learnt)} sequences{left}", flush=True)
-        data = clip_data(images, learnt, pose, settings)
+        sources = [clip_source(images, learnt, pose)]
+        for folder in also:
+            images = stack.enter_context(Images(folder / IMAGES))
+            clips = halves_of(clips_of(images.paths, folder / IMAGES), 1.0)[0]
+            print(f"{folder}: learning from {len(clips)} sequences of other people", flush=True)
+            sources.append(clip_source(images, clips, folder / POSE))
+        data = ClipData(sources, frames=settings.frames, seed=settings.seed)
+        if len(data.people) < 2:
+            raise UserError(f"{tar}: {len(data.people)} person to learn from; expected two or more")
         seed_everything(settings.seed)
         network = SequenceNetwork(settings.network, settings.emb_size).to(place)
         run = run_of_clips(settings, len(data.people))
@@ -88,20 +104,13 @@ def train_clips(
         return Loop(task, run, device=place, folder=settings.folder).start(resume=resume)
 
 
-def clip_data(images: Images, clips: Sequence[Clip], pose: Path | None, settings: ClipSettings) -> ClipData:
-    """``clips`` to learn from, with their poses.
-
-    Raises:
-        UserError: fewer than two people, or poses of other frames.
-    """
+def clip_source(images: Images, clips: Sequence[Clip], pose: Path | None) -> ClipSource:
+    """``clips`` to learn from, with their poses; :class:`UserError` where poses are of other frames."""
     names = [path for clip in clips for path in clip.paths]
     points = read_points(pose, names) if pose else {}
     if pose and len(points) < len(names):
         note(f"{pose}: no pose of {len(names) - len(points)} of {len(names)} frames: they are seen as a whole")
-    data = ClipData(images, points, clips, frames=settings.frames, seed=settings.seed)
-    if len(data.people) < 2:
-        raise UserError(f"{images.path}: {len(data.people)} person to learn from; expected two or more")
-    return data
+    return ClipSource(images, points, clips)
 
 
 def load_sequence_network(model: str) -> SequenceNetwork:
@@ -118,7 +127,5 @@ def load_sequence_network(model: str) -> SequenceNetwork:
         raise UserError(f"{path}: is no model of sequences; expected one that sequences/train.py saved")
     network = SequenceNetwork(str(name), size)
     check_tensors(path, network.state_dict(), tensors)
-    network.load_state_dict(
-        {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in tensors.items()}
-    )
+    network.load_state_dict(tensors)
     return network.eval()

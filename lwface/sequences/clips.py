@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -101,46 +102,59 @@ def points_of(points: Mapping[str, NDArray[np.float32]], paths: Iterable[str]) -
     return np.stack([found if (found := points.get(path)) is not None else no_pose() for path in paths])
 
 
+class ClipSource(NamedTuple):
+    """Sequences of one tar or folder.
+
+    Attributes:
+        images: where the frames are. ``points``: the poses, by path.
+        clips: the sequences; each says whose it is.
+    """
+
+    images: Images
+    points: Mapping[str, NDArray[np.float32]]
+    clips: Sequence[Clip]
+
+
 class ClipData:
     """Sequences to learn from.
 
     Args:
-        images: where the frames are.
-        points: the poses, by path.
-        clips: the sequences; each says whose it is.
+        sources: nobody is in two of them, whatever people are called.
         frames: of a sequence that a batch has, in a row, from a start that is drawn; shorter ones are repeated.
         seed: of the starts.
 
     Attributes:
-        people: names, sorted: a label is a place among them.
+        clips: of all sources, one after the other.
+        people, videos: place of the source and name, sorted: labels are places among them.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        points: Mapping[str, NDArray[np.float32]],
-        clips: Sequence[Clip],
-        *,
-        frames: int,
-        seed: int,
-    ) -> None:
-        self.images, self.points, self.clips, self.frames, self.seed = images, points, list(clips), frames, seed
-        self.people = sorted({clip.person for clip in clips})
-        places = {person: place for place, person in enumerate(self.people)}
-        self.labels = np.array([places[clip.person] for clip in clips], np.int64)
+    def __init__(self, sources: Sequence[ClipSource], *, frames: int, seed: int) -> None:
+        self.frames, self.seed = frames, seed
+        self.clips = [clip for source in sources for clip in source.clips]
+        self.sources = [(place, source) for place, source in enumerate(sources) for _ in source.clips]
+        owners = [(place, clip.person) for (place, _), clip in zip(self.sources, self.clips, strict=True)]
+        outings = [(place, clip.video) for (place, _), clip in zip(self.sources, self.clips, strict=True)]
+        self.people, self.videos = sorted(set(owners)), sorted(set(outings))
+        whose, where = ({name: at for at, name in enumerate(names)} for names in (self.people, self.videos))
+        pairs = zip(owners, outings, strict=True)
+        self.labels = np.array([(whose[owner], where[outing]) for owner, outing in pairs], np.int64)
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def batch(self, positions: NDArray[np.int64], step: int, first: int = 0) -> Batch:
-        """The sequences at ``positions``: images (N, T, 64, 64, 3), targets (N, 1 + T * 51): label, then points."""
+        """The sequences at ``positions``: images (N, T, 64, 64, 3), targets (N, 2 + T * 51).
+
+        Targets are the labels of person and video, then the points.
+        """
         images, targets = [], []
         for place, position in enumerate(positions, start=first):
             draw = np.random.default_rng((stream_seed(self.seed, "clip", step), place))
+            source = self.sources[position][1]
             paths = self._window(self.clips[position].paths, draw)
-            images.append(frames_of(self.images, paths))
-            points = points_of(self.points, paths).ravel()
-            targets.append(np.concatenate([[self.labels[position]], points]).astype(np.float32))
+            images.append(frames_of(source.images, paths))
+            points = points_of(source.points, paths).ravel()
+            targets.append(np.concatenate([self.labels[position], points]).astype(np.float32))
         return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)), {})
 
     def _window(self, paths: tuple[str, ...], draw: np.random.Generator) -> list[str]:
@@ -150,5 +164,5 @@ class ClipData:
 
 
 def unpack(targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (N,) int64 and points (N, T, 17, 3) of :meth:`ClipData.batch`'s targets."""
-    return targets[:, 0].long(), targets[:, 1:].unflatten(1, (-1, POINTS, 3))
+    """Labels (N, 2) int64 and points (N, T, 17, 3) of :meth:`ClipData.batch`'s targets."""
+    return targets[:, :2].long(), targets[:, 2:].unflatten(1, (-1, POINTS, 3))

@@ -15,6 +15,7 @@ from lwface.sequences.clip_options import PARTS
 from lwface.sequences.clips import Clip, frames_of, points_of
 from lwface.sequences.images import Images
 from lwface.sequences.network import SequenceNetwork
+from lwface.sequences.pose_regions import mirrored_points
 
 WINDOW = 32  # frames of a sequence that are judged together; a longer one is several, joined by their weights
 AT_ONCE = 64  # frames that go through the network at once
@@ -43,7 +44,7 @@ def gather(
     *,
     weigh: bool = True,
 ) -> SequenceEvidence:
-    """The evidence of ``clips``; each depends on its own frames alone.
+    """The evidence of ``clips``, as they are and mirrored; each depends on its own frames alone.
 
     Args:
         points: the poses, by path.
@@ -63,11 +64,12 @@ def gather(
         for batch in _batches(windows):
             frames = torch.from_numpy(np.stack([frames_of(images, paths) for _, paths in batch]))
             poses = torch.from_numpy(np.stack([points_of(points, paths) for _, paths in batch]))
-            found = network(frames.to(device).permute(0, 1, 4, 2, 3), poses.to(device))
-            share, rows = (one.double().cpu().numpy() for one in (found.weights, found.embeddings))
+            shown, poses = frames.to(device).permute(0, 1, 4, 2, 3), poses.to(device)
             owners = [clip for clip, _ in batch]
-            np.add.at(weights, owners, share)
-            np.add.at(sums, owners, share[..., None] * rows)
+            for found in (network(shown, poses), network(shown.flip(-1), mirrored_points(poses))):
+                share, rows = (one.double().cpu().numpy() for one in (found.weights, found.embeddings))
+                np.add.at(weights, owners, share)
+                np.add.at(sums, owners, share[..., None] * rows)
             bar.update(len(batch))
     embeddings = sums / np.maximum(weights, 1e-12)[..., None]
     return SequenceEvidence(list(clips), embeddings, weights)

@@ -22,7 +22,7 @@ from lwface.sequences.pose_regions import PATCHES, POSE_FEATURES, cut, person_ma
 
 PATCH = 32  # pixels of a square's side, and of the whole crop as the body sees it
 MASK_CELLS = 16
-DIM = 0.25  # what is left of the contrast where the person is not
+DIM_LASTING, DIM_WORN = 0.25, 0.0  # what is left of the contrast where the person is not
 LEAST_WEIGHT = 1e-4
 
 
@@ -102,7 +102,8 @@ class SequenceNetwork(nn.Module):
         mask = person_mask(points, found, MASK_CELLS)[:, None]
         mask = functional.interpolate(mask, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
         worn, kept = (
-            (each.to(torch.float32) - PIXEL_MEAN) * (DIM + (1 - DIM) * mask) + PIXEL_MEAN for each in (images, lasting)
+            (each.to(torch.float32) - PIXEL_MEAN) * (dim + (1 - dim) * mask) + PIXEL_MEAN
+            for each, dim in ((images, DIM_WORN), (lasting, DIM_LASTING))
         )
         head = cut(kept, found.centres[:, :1], found.sides[:, :1], PATCH)
         below = cut(worn, found.centres[:, 1:], found.sides[:, 1:], PATCH)

@@ -21,6 +21,7 @@ LIMBS = (
     *((11, 13, 0.245), (12, 14, 0.245), (13, 15, 0.245), (14, 16, 0.245), (5, 6, 0.216), (11, 12, 0.124)),
     *((3, 4, 0.108), (0, 5, 0.16), (0, 6, 0.16)),
 )
+EARS = 12  # of the limbs, the head's width
 MEASURES = LIMBS[:10]  # of which the height is made: those that turning about the own axis does not shorten
 LONGEST = 3  # of them, whose mean it is: what points towards the camera looks short
 HEIGHTS = (0.3, 4.0)  # of a person, in sides of the crop
@@ -61,14 +62,18 @@ def limb_lengths(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def heights(points: Tensor) -> Tensor:
-    """(...,) what the person's height would be if their longest limbs were as usual; 1 where there is no limb."""
+    """(...,) what the person's height would be if their longest limbs were as usual, or else the head's width.
+
+    1 where neither is there.
+    """
     lengths, there = limb_lengths(points)
     usual = points.new_tensor([limb[2] for limb in LIMBS])
-    found = (lengths / usual).where(there, 0)[..., : len(MEASURES)]
-    longest = found.topk(LONGEST, dim=-1).values
+    found = (lengths / usual).where(there, 0)
+    longest = found[..., : len(MEASURES)].topk(LONGEST, dim=-1).values
     count = (longest > 0).sum(-1)
     mean = longest.sum(-1) / count.clamp(min=1)
-    return mean.where(count > 0, 1).clamp(*HEIGHTS)
+    head = found[..., EARS].where(there[..., EARS], 1)
+    return mean.where(count > 0, head).clamp(*HEIGHTS)
 
 
 def regions(points: Tensor) -> Regions:

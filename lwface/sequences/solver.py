@@ -1,7 +1,9 @@
 """Who is on each sample: the evidence of a network, weighed, shared, fused and re-ranked. Each step can be left out.
 
-All scores are counted in deviations of how alike different people's learnt videos look, part by part, so that parts and
-signatures can be added up; a part that one of two does not show says nothing.
+A cosine counts by how likely it is of one person, and how likely of two, on a logarithmic scale: both are taken to be
+normal, of the deviation that different people's learnt videos have among each other, and a number of these apart that
+was chosen on other people. A part that either does not show says nothing. Clothes are worn again or they are not: where
+they are, what is worn counts, where not it is as good as anybody's.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from numpy.typing import NDArray
 from lwface.base.errors import UserError
 from lwface.formats.sequence_pickles import Signatures
 from lwface.formats.sequence_submission import SequenceTruth, guess_count
-from lwface.sequences.clip_options import PARTS, STEPS
+from lwface.sequences.clip_options import LASTING, PARTS, STEPS
 from lwface.sequences.clips import Clip
 from lwface.sequences.evidence import SequenceEvidence
 from lwface.sequences.naive import Solution, group_means
 
 NEIGHBOURS, EXPANDED, ORIGINAL = 6, 3, 0.3  # of the re-ranking; the last is the paper's
-SHARPNESS = 1.0  # of the nearest: how much more a better video of a person counts, in deviations
+WORN_AGAIN = 0.1  # how likely somebody wears what they wore in one learnt video, before anything is seen
+# How far one person's cosines are above two people's, in deviations, and so how much each counts.
+APART = {"head": 2.5, "trunk": 2.0, "legs": 2.0, "whole": 0.3, "pose": 0.1, "signatures": 0.3}
 
 
 class Units(NamedTuple):
@@ -80,16 +84,16 @@ def rank(
         raise UserError(f"--without {','.join(PARTS)}: nothing is left to go by")
     shared = "share" not in without
     table = _signature_table(signatures) if "signatures" not in without else {}
-    gallery, queries = (_units(evidence, chosen, table, shared) for evidence in (learnt, asked))
+    names = [PARTS[place] for place in chosen] + ["signatures"] * bool(table)
+    gallery, queries = _units(learnt, chosen, table, True), _units(asked, chosen, table, shared)
     if not gallery.people[0]:
         raise UserError(f"{gallery.names[0]}: does not say whose it is, which is to be learnt")
-    scales = _scales(gallery)
-    likeness = _likeness(queries, gallery, scales)
+    measures = [_measure(name, rows, gallery.people) for name, rows in zip(names, gallery.parts, strict=True)]
+    likeness = _likeness(queries, gallery, measures)
     if "rerank" not in without:
-        likeness = _again(likeness, queries, gallery, scales)
-    people, owners = sorted(set(gallery.people)), np.array(gallery.people)
-    nearest = "nearest" not in without
-    scores = np.stack([_person(likeness[:, owners == name], nearest=nearest) for name in people], axis=1)
+        likeness = _again(likeness, queries, gallery, measures)
+    people = sorted(set(gallery.people))
+    scores = _scores(queries, gallery, measures, people, nearest="nearest" not in without)
     names, rows = _surest(queries)
     guesses = np.argsort(-scores[rows], axis=1, kind="stable")[:, : guess_count(len(people))]
     truth = _truth(names, [queries.people[row] for row in rows], people)
@@ -164,46 +168,80 @@ def _there(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(rows.any(axis=1))
 
 
-def _scales(gallery: Units) -> list[tuple[float, float]]:
-    """For each part mean and deviation of the cosines of different people's learnt videos."""
-    people = np.unique(gallery.people, return_inverse=True)[1]
-    others = people[:, None] != people[None, :]
-    found = []
-    for rows in gallery.parts:
-        there = _there(rows)
-        pairs = others & there[:, None] & there[None, :]
-        values = (rows @ rows.T)[pairs]
-        found.append((float(values.mean()), float(values.std()) or 1.0) if len(values) else (0.0, 1.0))
-    return found
+class Measure(NamedTuple):
+    """What cosines of one part say.
+
+    Attributes:
+        mean, deviation: of two people.
+        apart: by how many deviations one person's are above that.
+        lasts: whether it is who somebody is, not what they wear.
+    """
+
+    mean: float
+    deviation: float
+    apart: float
+    lasts: bool
+
+    def ratio(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(A, B) the logarithm of how much likelier rows are of one person than of two; 0 where either is zero."""
+        both = _there(first)[:, None] & _there(second)[None, :]
+        above = (first @ second.T - self.mean) / self.deviation
+        return np.where(both, self.apart * above - self.apart**2 / 2, 0.0)
 
 
-def _likeness(first: Units, second: Units, scales: list[tuple[float, float]]) -> NDArray[np.float64]:
-    """(A, B) the sum over the parts of the cosines, in deviations; 0 of what either does not show."""
-    total = np.zeros((len(first.names), len(second.names)))
-    for mine, theirs, (mean, deviation) in zip(first.parts, second.parts, scales, strict=True):
-        both = _there(mine)[:, None] & _there(theirs)[None, :]
-        total += np.where(both, (mine @ theirs.T - mean) / deviation, 0.0)
-    return total / np.sqrt(len(scales))
+def _measure(name: str, rows: NDArray[np.float64], people: list[str]) -> Measure:
+    """Of the part ``name``, by learnt videos (V, D)."""
+    codes = np.unique(people, return_inverse=True)[1]
+    both = _there(rows)[:, None] & _there(rows)[None, :] & (codes[:, None] != codes[None, :])
+    cosines = (rows @ rows.T)[both]
+    mean, deviation = (float(cosines.mean()), float(cosines.std()) or 1.0) if len(cosines) else (0.0, 1.0)
+    return Measure(mean, deviation, APART[name], name in LASTING or name == "signatures")
+
+
+def _likeness(first: Units, second: Units, measures: list[Measure]) -> NDArray[np.float64]:
+    """(A, B) how much likelier they are one person than two, as a logarithm, whatever else is known of either."""
+    lasting, worn = (np.zeros((len(first.names), len(second.names))) for _ in range(2))
+    for mine, theirs, measure in zip(first.parts, second.parts, measures, strict=True):
+        (lasting if measure.lasts else worn)[:] += measure.ratio(mine, theirs)
+    return lasting + _worn(worn)
+
+
+def _worn(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What clothes say, which may be the same ones or not."""
+    return np.asarray(np.logaddexp(np.log(WORN_AGAIN) + ratio, np.log(1 - WORN_AGAIN)))
 
 
 def _again(
-    likeness: NDArray[np.float64], queries: Units, gallery: Units, scales: list[tuple[float, float]]
+    likeness: NDArray[np.float64], queries: Units, gallery: Units, measures: list[Measure]
 ) -> NDArray[np.float64]:
-    """``likeness`` (Q, G) after re-ranking all queries and all of the gallery among each other, in deviations again."""
+    """``likeness`` (Q, G) after re-ranking all queries and all of the gallery among each other."""
     from lwface.sequences.reranking import reranked
 
-    whole = np.block(
-        [[_likeness(queries, queries, scales), likeness], [likeness.T, _likeness(gallery, gallery, scales)]]
-    )
+    own = [_likeness(one, one, measures) for one in (queries, gallery)]
+    whole = np.block([[own[0], likeness], [likeness.T, own[1]]])
     np.fill_diagonal(whole, whole.max())
     found = reranked(whole.max() - whole, neighbours=NEIGHBOURS, expanded=EXPANDED, original=ORIGINAL)
-    asked = -found[: len(likeness), len(likeness) :]
-    return np.asarray((asked - asked.mean()) / (asked.std() or 1.0))
+    return -found[: len(likeness), len(likeness) :]
 
 
-def _person(likeness: NDArray[np.float64], *, nearest: bool) -> NDArray[np.float64]:
-    """(Q,) how much a person is meant, by likeness (Q, K) to their videos: the nearest count most, or all alike."""
+def _scores(
+    queries: Units, gallery: Units, measures: list[Measure], people: list[str], *, nearest: bool
+) -> NDArray[np.float64]:
+    """(Q, P) how much each of ``people`` is meant.
+
+    What lasts is compared with the mean of a person's videos, what is worn with each of them, of which the nearest
+    count most; without ``nearest`` everything is compared with each, and all count alike.
+    """
+    places = {name: at for at, name in enumerate(people)}
+    place = np.array([places[name] for name in gallery.people])
+    counts = np.bincount(place)
     if not nearest:
-        return np.asarray(likeness.mean(axis=1))
-    top = likeness.max(axis=1, keepdims=True)
-    return np.asarray(top[:, 0] + np.log(np.exp(SHARPNESS * (likeness - top)).mean(axis=1)) / SHARPNESS)
+        return _summed(_likeness(queries, gallery, measures).T, place, len(people)).T / counts
+    lasting, worn = np.zeros((len(queries.names), len(people))), np.zeros((len(queries.names), len(place)))
+    for mine, theirs, measure in zip(queries.parts, gallery.parts, measures, strict=True):
+        if measure.lasts:
+            lasting += measure.ratio(mine, _unit(_summed(theirs, place, len(people))))
+        else:
+            worn += measure.ratio(mine, theirs)
+    chances = np.exp(_worn(worn))  # a video's is at least 1 - WORN_AGAIN, so that no mean is 0
+    return np.asarray(lasting + np.log(_summed(chances.T, place, len(people)).T / counts))

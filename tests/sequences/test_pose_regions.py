@@ -32,6 +32,10 @@ def test_the_height_is_found(poses):
     one[..., 11:14:2, 2] = 1  # a thigh alone
     thigh = (one[..., 11, :2] - one[..., 13, :2]).norm(dim=-1)
     assert torch.allclose(heights(one), (thigh / 0.245).clamp(0.3, 4))
+    ears = unknown.clone()
+    ears[..., 3:5, 2] = 1  # a head alone
+    wide = (ears[..., 3, :2] - ears[..., 4, :2]).norm(dim=-1)
+    assert torch.allclose(heights(ears), (wide / 0.108).clamp(0.3, 4))
 
 
 def test_regions_move_and_grow_with_the_person(poses):
