@@ -66,11 +66,13 @@ def of_signatures(signatures: Path, frames: Path, unit: str, people: int | None 
 def of_model(
     model: str, frames: Path, pose: Path | None, *, unit: str, people: int | None = None, device: str = "auto"
 ) -> Pictured:
-    """What the network ``model`` says of each sequence or video: its parts side by side, each of length 1 or 0."""
+    """What the network ``model`` says of each sequence or video: its parts side by side, each as long as it counts."""
     from lwface.base.device import select_device
+    from lwface.sequences.clip_options import PARTS
     from lwface.sequences.clip_training import load_sequence_network
     from lwface.sequences.clips import clips_of
     from lwface.sequences.evidence import gather
+    from lwface.sequences.solver import APART
     from lwface.sequences.solving import SequenceFiles, known_points
 
     network, place = load_sequence_network(model), select_device(device)
@@ -83,7 +85,8 @@ def of_model(
         groups, means = group_means(names, weighted.reshape(len(clips), -1))
         parts = means.reshape(len(groups), *weighted.shape[1:])
         lengths = np.linalg.norm(parts, axis=2, keepdims=True)
-        rows = np.divide(parts, lengths, out=np.zeros_like(parts), where=lengths > 0).reshape(len(groups), -1)
+        rows = np.divide(parts, lengths, out=np.zeros_like(parts), where=lengths > 0)
+        rows = (rows * np.sqrt([APART[part] for part in PARTS])[:, None]).reshape(len(groups), -1)
         first = dict(reversed(list(zip(names, clips, strict=True))))
         pictures = [picture(images, first[name].paths) for name in groups]
     return Pictured(unit_means(rows, groups), groups, [first[name].person for name in groups], pictures)

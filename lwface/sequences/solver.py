@@ -23,10 +23,10 @@ from lwface.sequences.clips import Clip
 from lwface.sequences.evidence import SequenceEvidence
 from lwface.sequences.naive import Solution, group_means
 
-NEIGHBOURS, EXPANDED, ORIGINAL = 6, 3, 0.3  # of the re-ranking; the last is the paper's
-WORN_AGAIN = 0.1  # how likely somebody wears what they wore in one learnt video, before anything is seen
+NEIGHBOURS, EXPANDED, ORIGINAL = 8, 6, 0.7  # of the re-ranking, chosen on other people as well
+WORN_AGAIN = 0.02  # how likely somebody wears what they wore in one learnt video, before anything is seen
 # How far one person's cosines are above two people's, in deviations, and so how much each counts.
-APART = {"head": 2.5, "trunk": 2.0, "legs": 2.0, "whole": 0.3, "pose": 0.1, "signatures": 0.3}
+APART = {"head": 4.0, "trunk": 2.0, "legs": 2.0, "whole": 0.1, "pose": 0.2, "signatures": 0.3}
 
 
 class Units(NamedTuple):
