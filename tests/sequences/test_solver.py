@@ -249,7 +249,7 @@ def planted(people=6, videos=(2, 2), sequences=2, noise=0.6, seed=0):
 
 
 def test_the_planted_person_is_found():
-    learnt, asked, signatures = planted()
+    learnt, asked, signatures = planted(noise=0.3)
     found = rank(learnt, asked, signatures=signatures)
     assert found.solution.guesses[:, 0].tolist() == found.solution.truth.indices.tolist()
     assert found.solution.samples == sorted({clip.video for clip in asked.clips})
