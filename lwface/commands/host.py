@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from lwface.base.commands import existing, load
@@ -22,6 +23,7 @@ from lwface.hosting.site import GIB, Site, sqlite_url
 
 NEEDS = ("fastapi", "uvicorn", "sqlalchemy", "argon2", "jinja2")
 DATABASE = "LWFACE_DATABASE"
+EVERYWHERE, HERE = ("0.0.0.0", "::"), ("127.0.0.1", "::1", "localhost")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,6 +52,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("team_space", "score_memory", "score_seconds", "lease"):
         if not 0 < getattr(arguments, name) < 1e9:
             raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name):g}: expected more than 0")
+    if arguments.listen in EVERYWHERE and not arguments.url:
+        raise UserError(f"--listen {arguments.listen}: say by --url how people reach it")
     if not arguments.web and not arguments.scorers:
         raise UserError("--web 0 and --scorers 0: there is nothing left to do")
     for name in NEEDS:
@@ -74,6 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     site = site_asked_for(arguments, port)
     link = prepare(site)
     print(f"{challenge.title}: {site.url}, data in {shown(site.data)}; Ctrl-C ends it", flush=True)
+    if arguments.web and arguments.listen not in HERE and not site.url.startswith("https:"):
+        print("note: passwords go over the net as they are: put a proxy that speaks https before it", file=sys.stderr)
     if link:
         print(f"the first organiser comes by {link}", flush=True)
     serve(site, listener, arguments.web, arguments.scorers)
@@ -82,12 +88,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def site_asked_for(arguments: argparse.Namespace, port: int) -> Site:
     """The site that the flags describe."""
+    listen = f"[{arguments.listen}]" if ":" in arguments.listen else arguments.listen
     data = (arguments.site_data or arguments.challenge / "hosted").resolve()
     return Site(
         challenge=str(arguments.challenge.resolve()),
         data=str(data),
         database=arguments.database or sqlite_url(data),
-        url=(arguments.url or f"http://{arguments.listen}:{port}").rstrip("/"),
+        url=(arguments.url or f"http://{listen}:{port}").rstrip("/"),
         team_bytes=int(arguments.team_space * GIB),
         memory_bytes=int(arguments.score_memory * GIB),
         seconds=arguments.score_seconds,

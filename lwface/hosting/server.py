@@ -26,12 +26,12 @@ PATIENCE_S = 10.0  # for processes that are told to stop
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket for all web processes; :class:`UserError` where the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), backlog=512)
-    except OSError as error:
-        raise UserError(
-            f"--listen {host}, --port {port}: {os.strerror(error.errno or 0)}; choose another one"
-        ) from None
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
+        raise UserError(f"--listen {host}, --port {port}: {why}; choose another one") from None
 
 
 def prepare(site: Site) -> str | None:
