@@ -56,7 +56,7 @@ def open_hall(site: Site) -> Hall:
     """The hall of a process."""
     loader = PackageLoader("lwface.hosting")
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    templates.filters.update(moment=moment, size=size)
+    templates.filters.update(moment=moment, minute=minute, size=size)
     return Hall(site, read_challenge(Path(site.challenge)), Database(site.database), templates)
 
 
@@ -65,6 +65,11 @@ def moment(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def minute(seconds: float) -> str:
+    """The same to the minute, for a column that says UTC."""
+    return moment(seconds)[: len("2026-11-29 18:31")]
 
 
 def size(number: float) -> str:
