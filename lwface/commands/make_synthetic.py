@@ -2,7 +2,7 @@
 
 Writes train.rec, .idx, .lst and property (aligned crops to train on), heldout.bin (a verification pack), images/ and
 videos/ (aligned crops of people not trained on, with filelist.txt and labels.txt) and annotations.csv (identity, pose,
-68 and 5 landmarks in pixels of the uncropped frame). The same options give the same bytes on one machine, whatever the
+68 and 5 landmarks in pixels of the uncropped frame). The same options give the same bytes whatever the
 number of workers; an interrupted run goes on where it stopped when the same command is given again.
 """
 

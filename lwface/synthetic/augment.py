@@ -10,20 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.formats.image import encode_jpeg
-from lwface.synthetic.shot import Shot, colour
+from lwface.synthetic import wide
+from lwface.synthetic.filters import gaussian, motion_taps, spread
+from lwface.synthetic.kernel import kernel
+from lwface.synthetic.shot import Shot, colour, pick
 
 Floats = NDArray[Any]  # float32 unless said otherwise
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two outside
 BACKGROUND_CELLS = 64
+FALL = np.linspace(0, 1, BACKGROUND_CELLS, dtype=np.float32)[:, None, None]  # from the top to the bottom
+JPEG_UNIT = 16  # pixels that are coded together, where colours have half the resolution
+F = np.float32
+KNEE = F(0.82)  # from here on highlights are rolled off, as film and cameras do
 
 
 def background(seed: int, blur: float, size: int) -> Floats:
     """A made-up scene (size*size, 3) in linear light: wall and floor, furniture, windows, foliage, out of focus."""
     rng = np.random.default_rng(seed)
     n = BACKGROUND_CELLS
-    kind = rng.choice(("room", "street", "foliage", "studio", "lights"))
+    kind = pick(rng, ("room", "street", "foliage", "studio", "lights"))
     low, high = colour(rng), colour(rng)
-    t = np.linspace(0, 1, n, dtype=np.float32)[:, None, None]
-    image = np.broadcast_to(high * (1 - t) + low * t, (n, n, 3)).copy()
+    image = np.empty((n, n, 3), np.float32)
+    image[:] = high * (1 - FALL) + low * FALL
     if kind in ("room", "street"):
         for _ in range(int(rng.integers(4, 14))):
             x, y, w, h = rng.uniform(-8, n, 2).tolist() + rng.uniform(3, 26, 2).tolist()
@@ -49,41 +57,131 @@ def background(seed: int, blur: float, size: int) -> Floats:
         for _ in range(int(rng.integers(6, 22))):
             centre = tuple(int(v) for v in rng.integers(0, n, 2))
             cv2.circle(image, centre, int(rng.integers(1, 6)), (colour(rng) * 1.5 + 0.2).tolist(), -1)
-    image = cv2.GaussianBlur(image, (0, 0), max(0.3, blur * 0.45))
-    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(image.reshape(-1, 3))
+    soft = gaussian(image.astype(np.float32), max(0.3, blur * 0.45))
+    large: Floats = cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(large.reshape(-1, 3))
 
 
-def finish(canvas: Floats, shot: Shot, frame_size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The camera's picture (S, S, 3) RGB of what was drawn (s, s, 3), s > S, with one pass through JPEG."""
-    image = cv2.resize(
-        np.minimum(canvas * (shot.balance * np.float32(shot.exposure)), 1.6),
-        (frame_size, frame_size),
-        interpolation=cv2.INTER_AREA,
+def finish(
+    canvas: Floats, shot: Shot, frame_size: int, rng: np.random.Generator, part: Box | None = None
+) -> NDArray[np.uint8]:
+    """The camera's picture (S, S, 3) RGB of what was drawn (s, s, 3), s > S, with one pass through JPEG.
+
+    Only ``part`` of it, if given, which begins at multiples of JPEG_UNIT pixels and ends at such or at the frame's end:
+    there the picture is the same, and black elsewhere.
+    """
+    whole = (0, 0, frame_size, frame_size)
+    left, top, right, bottom = part or whole
+    border = reach(shot)
+    x0, y0 = max(left - border, 0), max(top - border, 0)
+    x1, y1 = min(right + border, frame_size), min(bottom + border, frame_size)
+    if shot.detail < 1:  # coarse pixels are those of the whole frame
+        x0, y0, x1, y1 = whole
+    areas = _areas(len(canvas), frame_size)
+    gain = np.tile(shot.balance * np.float32(shot.exposure), len(canvas))
+    image: Floats = np.empty((y1 - y0, x1 - x0, 3), np.float32)
+    lines = canvas.reshape(len(canvas), -1)
+    _develop(
+        lines,
+        areas,
+        (x0, y0, x1, y1),
+        gain,
+        shot.contrast,
+        np.zeros(len(gain) + 3 * areas[1].shape[1], np.float32),
+        image.reshape(y1 - y0, -1),
     )
-    np.maximum(image, 0, out=image)
-    np.sqrt(image, out=image)
-    if shot.contrast != 1:
-        image *= np.float32(shot.contrast)
-        image += np.float32(0.5 - 0.5 * shot.contrast)
-    knee = 0.82  # highlights are rolled off, as film and cameras do
-    bright = image > knee
-    image[bright] = knee + (1 - knee) * np.tanh((image[bright] - knee) / (1 - knee))
     image = _soften(image, shot)
     if shot.detail < 1:
         small = max(24, round(frame_size * shot.detail))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (frame_size, frame_size), interpolation=cv2.INTER_LINEAR)
-    image *= np.float32(255)
-    if shot.noise > 0.2:
-        image += _grain(rng, frame_size) * np.float32(shot.noise)
+    noise = shot.noise if shot.noise > 0.2 else 0.0
+    grain = np.ascontiguousarray(_grain(rng, frame_size)[top:bottom, left:right])
+    piece = np.ascontiguousarray(image[top - y0 : bottom - y0, left - x0 : right - x0])
     if shot.grey:
-        image = np.repeat(image @ np.array(((0.299,), (0.587,), (0.114,)), np.float32), 3, axis=2)
-    image += np.float32(0.5)
-    frame = np.clip(image, 0, 255, out=image).astype(np.uint8)
-    data = np.frombuffer(encode_jpeg(frame, shot.quality), np.uint8)
-    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(decoded[..., ::-1])
+        piece, grain = _greyed(piece), _greyed(grain)
+    pixels = np.empty(piece.shape, np.uint8)
+    _digitise(piece.reshape(-1), grain.reshape(-1), noise, pixels.reshape(-1))
+    data = np.frombuffer(encode_jpeg(pixels, shot.quality), np.uint8)
+    frame = np.zeros((frame_size, frame_size, 3), np.uint8)
+    decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    frame[top:bottom, left:right] = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    return frame
+
+
+@lru_cache(maxsize=8)
+def _areas(size: int, frame_size: int) -> tuple[NDArray[np.int64], Floats, NDArray[np.int32], Floats]:
+    """How a frame's rows and columns cover those of a picture of ``size``.
+
+    First row (S,) of each row, and the shares (S, K) of those from there on; the same of columns with three colours:
+    first value (3 * S,) and shares (K, 3 * S).
+    """
+    scale = size / frame_size
+    edges = np.arange(frame_size) * scale
+    first = np.floor(edges).astype(np.int64)
+    pixels = first[:, None] + np.arange(int(np.ceil(scale)) + 1)
+    shares = np.minimum(pixels + 1, (edges + scale)[:, None]) - np.maximum(pixels, edges[:, None])
+    shares = np.where(pixels < size, np.clip(shares, 0, None) / scale, 0).astype(np.float32)
+    shares = shares[:, : int(np.flatnonzero(shares.any(axis=0))[-1]) + 1]
+    starts = (first[:, None] * 3 + np.arange(3)).ravel().astype(np.int32)
+    return first, shares, starts, np.ascontiguousarray(np.repeat(shares, 3, axis=0).T)
+
+
+@kernel
+def _develop(
+    canvas: Floats,
+    areas: tuple[NDArray[np.int64], Floats, NDArray[np.int32], Floats],
+    region: Box,
+    gain: Floats,
+    contrast: float,
+    line: Floats,
+    result: Floats,
+) -> None:
+    """The part ``region`` of the frame (H, W * 3): reduced by areas, gamma, contrast, and highlights rolled off.
+
+    ``gain`` (s*3,) is of each value of a row of the canvas (s, s*3); ``line`` holds a row that is reduced downwards,
+    and as many zeros as shares reach further.
+    """
+    first, rows, starts, columns = areas
+    left, top, right, bottom = region
+    start, end = starts[left * 3], min(starts[right * 3 - 3] + columns.shape[0] * 3, canvas.shape[1])
+    steep, base = F(contrast), F(0.5 - 0.5 * contrast)
+    for row in range(top, bottom):
+        for x in range(start, end):
+            line[x] = 0
+        for i in range(rows.shape[1]):
+            share = rows[row, i]
+            if share > 0:
+                source = canvas[first[row] + i]
+                for x in range(start, end):
+                    line[x] += share * min(source[x] * gain[x], F(1.6))
+        target = result[row - top]
+        reach = right * 3 - left * 3
+        for x in range(reach):
+            at = starts[left * 3 + x]
+            target[x] = columns[0, left * 3 + x] * line[at] + columns[1, left * 3 + x] * line[at + 3]
+        for j in range(2, columns.shape[0]):
+            for x in range(reach):
+                target[x] += columns[j, left * 3 + x] * line[starts[left * 3 + x] + 3 * j]
+        for x in range(reach):
+            value = np.sqrt(max(target[x], F(0))) * steep + base
+            falling = wide.exp(F(-2) * (value - KNEE) * (F(1) / (F(1) - KNEE)))
+            rolled = KNEE + (F(1) - KNEE) * (F(1) - falling) / (F(1) + falling)
+            target[x] = rolled if value > KNEE else value
+
+
+@kernel
+def _digitise(image: Floats, grain: Floats, noise: float, result: NDArray[np.uint8]) -> None:
+    """Whole grey levels (N,) of ``image (N,)`` in 0..1, with unit noise (N,) times ``noise`` levels."""
+    strength = F(noise)
+    for i in range(result.shape[0]):
+        result[i] = np.uint8(min(max(image[i] * F(255) + strength * grain[i] + F(0.5), F(0)), F(255)))
+
+
+def _greyed(image: Floats) -> Floats:
+    """``image (H, W, 3)`` without colour."""
+    grey = image[..., 0] * F(0.299) + image[..., 1] * F(0.587) + image[..., 2] * F(0.114)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def reach(shot: Shot) -> int:
@@ -102,23 +200,17 @@ def _noise_sheet() -> Floats:
 
 def _grain(rng: np.random.Generator, size: int) -> Floats:
     """Unit noise (size, size, 3): a random piece of the sheet, mirrored at random."""
-    tall, wide = rng.integers(max(1, 512 - size), size=2)
-    piece = _noise_sheet()[tall : tall + size, wide : wide + size]
+    down, right = rng.integers(max(1, 512 - size), size=2)
+    piece = _noise_sheet()[down : down + size, right : right + size]
     if piece.shape[0] < size:
         return rng.standard_normal((size, size, 3), dtype=np.float32)
-    flips = rng.choice((-1, 1), 2)
+    flips = rng.integers(0, 2, 2) * 2 - 1
     return piece[:: flips[0], :: flips[1]]
 
 
 def _soften(image: Floats, shot: Shot) -> Floats:
     """Lens and motion blur."""
     if shot.blur > 0.15:
-        image = cv2.GaussianBlur(image, (0, 0), shot.blur)
-    length = float(np.hypot(*shot.motion))
-    if length > 1.0:
-        reach = int(np.ceil(length / 2))
-        kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
-        for t in np.linspace(-0.5, 0.5, 8 * reach + 1):
-            kernel[round(reach + t * float(shot.motion[1])), round(reach + t * float(shot.motion[0]))] += 1
-        image = cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
-    return image
+        image = gaussian(image, shot.blur)
+    right, down = (float(v) for v in shot.motion)
+    return spread(image, *motion_taps(right, down)) if right * right + down * down > 1.0 else image

@@ -32,7 +32,7 @@ from lwface.synthetic.options import Options
 from lwface.synthetic.render import Picture, sample_image
 from lwface.synthetic.video import video
 
-VERSION = 1  # of the faces: a change of this module's output changes it
+VERSION = 2  # of the faces: a change of this module's output changes it
 WORK = "work.part"
 PRODUCTS = (
     "train.rec",
@@ -146,6 +146,7 @@ def make_pieces(wanted: Sequence[Piece], options: Options, output: Path, journal
                 journal.add(True, piece.name, str(piece.count))
                 bar.update(piece.count)
             return
+        sample_image(options.seed, missing[0].identity, 0, difficulty=options.difficulty)  # compiles, once for all
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context, initializer=_begin_worker) as pool:
             try:

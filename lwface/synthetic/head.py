@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from lwface.synthetic.arithmetic import between, cos, exp, log, power, sin
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 
@@ -77,7 +78,7 @@ def smoothstep(low: float, high: float, value: NDArray) -> NDArray:
 
 def bump(x: NDArray, y: NDArray, x0: float, y0: float, width: float, height: float) -> NDArray:
     """A Gaussian hill of height 1 at (x0, y0)."""
-    return np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
+    return exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Template:
 def _columns() -> NDArray[np.float64]:
     """Azimuths (COLUMNS,), three times as dense on the face as behind."""
     fine = np.linspace(-np.pi, np.pi, 4001)
-    density = 1.0 + 3.6 * np.exp(-((fine / 1.0) ** 4))
+    density = 1.0 + 3.6 * exp(-((fine**2) ** 2))
     total = np.concatenate(([0.0], np.cumsum((density[1:] + density[:-1]) / 2)))
     angle = np.interp(np.linspace(0, total[-1], COLUMNS), total, fine)
     return (angle - angle[::-1]) / 2  # exactly symmetric
@@ -116,9 +117,9 @@ def _rings() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     angle = _columns()
     table = hermite(np.arange(len(SLICES), dtype=np.float64), SLICES, _slice_positions())[:, None, :]  # (ROWS, 1, 8)
     y_front, z_front, half_width, exponent, y_side, y_back, z_back, z_centre = np.moveaxis(table, -1, 0)
-    sine, cosine = np.sin(angle)[None], np.cos(angle)[None]
+    sine, cosine = sin(angle)[None], cos(angle)[None]
     exponent = np.where(cosine > 0, exponent, 2.0)
-    radius = (np.abs(sine) ** exponent + np.abs(cosine) ** exponent) ** (-1.0 / exponent)
+    radius = 1 / power(power(np.abs(sine), exponent) + power(np.abs(cosine), exponent), 1 / exponent)
     forward = radius * cosine
     x = half_width * radius * sine
     z = z_centre + np.where(forward > 0, (z_front - z_centre) * forward, (z_centre - z_back) * forward)
@@ -137,7 +138,7 @@ def _features(base: NDArray[np.float64]) -> NDArray[np.float64]:
     depth += 4.0 * bump(a, y, 50, -22, 17, 13) + 2.5 * bump(a, y, 34, -38, 16, 15) - 2.5 * bump(a, y, 50, -62, 13, 15)
     depth += 5.0 * bump(x, y, 0, -64, 27, 20) + 6.5 * bump(x, y, 0, -102, 15, 10) - 3.0 * bump(x, y, 0, -83, 18, 5)
     fold = 18 + (np.clip(-y, 40, 76) - 40) * 0.42  # the nasolabial fold's x at this height
-    depth -= 1.8 * np.exp(-(((a - fold) / 3.5) ** 2)) * smoothstep(-36, -48, y) * smoothstep(-80, -66, y)
+    depth -= 1.8 * exp(-(((a - fold) / 3.5) ** 2)) * smoothstep(-36, -48, y) * smoothstep(-80, -66, y)
     # Nose: a ridge that rises to the tip and drops under it, wings beside it.
     ridge = hermite(
         np.array([-60.0, -49.5, -46.5, -43.5, -38.5, -32.0, -20.0, -5.0, 6.0, 16.0, 30.0]),
@@ -145,16 +146,16 @@ def _features(base: NDArray[np.float64]) -> NDArray[np.float64]:
         np.clip(y, -60, 30).ravel(),
     ).reshape(y.shape)
     ridge_width = 7.0 + 3.2 * smoothstep(-18, -38, y) + 1.0 * smoothstep(0, 14, y)
-    depth += ridge * (0.72 * np.exp(-((a / ridge_width) ** 2)) + 0.28 * np.exp(-((a / (ridge_width * 1.75)) ** 2)))
+    depth += ridge * (0.72 * exp(-((a / ridge_width) ** 2)) + 0.28 * exp(-((a / (ridge_width * 1.75)) ** 2)))
     depth += 9.5 * bump(a, y, 13.0, -40.5, 5.2, 5.6) + 2.0 * bump(x, y, 0, -39, 7, 5)
     # Lips: two rolls with a crease between, fading to the corners; the philtrum above.
     line = base[MOUTH_ROW, :, 1][None]  # y of the mouth's line at this column
     above = y - line
     fade = np.clip(1 - (a / (MOUTH_HALF_WIDTH + 1.5)) ** 2, 0, 1)
-    depth += 4.2 * fade**0.8 * np.exp(-(((above - 3.9) / 3.3) ** 2)) + 5.2 * fade * np.exp(
+    depth += 4.2 * power(fade, 0.8) * exp(-(((above - 3.9) / 3.3) ** 2)) + 5.2 * fade * exp(
         -(((above + 5.0) / 4.2) ** 2)
     )
-    depth -= 2.6 * fade**0.4 * np.exp(-((above / 1.3) ** 2)) + 1.6 * bump(a, above, 26, 0, 4, 4)
+    depth -= 2.6 * power(fade, 0.4) * exp(-((above / 1.3) ** 2)) + 1.6 * bump(a, above, 26, 0, 4, 4)
     depth += 0.8 * bump(a, y, 4.2, -54, 2.2, 6) - 1.2 * bump(x, y, 0, -54, 2.4, 6)
     d[..., 2] = depth * front
     # Wings of the nose bulge sideways too, the nostrils' floor is under them.
@@ -164,7 +165,7 @@ def _features(base: NDArray[np.float64]) -> NDArray[np.float64]:
     ball = EYE[2] + np.sqrt(np.clip((EYE_RADIUS + 0.8) ** 2 - gap, 0, None))
     lift = ball - (z + d[..., 2])
     inside = smoothstep((EYE_RADIUS + 0.8) ** 2, 70, gap) * front
-    d[..., 2] += inside * (lift + np.log1p(np.exp(-np.clip(lift, -30, 30) / 2.2)) * 2.2)  # smooth maximum
+    d[..., 2] += inside * (lift + log(1 + exp(-np.clip(lift, -30, 30) / 2.2)) * 2.2)  # smooth maximum
     return d
 
 
@@ -180,12 +181,12 @@ def _identity_fields(p: NDArray[np.float64]) -> dict[str, tuple[NDArray, NDArray
     brow = bump(a, y, 29, 19, 26, 9) * front
     nose = bump(x, y, 0, -36, 17, 17) * front
     tip = bump(x, y, 0, -38, 11, 9) * front
-    bridge = np.exp(-((a / 9) ** 2)) * smoothstep(14, 2, y) * smoothstep(-38, -22, y) * front
+    bridge = exp(-((a / 9) ** 2)) * smoothstep(14, 2, y) * smoothstep(-38, -22, y) * front
     wings = bump(a, y, 13, -41, 7, 8) * front
     mouth = bump(a, y, 18, -68, 18, 13) * front
     lips = bump(x, y, 0, -68, 24, 11) * front
-    upper = np.exp(-(((y + 62) / 5.5) ** 2)) * np.exp(-((a / 22) ** 2)) * front
-    lower = np.exp(-(((y + 76) / 6.5) ** 2)) * np.exp(-((a / 20) ** 2)) * front
+    upper = exp(-(((y + 62) / 5.5) ** 2)) * exp(-((a / 22) ** 2)) * front
+    lower = exp(-(((y + 76) / 6.5) ** 2)) * exp(-((a / 20) ** 2)) * front
     chin = bump(x, y, 0, -106, 22, 15) * smoothstep(-10, 30, z)
     cheekbone = bump(a, y, 52, -20, 18, 16) * smoothstep(-10, 40, z)
     cheek = bump(a, y, 42, -52, 18, 22) * smoothstep(-10, 40, z)
@@ -236,15 +237,21 @@ def _identity_fields(p: NDArray[np.float64]) -> dict[str, tuple[NDArray, NDArray
     }
 
 
+def _length(vector: NDArray[np.float64]) -> float:
+    x, y, z = vector.tolist()
+    return float(np.sqrt(x * x + y * y + z * z))
+
+
 def _wave_fields(p: NDArray[np.float64], count: int) -> list[NDArray[np.float64]]:
     """Smooth irregularity nobody has a word for: fixed random plane waves, a mild asymmetry among them."""
     rng = np.random.default_rng(20_190_607)
     modes = []
     for _ in range(count):
         direction, axis = rng.normal(size=3), rng.normal(size=3)
-        direction *= 2 * np.pi / rng.uniform(70, 150) / np.linalg.norm(direction)
-        wave = np.sin(p @ direction + rng.uniform(0, 2 * np.pi)) * smoothstep(-130, -100, p[..., 1])
-        modes.append(wave[..., None] * axis / np.linalg.norm(axis) * 0.8)
+        direction *= 2 * np.pi / rng.uniform(70, 150) / _length(direction)
+        phase = p[..., 0] * direction[0] + p[..., 1] * direction[1] + p[..., 2] * direction[2]
+        wave = sin(phase + rng.uniform(0, 2 * np.pi)) * smoothstep(-130, -100, p[..., 1])
+        modes.append(wave[..., None] * axis / _length(axis) * 0.8)
     return modes
 
 
@@ -256,19 +263,19 @@ def _expression_fields(p: NDArray[np.float64]) -> dict[str, tuple[NDArray, NDArr
     front = smoothstep(5, 35, z)
     lower = (np.arange(ROWS) > MOUTH_ROW).astype(np.float64)[:, None]
     below = np.clip(p[MOUTH_ROW, :, 1][None] - y, 0, None)
-    lip = np.clip(1 - (a / MOUTH_HALF_WIDTH) ** 2, 0, 1) ** 0.6
+    lip = power(np.clip(1 - (a / MOUTH_HALF_WIDTH) ** 2, 0, 1), 0.6)
     blend = smoothstep(0, 32, below)
     jaw = (
         lower
-        * ((1 - blend) * lip + blend * np.exp(-((a / 56) ** 4)))
+        * ((1 - blend) * lip + blend * exp(-(((a / 56) ** 2) ** 2)))
         * smoothstep(-60, 30, z)
         * smoothstep(-165, -116, y)
     )
     corner = bump(a, y, 24, -67, 13, 12) * front
     raised = bump(a, y, 42, -36, 17, 15) * front
-    near = np.exp(-((a / 19) ** 2)) * front
-    upper_lip = (1 - lower) * np.exp(-(((y + 66) / 9) ** 2)) * near * lip
-    lower_lip = lower * np.exp(-(((y + 72) / 9) ** 2)) * near * lip
+    near = exp(-((a / 19) ** 2)) * front
+    upper_lip = (1 - lower) * exp(-(((y + 66) / 9) ** 2)) * near * lip
+    lower_lip = lower * exp(-(((y + 72) / 9) ** 2)) * near * lip
     brow = bump(a, y, 30, 20, 26, 11) * front
     inner = bump(a, y, 14, 17, 11, 11) * front
     return {
@@ -303,18 +310,28 @@ LOOKUP_STEP = 0.5  # mm a cell of the lookup
 LOOKUP_X, LOOKUP_Y = -64.0, 70.0  # canonical position of its first cell; rows go down
 
 
+def _smoothed(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``image (H, W, 3)`` blurred downwards by a Gaussian of 0.8 pixels."""
+    padded = np.pad(image, ((3, 3), (0, 0), (0, 0)), mode="reflect")
+    taps = exp(-0.5 * (np.arange(-3, 4) / 0.8) ** 2)
+    total = np.zeros_like(image)
+    for start, tap in enumerate(taps):
+        total += padded[start : start + len(image)] * tap
+    return total / taps.sum()
+
+
 def _lookup(p: NDArray[np.float64]) -> Floats:
     """Column and row (H, W, 2) of the front surface at canonical (x, y), on a LOOKUP_STEP grid."""
     scale = 8
     rows, columns = np.mgrid[0 : ROWS - 1 : 1 / scale, 0 : COLUMNS - 1 : 1 / scale].astype(np.float32)
-    fine = cv2.remap(p.astype(np.float32), columns, rows, cv2.INTER_LINEAR)
+    fine = between(p.astype(np.float32), columns, rows)
     keep = (fine[..., 2] > 20) & (np.abs(fine[..., 0]) < 63) & (fine[..., 1] < 69) & (fine[..., 1] > -119)
     width, height = int(-2 * LOOKUP_X / LOOKUP_STEP) + 1, int((LOOKUP_Y + 120) / LOOKUP_STEP) + 1
     ix = np.rint((fine[keep][:, 0] - LOOKUP_X) / LOOKUP_STEP).astype(np.intp)
     iy = np.rint((LOOKUP_Y - fine[keep][:, 1]) / LOOKUP_STEP).astype(np.intp)
     total = np.zeros((height * width, 3))
     np.add.at(total, iy * width + ix, np.stack((columns[keep], rows[keep], np.ones(len(ix))), axis=1))
-    image = cv2.GaussianBlur(total.reshape(height, width, 3).astype(np.float32), (0, 0), 0.8)
+    image = _smoothed(_smoothed(total.reshape(height, width, 3)).swapaxes(0, 1)).swapaxes(0, 1).astype(np.float32)
     return np.ascontiguousarray(image[..., :2] / np.maximum(image[..., 2:], 1e-6))
 
 
@@ -354,46 +371,19 @@ def template() -> Template:
 
 def locate(points: NDArray) -> Floats:
     """Column and row (N, 2) on the template's grid of canonical points (N, 2), in mm, on the front of the face."""
-    cells = np.empty((1, len(points), 2), np.float32)
-    cells[0, :, 0] = (points[:, 0] - LOOKUP_X) / LOOKUP_STEP
-    cells[0, :, 1] = (LOOKUP_Y - points[:, 1]) / LOOKUP_STEP
-    return cv2.remap(template().lookup, cells[..., 0], cells[..., 1], cv2.INTER_LINEAR)[0]
+    column, row = (points[:, 0] - LOOKUP_X) / LOOKUP_STEP, (LOOKUP_Y - points[:, 1]) / LOOKUP_STEP
+    return between(template().lookup, column, row).astype(np.float32)
 
 
 def on_surface(vertices: Floats, where: Floats) -> Floats:
     """Points (N, 3) of the mesh ``vertices (ROWS, COLUMNS, 3)`` at grid positions ``where (N, 2)`` (column, row)."""
-    return cv2.remap(vertices, where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR)[0]
-
-
-def grid_normals(vertices: Floats, wrap: bool = True) -> Floats:
-    """Unit normals (R, C, 3) of a grid of vertices; ``wrap``: the first and the last column are the same line."""
-    down = np.empty_like(vertices)
-    down[1:-1] = vertices[2:] - vertices[:-2]
-    down[0], down[-1] = vertices[1] - vertices[0], vertices[-1] - vertices[-2]
-    across = np.empty_like(vertices)
-    across[:, 1:-1] = vertices[:, 2:] - vertices[:, :-2]
-    if wrap:
-        across[:, 0] = across[:, -1] = vertices[:, 1] - vertices[:, -2]
-    else:
-        across[:, 0], across[:, -1] = vertices[:, 1] - vertices[:, 0], vertices[:, -1] - vertices[:, -2]
-    (dx, dy, dz), (ax, ay, az) = np.moveaxis(down, -1, 0), np.moveaxis(across, -1, 0)
-    normal = np.stack((dy * az - dz * ay, dz * ax - dx * az, dx * ay - dy * ax), axis=-1)
-    return normal / np.maximum(np.sqrt(np.einsum("rck,rck->rc", normal, normal)), 1e-6)[..., None]
-
-
-def turned(points: Floats, matrix: Floats) -> Floats:
-    """``points (..., 3)`` times the matrix (3, 3) from the left, the same bits whatever the number of threads."""
-    return np.asarray(cv2.transform(points.reshape(-1, 1, 3), matrix)).reshape(points.shape)
+    return between(vertices, where[:, 0], where[:, 1]).astype(np.float32)
 
 
 def blend(strengths: Floats, modes: Floats) -> Floats:
-    """Sum (ROWS, COLUMNS, 3) of displacement fields ``modes (K, V)`` with ``strengths (K,)``, without BLAS threads."""
-    return np.einsum("k,kv->v", strengths, modes).reshape(ROWS, COLUMNS, 3)
-
-
-@lru_cache(maxsize=16)
-def grid_faces(rows: int, columns: int) -> NDArray[np.int32]:
-    """Two triangles a cell (2*(rows-1)*(columns-1), 3), in the order that faces outwards here."""
-    index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    return np.stack((np.stack((a, c, b), -1), np.stack((b, c, d), -1)), axis=2).reshape(-1, 3)
+    """Sum (ROWS, COLUMNS, 3) of displacement fields ``modes (K, V)`` with ``strengths (K,)``, one after the other."""
+    total = np.zeros(modes.shape[1], np.float32)
+    for strength, mode in zip(strengths, modes, strict=True):
+        if strength:
+            total += mode * strength
+    return total.reshape(ROWS, COLUMNS, 3)

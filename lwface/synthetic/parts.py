@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic import kernel
+from lwface.synthetic.arithmetic import cos, exp, power, sin
+from lwface.synthetic.filters import gaussian
 from lwface.synthetic.head import COLUMNS, MOUTH_ROW, hermite, smoothstep, template
 from lwface.synthetic.person import Appearance
 
@@ -21,6 +24,7 @@ EAR_ROWS, EAR_COLUMNS = 15, 13
 HAIR_COLUMNS = slice(0, COLUMNS, 2)
 HAIR_HEAD_ROWS = np.r_[0:34:2, 35 : MOUTH_ROW - 16 : 3]  # down to the height of the nose
 HAIR_FALL_ROWS = 12
+_DROP = np.linspace(0, 1, HAIR_FALL_ROWS + 1, dtype=np.float32)[1:, None]
 
 # Lower edge of the hair in mm at these azimuths (degrees), by style; the last entries are the nape. -1 is "length".
 EDGE_DEGREES = (0, 25, 42, 56, 66, 78, 92, 112, 135, 180)
@@ -59,14 +63,14 @@ def _ear_template() -> tuple[Floats, Floats]:
     """A right-hand ear as a relief (EAR_ROWS, EAR_COLUMNS, 3), x back, y up, z out, and its occlusion."""
     v, u = np.mgrid[-1 : 1 : EAR_ROWS * 1j, -1 : 1 : EAR_COLUMNS * 1j]
     radius = np.maximum(np.abs(u), np.abs(v))
-    angle = np.arctan2(v, u)
-    disc = radius * np.stack((np.cos(angle), np.sin(angle)))  # the square becomes a disc
+    length = np.sqrt(u * u + v * v)
+    disc = np.stack((u, v)) * (radius / np.where(length > 0, length, 1))  # the square becomes a disc
     back, up = disc[0] * (17 - 4 * (disc[1] < 0) * -disc[1]), -disc[1] * 31
-    rim = np.exp(-(((radius - 0.80) / 0.16) ** 2)) * smoothstep(-0.85, -0.2, disc[0] - 0.3 * disc[1])
-    inner = np.exp(-(((radius - 0.42) / 0.14) ** 2)) * smoothstep(-0.1, 0.5, disc[0])
-    concha = np.exp(-((disc[0] + 0.15) ** 2 + (disc[1] - 0.1) ** 2) / 0.10)
+    rim = exp(-(((radius - 0.80) / 0.16) ** 2)) * smoothstep(-0.85, -0.2, disc[0] - 0.3 * disc[1])
+    inner = exp(-(((radius - 0.42) / 0.14) ** 2)) * smoothstep(-0.1, 0.5, disc[0])
+    concha = exp(-((disc[0] + 0.15) ** 2 + (disc[1] - 0.1) ** 2) / 0.10)
     out = 6 + 5.5 * rim + 3.0 * inner - 7.0 * concha - 9 * smoothstep(0.86, 1.0, radius)
-    ambient = 1 - 0.62 * concha - 0.35 * np.exp(-(((radius - 0.62) / 0.10) ** 2)) * smoothstep(-0.3, 0.2, disc[0])
+    ambient = 1 - 0.62 * concha - 0.35 * exp(-(((radius - 0.62) / 0.10) ** 2)) * smoothstep(-0.3, 0.2, disc[0])
     return np.stack((back, up, out), axis=-1).astype(np.float32), np.clip(ambient, 0.2, 1).astype(np.float32)
 
 
@@ -78,11 +82,11 @@ def ears(head: Floats, size: float, degrees: float) -> tuple[list[Floats], Float
     result = []
     for side, column in zip((-1, 1), columns, strict=True):
         anchor = head[row, round(column)]
-        turn = np.radians(degrees)
+        sine, cosine = kernel.sin(degrees * np.pi / 180), kernel.cos(degrees * np.pi / 180)
         back, up, out = np.moveaxis(shape * np.float32(size), -1, 0)
         away = back + 13 * size  # the ear hangs by its front edge
-        sideways = away * np.sin(turn) + out * np.cos(turn) - 3.5
-        forward = -away * np.cos(turn) + out * np.sin(turn) + 15
+        sideways = away * sine + out * cosine - 3.5
+        forward = -away * cosine + out * sine + 15
         ear = np.stack((side * sideways, up + 0.25 * away, forward), axis=-1) + anchor
         result.append(np.ascontiguousarray(ear if side > 0 else ear[:, ::-1]).astype(np.float32))
     return result, ambient
@@ -101,7 +105,7 @@ def hair_edge(look: Appearance, length: float, shift: float = 0.0) -> Floats:
     edge = edge_heights(HAIR_EDGES[look.hair_style], length, look.hairline - shift)
     if look.hair_style in ("side part", "bob", "long"):
         angle = template().angle[HAIR_COLUMNS]
-        swept = np.exp(-(((angle + 0.5 * np.sign(look.parting)) / 0.42) ** 2)) - 0.5 * np.exp(
+        swept = exp(-(((angle + 0.5 * np.sign(look.parting)) / 0.42) ** 2)) - 0.5 * exp(
             -(((angle - look.parting) / 0.2) ** 2)
         )
         edge = edge - np.float32(14) * swept.astype(np.float32)
@@ -125,24 +129,17 @@ def shell(
         length along the layer from the crown (R, C) in mm.
     """
     scalp = head[HAIR_HEAD_ROWS][:, HAIR_COLUMNS]
-    away = scalp - np.array((0, 10, -12), np.float32)
-    away /= np.sqrt((away**2).sum(axis=-1, keepdims=True))
-    away[..., 1] *= smoothstep(0, 60, scalp[..., 1])
-    height = scalp[..., 1] - edge[None]
-    thickness = side + (top - side) * smoothstep(20, 75, scalp[..., 1])
-    grow = 0.12 + 0.88 * smoothstep(-2, taper, height)
-    if bumps is not None:
-        thickness = thickness + bumps[: len(scalp)]
-    upper = scalp + away * (1.5 + thickness * grow)[..., None]
+    upper, height = np.empty_like(scalp), np.empty(scalp.shape[:2], np.float32)
+    rough = np.zeros((len(scalp), len(edge)), np.float32) if bumps is None else bumps
+    _cover(scalp, edge, float(top), float(side), rough, float(taper), upper, height)
     # Below the ears' height the layer hangs: from the widest ring straight down, a little outwards.
     last = upper[-1]
     widest = upper[-8:, :, :].copy()
     reach = np.abs(widest[..., 0]).argmax(axis=0)
     column = np.arange(len(edge))
     x = np.where(np.abs(widest[reach, column, 0]) > np.abs(last[:, 0]), widest[reach, column, 0], last[:, 0])
-    drop = np.linspace(0, 1, HAIR_FALL_ROWS + 1, dtype=np.float32)[1:, None]
     fall = np.empty((HAIR_FALL_ROWS, len(edge), 3), np.float32)
-    depth = np.maximum(last[:, 1] - edge + 6, 8.0)[None] * drop
+    depth = np.maximum(last[:, 1] - edge + 6, 8.0)[None] * _DROP
     fall[..., 0] = last[:, 0] + (x - last[:, 0]) * np.minimum(depth / 40, 1) + np.sign(last[:, 0]) * depth * 0.06
     fall[..., 1] = last[:, 1] - depth
     fall[..., 2] = last[:, 2] + depth * 0.05 * np.sign(last[:, 2] + 20)
@@ -155,6 +152,28 @@ def shell(
     return vertices, above, along
 
 
+@kernel.kernel
+def _cover(
+    scalp: Floats, edge: Floats, top: float, side: float, bumps: Floats, taper: float, upper: Floats, height: Floats
+) -> None:
+    """The part of a layer (R, C, 3) that lies on the scalp (R, C, 3), and its heights (R, C) above its edge (C,)."""
+    for row in range(upper.shape[0]):
+        for column in range(upper.shape[1]):
+            x, y, z = (
+                np.float64(scalp[row, column, 0]),
+                np.float64(scalp[row, column, 1]),
+                np.float64(scalp[row, column, 2]),
+            )
+            out = np.sqrt(x * x + (y - 10) * (y - 10) + (z + 12) * (z + 12))
+            over = y - edge[column]
+            thick = side + (top - side) * kernel.step(20.0, 75.0, y) + bumps[row, column]
+            far = (1.5 + thick * (0.12 + 0.88 * kernel.step(-2.0, taper, over))) / out
+            upper[row, column, 0] = x + x * far
+            upper[row, column, 1] = y + (y - 10) * kernel.step(0.0, 60.0, y) * far
+            upper[row, column, 2] = z + (z + 12) * far
+            height[row, column] = over
+
+
 def mask_shell(head: Floats) -> Floats:
     """A face mask: the lower face from the bridge of the nose to under the chin, puffed out and smoothed (R, C, 3)."""
     angle = template().angle
@@ -163,7 +182,7 @@ def mask_shell(head: Floats) -> Floats:
     smooth = cv2.blur(region, (9, 9), borderType=cv2.BORDER_REPLICATE)
     # The cloth spans from ridge to ridge: the highest surface near by, smoothed.
     z = cv2.dilate(np.ascontiguousarray(region[..., 2]), np.ones((13, 7), np.uint8))
-    z = np.maximum(cv2.GaussianBlur(z, (0, 0), 4.0, borderType=cv2.BORDER_REPLICATE), region[..., 2] + 1.0)
+    z = np.maximum(gaussian(z[..., None], 4.0)[..., 0], region[..., 2] + 1.0)
     return np.ascontiguousarray(np.stack((smooth[..., 0] * 1.03, smooth[..., 1], z), axis=-1))
 
 
@@ -173,9 +192,10 @@ def brim(edge_y: float, head: Floats) -> Floats:
     t = np.linspace(0, 1, 5)[:, None]
     row = int(np.abs(head[:50, COLUMNS // 2, 1] - edge_y).argmin())
     z_front = head[row, COLUMNS // 2, 2] + 6
-    x = 72 * np.sin(angle)[None] * (1 + 0.04 * t)
-    z = z_front - 70 + 70 * np.cos(angle)[None] + t * 62 * np.cos(angle * 1.1)[None]
-    y = edge_y + 5 - t * 12 - 11 * (np.sin(angle)[None] ** 2)
+    sine, cosine = sin(angle)[None], cos(angle)[None]
+    x = 72 * sine * (1 + 0.04 * t)
+    z = z_front - 70 + 70 * cosine + t * 62 * cos(angle * 1.1)[None]
+    y = edge_y + 5 - t * 12 - 11 * sine**2
     return np.stack((x + 0 * t, y, z), axis=-1).astype(np.float32)
 
 
@@ -183,20 +203,25 @@ def ball(centre: Floats, radius: float, rows: int = 9, columns: int = 13) -> Flo
     """A ball (rows, columns, 3), such as a bun of hair."""
     theta = np.linspace(-np.pi, np.pi, columns)[None]
     phi = np.linspace(np.pi / 2, -np.pi / 2, rows)[:, None]
-    unit = np.stack((np.cos(phi) * np.sin(theta), np.sin(phi) + 0 * theta, np.cos(phi) * np.cos(theta)), axis=-1)
+    level, side = cos(phi), sin(theta)
+    unit = np.stack((level * side, sin(phi) + 0 * theta, level * cos(theta)), axis=-1)
     return (unit * radius + centre).astype(np.float32)
+
+
+def _unit(vectors: NDArray) -> NDArray:
+    """``vectors (N, 3)`` of length 1."""
+    x, y, z = vectors.T
+    return vectors / np.sqrt(x * x + y * y + z * z)[:, None]
 
 
 def tube(points: NDArray, radii: NDArray, sides: int = 9) -> Floats:
     """A tube (K, sides, 3) around a line of points (K, 3), closed by small radii at its ends: a finger, an arm."""
-    tangent = np.gradient(points, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    tangent = _unit(np.gradient(points, axis=0))
     helper = np.where(np.abs(tangent[:, 2:]) < 0.8, np.array((0.0, 0, 1)), np.array((1.0, 0, 0)))
-    side = np.cross(tangent, helper)
-    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    side = _unit(np.cross(tangent, helper))
     other = np.cross(side, tangent)
     angle = np.linspace(0, 2 * np.pi, sides)[None, :, None]
-    ring = side[:, None] * np.cos(angle) + other[:, None] * np.sin(angle)
+    ring = side[:, None] * cos(angle) + other[:, None] * sin(angle)
     return (points[:, None] + ring * radii[:, None, None]).astype(np.float32)
 
 
@@ -204,12 +229,12 @@ def hand(rng: np.random.Generator, target: Floats) -> list[Floats]:
     """A hand's tubes, four fingers, a thumb and the palm with the wrist, its fingertips near ``target`` (3,)."""
     side = rng.choice((-1.0, 1.0))
     lean = rng.uniform(-0.2, 0.9) * side
-    up = np.array((-np.sin(lean), np.cos(lean), 0.0))
+    up = np.array((-kernel.sin(lean), kernel.cos(lean), 0.0))
     right = np.array((up[1], -up[0], 0.0))
     spread, bend = rng.uniform(0.0, 0.14), rng.uniform(4, 16)
     wrist = np.asarray(target) - up * rng.uniform(95, 125) + np.array((0, 0, 24.0))
     t = np.linspace(0, 1, 9)
-    ends = np.sqrt(np.clip(1 - (2 * t - 1) ** 8, 0.02, 1))
+    ends = np.sqrt(np.clip(1 - power(np.abs(2 * t - 1), 8), 0.02, 1))
     parts = []
     for index, length in enumerate((68, 77, 72, 56)):
         direction = up + right * spread * (index - 1.5)
@@ -220,7 +245,7 @@ def hand(rng: np.random.Generator, target: Floats) -> list[Floats]:
     parts.append(tube(line, (11.5 - 3 * t) * ends))
     palm = wrist - up * 120 + up * (t * 205)[:, None]
     width = np.interp(t, (0, 0.55, 0.7, 0.9, 1.0), (27, 27, 38, 42, 34)) * np.sqrt(
-        np.clip(1 - (t - 0.1).clip(0) ** 12, 0.02, 1)
+        np.clip(1 - power((t - 0.1).clip(0), 12), 0.02, 1)
     )
     body = tube(palm, width, 13)
     body[..., 2] = (body[..., 2] - palm[:, None, 2]) * 0.42 + palm[:, None, 2]
@@ -254,8 +279,9 @@ def torso(shoulders: float, build: float, *, high_collar: bool) -> Floats:
     levels = np.linspace(0, 1, TORSO_ROWS)
     y, width, front, back, exponent = np.moveaxis(hermite(np.linspace(0, 1, len(table)), table, levels)[:, None], -1, 0)
     angle = np.linspace(-np.pi, np.pi, TORSO_COLUMNS)[None]
-    radius = (np.abs(np.sin(angle)) ** exponent + np.abs(np.cos(angle)) ** exponent) ** (-1 / exponent)
-    x, z = width * radius * np.sin(angle), radius * np.cos(angle)
+    sine, cosine = sin(angle), cos(angle)
+    radius = 1 / power(power(np.abs(sine), exponent) + power(np.abs(cosine), exponent), 1 / exponent)
+    x, z = width * radius * sine, radius * cosine
     middle = -32.0
     z = middle + np.where(z > 0, (front - middle) * z, (middle - back) * z)
     return np.stack((x, y + 0 * x, z), axis=-1).astype(np.float32)
@@ -264,22 +290,28 @@ def torso(shoulders: float, build: float, *, high_collar: bool) -> Floats:
 GLASSES_SHAPES = ("round", "oval", "rectangle", "wayfarer", "aviator")
 
 
-def glasses(head: Floats, eyes: Floats, shape: str, scale: float) -> tuple[list[Floats], list[Floats]]:
-    """Rims (N, 3) of both lenses, and the bridge and the two temples as lines; ``eyes (2, 3)`` are on the skin."""
+@lru_cache(maxsize=len(GLASSES_SHAPES))
+def _outline(shape: str) -> tuple[NDArray, NDArray, NDArray]:
+    """Positions x and y (33,) in mm of a rim from its middle, and the sine of where they are."""
     t = np.linspace(0, 2 * np.pi, 33)
-    power, wide, high = {
+    corners, wide, high = {
         "round": (1.0, 22.5, 21),
         "oval": (1.0, 25, 17),
         "rectangle": (0.45, 26, 16),
         "wayfarer": (0.6, 26, 19),
         "aviator": (0.8, 27, 22),
     }[shape]
+    c, s = cos(t), sin(t)
+    return wide * np.sign(c) * power(np.abs(c), corners), high * np.sign(s) * power(np.abs(s), corners), s
+
+
+def glasses(head: Floats, eyes: Floats, shape: str, scale: float) -> tuple[list[Floats], list[Floats]]:
+    """Rims (N, 3) of both lenses, and the bridge and the two temples as lines; ``eyes (2, 3)`` are on the skin."""
     rims, lines = [], []
     nose_z = float(head[:, COLUMNS // 2, 2][(head[:, COLUMNS // 2, 1] < 6) & (head[:, COLUMNS // 2, 1] > -8)].max())
     for side, eye in zip((-1, 1), eyes, strict=True):
-        c, s = np.cos(t), np.sin(t)
-        x = wide * scale * np.sign(c) * np.abs(c) ** power
-        y = high * scale * np.sign(s) * np.abs(s) ** power - 3
+        x, y, s = _outline(shape)
+        x, y = x * scale, y * scale - 3
         if shape in ("wayfarer", "aviator"):
             x = x * (1 + 0.10 * s)
             y = y + (side * x) * (0.10 if shape == "wayfarer" else -0.06)
@@ -290,5 +322,5 @@ def glasses(head: Floats, eyes: Floats, shape: str, scale: float) -> tuple[list[
         lines.append(np.linspace(outer + np.array((0, 5, 0)), ear, 14).astype(np.float32))
     inner = [rims[0][np.argmax(rims[0][:, 0])], rims[1][np.argmin(rims[1][:, 0])]]
     u = np.linspace(0, 1, 9)[:, None]
-    arch = inner[0] + (inner[1] - inner[0]) * u + np.array((0, 4.0, 5.0)) * np.sin(np.pi * u) + (0, 5, 0)
+    arch = inner[0] + (inner[1] - inner[0]) * u + np.array((0, 4.0, 5.0)) * sin(np.pi * u) + (0, 5, 0)
     return rims, [arch.astype(np.float32), *lines]

@@ -81,7 +81,7 @@ def generator(seed: int, identity: int, index: int, stream: int) -> np.random.Ge
     return np.random.default_rng((seed, identity, index, stream))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as a key of what is remembered, an object is itself
 class Appearance:
     """Colours and details of a person's skin, eyes and hair. Colours are sRGB in 0..1; sizes are in mm."""
 

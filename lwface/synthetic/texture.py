@@ -6,7 +6,6 @@ texture lies at grid position (row * (ROWS-1) / (SIZE-1), column * (COLUMNS-1) /
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,12 +13,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic import arithmetic, wide
+from lwface.synthetic.arithmetic import between, power
+from lwface.synthetic.filters import gaussian
 from lwface.synthetic.head import COLUMNS, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS, bump, smoothstep, template
+from lwface.synthetic.kernel import kernel
 from lwface.synthetic.parts import hair_edge
-from lwface.synthetic.person import STREAM_TEXTURE, Appearance, Person, generator
+from lwface.synthetic.person import BEARD_STYLES, STREAM_TEXTURE, Appearance, Person, generator
 
 Floats = NDArray[Any]  # float32 unless said otherwise
+Doubles = NDArray[np.float64]
 SIZE = 320
+TEXELS = SIZE * SIZE
+WHITE = 50_000  # 1.0 in a texture: half the memory of float32, and gloss may be a little over 1
+NO_EDGE = 1e6  # mm, the edge of no hair
+_, _, MOUSTACHE_ONLY, GOATEE_ONLY, FULL = range(len(BEARD_STYLES))
+F = np.float32
+# How much of a colour goes where skin is redder, under eyes, on lids, freckles, moles, lines, nostrils, between lips.
+RED_TINTS = (F(0.02), F(0.38), F(0.28), F(0.38), F(0.7 / 0.8), F(0.4), F(0.88), F(0.75))
+GREEN_TINTS = (F(0.24), F(0.5), F(0.4), F(0.54), F(1.0), F(0.5), F(0.93), F(0.87))
+BLUE_TINTS = (F(0.22), F(0.45), F(0.4), F(0.66), F(0.82 / 0.8), F(0.53), F(0.94), F(0.87))
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Floats:
@@ -30,189 +43,250 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Floats:
 
 @lru_cache(maxsize=1)
 def strokes() -> Floats:
-    """Noise (512, 512) in 0..1 that is drawn out along x, periodic in both directions: hairs seen closely."""
+    """Noise (512, 512) in 0..255 that is drawn out along x, periodic in both directions: hairs seen closely."""
     rng = np.random.default_rng(7)
     noise = rng.standard_normal((512, 512), dtype=np.float32)
     spectrum = np.fft.rfft2(noise)
     fy, fx = np.fft.fftfreq(512)[:, None], np.fft.rfftfreq(512)[None]
-    spectrum *= np.exp(-((fx / 0.022) ** 2) - (fy / 0.22) ** 2)
+    spectrum *= arithmetic.exp(-((fx / 0.022) ** 2) - (fy / 0.22) ** 2)
     image = np.fft.irfft2(spectrum, s=(512, 512))
-    return np.clip(0.5 + 0.28 * image / image.std(), 0, 1).astype(np.float32)
+    return np.rint(np.clip(0.5 + 0.28 * image / image.std(), 0, 1) * 255).astype(np.uint8)
 
 
-def lookup(texture: Floats, x: Floats, y: Floats) -> Floats:
-    """Values of ``texture (H, W[, K])`` between its pixels at positions of any shape; the border's value outside.
-
-    OpenCV remaps to images of less than 32768 rows and columns, so long lists are folded.
-    """
-    count, width = x.size, 512
-    rows = -(-count // width)
-    folded = np.zeros((2, rows * width), np.float32)
-    folded[0, :count], folded[1, :count] = x.ravel(), y.ravel()
-    at_x, at_y = folded.reshape(2, rows, width)
-    value = cv2.remap(texture, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    channels = texture.shape[2:]
-    return value.reshape(-1, *channels)[:count].reshape(*x.shape, *channels)
+@kernel
+def _strokes_at(strokes: Floats, along: Doubles, across: Doubles, result: Floats) -> None:
+    for i in range(along.shape[0]):
+        for j in range(along.shape[1]):
+            result[i, j] = wide.wrapped(strokes, np.float32(along[i, j]), np.float32(across[i, j]))
 
 
-def stroke_noise(along: Floats, across: Floats) -> Floats:
-    """The stroke noise at texture coordinates (in its pixels, any range); the shape of ``along``."""
-    return lookup(strokes(), np.mod(along, 511), np.mod(across, 511))
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """Where every texel lies on the template, and masks that everybody shares; all (SIZE, SIZE)."""
-
-    x: Floats
-    y: Floats
-    z: Floats
-    a: Floats  # |x|
-    above_mouth: Floats  # mm above the line between the lips
-    front: Floats
-    nostrils: Floats
-    red: Floats  # where skin is redder
-    beard: Floats
-    moustache: Floats
-    goatee: Floats
-    folds: Floats
-    forehead_lines: Floats
-    crows_feet: Floats
+# What everybody's skin shares, (SIZE, SIZE) each, in this order: where a texel lies on the template (mm), and masks.
+FIELDS = (
+    *("x", "y", "a", "above_mouth", "front", "nostrils", "red", "beard", "moustache", "goatee", "folds", "forehead"),
+    *("crows_feet", "under_eyes", "lids", "freckled", "upper_lip", "lower_lip", "lip_end", "mouth_line", "shine"),
+    *("lip_grain", "beard_grain", "brow_grain"),
+)
+NO_MASKS = (
+    "x",
+    "y",
+    "a",
+    "above_mouth",
+    "front",
+    "upper_lip",
+    "lower_lip",
+    "shine",
+    "lip_grain",
+    "beard_grain",
+    "brow_grain",
+)
+UNSEEN = 1e-4
+X, Y, A, ABOVE, FRONT, NOSTRILS, RED, BEARD, MOUSTACHE, GOATEE, FOLDS, FOREHEAD = range(12)
+FEET, UNDER_EYES, LIDS, FRECKLED, UPPER, LOWER, LIP_END, LINE, SHINE, LIP_GRAIN, BEARD_GRAIN, BROW_GRAIN = range(12, 24)
 
 
 @lru_cache(maxsize=1)
-def canvas() -> Canvas:
-    """The shared canvas, computed once."""
-    rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
-    scale = np.float32(1.0 / (SIZE - 1))
-    mesh = template().vertices
-    rows, columns = rows * (ROWS - 1) * scale, columns * (COLUMNS - 1) * scale
-    p = cv2.remap(mesh, columns, rows, cv2.INTER_LINEAR)
-    x, y, z = (np.ascontiguousarray(p[..., i]) for i in range(3))
-    a = np.abs(x)
-    line = cv2.remap(
-        np.ascontiguousarray(mesh[MOUTH_ROW : MOUTH_ROW + 1, :, 1]), columns, np.zeros_like(columns), cv2.INTER_LINEAR
-    )
-    above = y - line
+def shared() -> Floats:
+    """What everybody's skin shares (len(FIELDS), SIZE, SIZE), computed once."""
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
+    mesh = template().vertices.astype(np.float64)
+    rows, columns = rows * ((ROWS - 1) / (SIZE - 1)), columns * ((COLUMNS - 1) / (SIZE - 1))
+    x, y, z = np.moveaxis(between(mesh, columns, rows), -1, 0)
+    above = y - between(mesh[MOUTH_ROW : MOUTH_ROW + 1, :, 1], columns, np.zeros_like(columns))
     front = smoothstep(5, 35, z)
-    nostrils = bump(a, y, 6.8, -47.2, 3.6, 1.9) * front
-    red = 0.8 * bump(a, y, 42, -32, 17, 14) + 0.6 * bump(x, y, 0, -40, 12, 8) + 0.25 * bump(x, y, 0, -104, 16, 8)
-    lips_hole = 1 - np.exp(-((a / 26) ** 4) - ((above + 2) / 9) ** 4)
+    fields = {"x": x, "y": y, "a": np.abs(x), "above_mouth": above, "front": front}
+    fields |= _hairy(x, y, z, above, front) | _lined(x, y, z, front) | _toned(x, y, front) | _lips(x, above, front)
+    grains = {"lip_grain": (above * 3, x * 6), "beard_grain": (y * 6 + x, x * 9 - y * 1.5)}
+    grains["brow_grain"] = (np.abs(x) * 5 + y * 3, (y - 0.45 * np.abs(x)) * 9)
+    for name, (along, across) in grains.items():
+        fields[name] = np.empty((SIZE, SIZE))
+        _strokes_at(strokes(), along, across, fields[name])
+    return np.stack([fields[name] for name in FIELDS]).astype(np.float32)
+
+
+def _fourth(x: Doubles) -> Doubles:
+    return np.asarray((x * x) ** 2)
+
+
+def _hairy(x: Doubles, y: Doubles, z: Doubles, above: Doubles, front: Doubles) -> dict[str, Doubles]:
+    """Where beards grow."""
+    a = np.abs(x)
+    hole = 1 - arithmetic.exp(-_fourth(a / 26) - _fourth((above + 2) / 9))  # the lips
     cheek_line = -50 - 16 * smoothstep(20, 48, a) + 36 * smoothstep(52, 68, a)
-    jaw = smoothstep(5, -5, y - cheek_line) * smoothstep(-128, -112, y) * smoothstep(-12, 10, z) * lips_hole
-    moustache = (
-        smoothstep(-49, -54, y)
-        * smoothstep(-2, 2, above - 5 * np.exp(-((a / 12) ** 2)))
-        * smoothstep(31, 25, a)
-        * front
-    )
-    goatee = np.exp(-((a / 19) ** 4)) * smoothstep(-78, -84, y) * smoothstep(-124, -114, y)
-    goatee = np.maximum(goatee, bump(a, y, 28, -75, 4.5, 16)) * front * lips_hole
+    jaw = smoothstep(5, -5, y - cheek_line) * smoothstep(-128, -112, y) * smoothstep(-12, 10, z) * hole
+    over_lip = smoothstep(-2, 2, above - 5 * arithmetic.exp(-((a / 12) ** 2)))
+    moustache = smoothstep(-49, -54, y) * over_lip * smoothstep(31, 25, a) * front
+    goatee = arithmetic.exp(-_fourth(a / 19)) * smoothstep(-78, -84, y) * smoothstep(-124, -114, y)
+    goatee = np.maximum(goatee, bump(a, y, 28, -75, 4.5, 16)) * front * hole
+    return {"beard": jaw, "moustache": moustache, "goatee": goatee}
+
+
+def _lined(x: Doubles, y: Doubles, z: Doubles, front: Doubles) -> dict[str, Doubles]:
+    """Where lines are: beside the nose, on the forehead, at the eyes' corners."""
+    a = np.abs(x)
     fold = 18 + (np.clip(-y, 40, 80) - 40) * 0.42
-    folds = np.exp(-(((a - fold) / 1.5) ** 2)) * smoothstep(-38, -48, y) * smoothstep(-82, -66, y) * front
-    bend = y - 4 * np.cos(x / 22)
-    lines = (
-        np.exp(-(((np.mod(bend, 11) - 5.5) / 0.9) ** 2))
-        * smoothstep(27, 33, y)
-        * smoothstep(62, 54, y)
-        * smoothstep(46, 30, a)
-        * front
-    )
-    angle = np.arctan2(y - 1, a - 44)
-    feet = np.exp(-(((np.mod(angle + 0.2, 0.4) - 0.2) / 0.07) ** 2)) * smoothstep(46, 50, a) * smoothstep(64, 55, a)
-    feet *= smoothstep(0.9, 0.6, np.abs(angle)) * (z > 20)
-    return Canvas(x, y, z, a, above, front, nostrils, red, jaw, moustache, goatee, folds, lines, feet)
+    folds = arithmetic.exp(-(((a - fold) / 1.5) ** 2)) * smoothstep(-38, -48, y) * smoothstep(-82, -66, y) * front
+    bend = y - 4 * arithmetic.cos(x / 22)
+    lines = arithmetic.exp(-(((np.mod(bend, 11) - 5.5) / 0.9) ** 2))
+    lines *= smoothstep(27, 33, y) * smoothstep(62, 54, y) * smoothstep(46, 30, a) * front
+    angle = arithmetic.arctan((y - 1) / np.maximum(a - 44, 0.5))
+    feet = arithmetic.exp(-(((np.mod(angle + 0.2, 0.4) - 0.2) / 0.07) ** 2))
+    feet *= smoothstep(46, 50, a) * smoothstep(64, 55, a) * smoothstep(0.9, 0.6, np.abs(angle)) * (z > 20)
+    return {"folds": folds, "forehead": lines, "crows_feet": feet}
 
 
-def brow_mask(c: Canvas, look: Appearance) -> Floats:
-    """Coverage of the eyebrows, with hairs that lean outwards."""
-    t = (c.a - 13) / (37 * look.brow_length)  # 0 inner end .. 1 tail
-    line = look.brow_height + look.brow_slope * (c.a - 30) + look.brow_arch * (1 - ((t - 0.62) / 0.62) ** 2) - 1.0
-    half = look.brow_thickness * smoothstep(-0.12, 0.10, t) * (1 - 0.75 * smoothstep(0.35, 1.05, t))
-    off = (c.y - line) / np.maximum(half, 0.3)
-    hairs = stroke_noise(c.a * 5 + c.y * 3, (c.y - 0.45 * c.a) * 9)
-    soft = np.clip(1.25 - np.abs(off), 0, 1) * smoothstep(-0.12, 0.05, t) * smoothstep(1.08, 0.95, t)
-    return np.clip(soft * (0.45 + 1.1 * hairs) * 1.25, 0, 1) * look.brow_density * c.front
+def _toned(x: Doubles, y: Doubles, front: Doubles) -> dict[str, Doubles]:
+    """Where skin is redder, darker, freckled, and how it shines."""
+    a = np.abs(x)
+    shine = 0.30 + 0.25 * bump(x, y, 0, 40, 34, 16) + 0.25 * bump(x, y, 0, -30, 9, 16)
+    return {
+        "nostrils": bump(a, y, 6.8, -47.2, 3.6, 1.9) * front,
+        "red": 0.8 * bump(a, y, 42, -32, 17, 14) + 0.6 * bump(x, y, 0, -40, 12, 8) + 0.25 * bump(x, y, 0, -104, 16, 8),
+        "under_eyes": bump(a, y, 27, -9, 15, 5) * front,
+        "lids": 0.35 * bump(a, y, 31, 5, 18, 8) * front,
+        "freckled": (bump(a, y, 24, -22, 32, 24) + 0.35) * front,
+        "shine": shine + 0.12 * bump(a, y, 46, -18, 12, 8),
+    }
 
 
-def lip_mask(c: Canvas, look: Appearance) -> Floats:
-    """Coverage of the red of the lips, with Cupid's bow."""
-    r = np.clip(c.a / MOUTH_HALF_WIDTH, 0, 1.2)
-    bow = 1 - 0.16 * np.exp(-((c.a / 3.2) ** 2))
-    upper = look.lip_height[0] * np.sqrt(np.clip(1 - r**1.5, 0, 1)) * bow
-    lower = look.lip_height[1] * np.clip(1 - r**2, 0, 1) ** 0.6
-    edge = np.where(c.above_mouth > 0, upper - c.above_mouth, lower + c.above_mouth)
-    return smoothstep(-0.9, 0.9, edge) * smoothstep(1.04, 0.97, r) * c.front
-
-
-def _dots(c: Canvas, rng: np.random.Generator, amount: float) -> Floats:
-    speckle = cv2.GaussianBlur(rng.standard_normal((SIZE, SIZE), dtype=np.float32), (0, 0), 1.1)
-    where = bump(c.a, c.y, 24, -22, 32, 24) + 0.35
-    return smoothstep(0.42, 0.75, speckle) * where * np.float32(min(amount, 1.6)) * c.front
+def _lips(x: Doubles, above: Doubles, front: Doubles) -> dict[str, Doubles]:
+    """Heights of the lips' red in shares of the largest, with Cupid's bow; where it ends; the line between the lips."""
+    a = np.abs(x)
+    r = np.clip(a / MOUTH_HALF_WIDTH, 0, 1.2)
+    bow = 1 - 0.16 * arithmetic.exp(-((a / 3.2) ** 2))
+    return {
+        "upper_lip": np.sqrt(np.clip(1 - r * np.sqrt(r), 0, 1)) * bow,
+        "lower_lip": power(np.clip(1 - r**2, 0, 1), 0.6),
+        "lip_end": smoothstep(1.04, 0.97, r) * front,
+        "mouth_line": arithmetic.exp(-((above / 0.9) ** 2)) * smoothstep(27.5, 24, a) * front * 0.8,
+    }
 
 
 def paint(person: Person) -> Floats:
-    """The skin's texture (SIZE, SIZE, 4): linear red, green, blue, and gloss (0 matt .. 1 wet)."""
-    look, c = person.look, canvas()
+    """The skin's texture (SIZE, SIZE, 4) in steps of 1 / WHITE: linear colour, and gloss (0 matt .. 1 wet)."""
+    look, fields = person.look, shared()
     rng = generator(person.seed, person.identity, 0, STREAM_TEXTURE)
-    skin = look.skin**2
-    mottle = 1 + 0.035 * smooth_noise(rng, SIZE, 9) + 0.03 * smooth_noise(rng, SIZE, 60)
-    colour = skin[None, None] * mottle[..., None]
-    red = (c.red * (0.5 + 0.5 * smooth_noise(rng, SIZE, 14)) + 0.35 * c.red)[..., None] * np.float32(look.redness)
-    colour *= 1 - np.clip(red, 0, 1.2) * np.array((0.02, 0.24, 0.22), np.float32)
-
-    def darken(mask: Floats, tint: tuple[float, float, float]) -> None:
-        colour[...] *= 1 - np.clip(mask, 0, 1)[..., None] * (1 - np.array(tint, np.float32))
-
-    def cover(mask: Floats, paint_colour: Floats) -> None:
-        weight = np.clip(mask, 0, 1)[..., None]
-        colour[...] += (paint_colour - colour) * weight
-
-    darken(look.shadows_under_eyes * bump(c.a, c.y, 27, -9, 15, 5) * c.front, (0.62, 0.5, 0.55))
-    darken(0.35 * bump(c.a, c.y, 31, 5, 18, 8) * c.front, (0.72, 0.6, 0.6))
-    darken(_dots(c, rng, look.freckles), (0.62, 0.46, 0.34))
-    for x, y, radius in look.moles:
-        darken(0.85 * np.exp(-((((c.x - x) ** 2 + (c.y - y) ** 2) / radius**2) ** 2)) * c.front, (0.3, 0.2, 0.18))
-    darken(
-        0.35 * c.folds * (0.15 + look.wrinkles) + look.wrinkles * (0.5 * c.forehead_lines + 0.4 * c.crows_feet),
-        (0.6, 0.5, 0.47),
-    )
-    darken(c.nostrils * 0.95, (0.12, 0.07, 0.06))
+    noise = np.stack([smooth_noise(rng, SIZE, cells) for cells in (9, 60, 14)])
+    dots = np.zeros((2, SIZE, SIZE), np.float32)
+    if look.freckles > 0:
+        speckle = rng.standard_normal((SIZE, SIZE, 1), dtype=np.float32)
+        _freckle(gaussian(speckle, 1.1)[..., 0], fields[FRECKLED], np.float32(min(look.freckles, 1.6)), dots[0])
+    for mole in look.moles:
+        _mole(fields, mole, dots[1])
+    edge = np.full(SIZE, NO_EDGE, np.float32)
     if look.hair_style != "bald":
-        _scalp(c, look, colour)
-    lips = lip_mask(c, look)
-    grain = 1 - 0.14 * stroke_noise(c.above_mouth * 3, c.x * 6)
-    cover(lips * 0.92, (look.lips**2)[None, None] * grain[..., None])
-    darken(np.exp(-((c.above_mouth / 0.9) ** 2)) * smoothstep(27.5, 24, c.a) * c.front * 0.8, (0.25, 0.13, 0.13))
-    hair = look.hair**2
-    _beard(c, look, cover, hair)
-    cover(brow_mask(c, look), (hair * 0.75)[None, None])
-    gloss = (
-        0.30
-        + 0.25 * bump(c.x, c.y, 0, 40, 34, 16)
-        + 0.25 * bump(c.x, c.y, 0, -30, 9, 16)
-        + 0.12 * bump(c.a, c.y, 46, -18, 12, 8)
+        heights = hair_edge(look, -150.0)
+        edge[:] = np.interp(np.linspace(0, len(heights) - 1, SIZE), np.arange(len(heights)), heights)
+    texture = np.empty((SIZE, SIZE, 4), np.uint16)
+    colours = np.stack((look.skin, look.lips, look.hair)) ** 2
+    _paint(
+        *(texture.reshape(-1), fields.reshape(-1), noise.reshape(-1), dots.reshape(-1)),
+        *(colours, edge, _settings(look)),
     )
-    gloss = gloss * (0.8 + 0.2 * mottle) + 0.25 * lips
-    return np.concatenate((np.clip(colour, 0.002, 1), gloss[..., None]), axis=-1).astype(np.float32)
+    return texture
 
 
-def _scalp(c: Canvas, look: Appearance, colour: Floats) -> None:
-    """The roots of the hair above its edge, and the shade it throws on the forehead."""
-    edge = hair_edge(look, -150.0)[None, :]
-    columns = np.linspace(0, edge.shape[1] - 1, SIZE, dtype=np.float32)[None]
-    height = c.y - lookup(edge, columns, np.zeros_like(columns))
-    roots = (smoothstep(-2, 9, height) * 0.8)[..., None]
-    colour += ((look.hair**2) * np.float32(0.7) - colour) * roots
-    colour *= (1 - 0.22 * np.exp(np.minimum(height, 0) / 7) * (height < 2))[..., None]
+def _settings(look: Appearance) -> Floats:
+    """What :func:`_paint` reads of a look (17,)."""
+    shade = {"none": 0.06 if look.masculine > 0.2 else 0.0, "stubble": 0.42}.get(look.beard, 0.10)
+    kind = BEARD_STYLES.index(look.beard)
+    skin = look.redness, look.shadows_under_eyes, look.wrinkles, *look.lip_height
+    brow = look.brow_height, look.brow_slope, look.brow_arch, look.brow_thickness, look.brow_density, look.brow_length
+    beard = shade * look.beard_density, kind == FULL, kind == GOATEE_ONLY, kind >= MOUSTACHE_ONLY
+    return np.array((*skin, *brow, *beard, 0.6 + 0.4 * look.beard_density), np.float32)
 
 
-def _beard(c: Canvas, look: Appearance, cover: object, hair: Floats) -> None:
-    strength = {"none": 0.06 if look.masculine > 0.2 else 0.0, "stubble": 0.42}.get(look.beard, 0.10)
-    area = np.maximum(c.beard, c.moustache)
-    grain = stroke_noise(c.y * 6 + c.x, c.x * 9 - c.y * 1.5)
-    full = {"full": area, "goatee": np.maximum(c.goatee, c.moustache), "moustache": c.moustache}.get(look.beard)
-    cover(area * strength * (0.4 + 0.8 * grain) * look.beard_density, (hair * 0.8)[None, None])  # type: ignore[operator]
-    if full is not None:
-        tone = (hair[None, None] * (0.45 + 0.95 * grain[..., None])).astype(np.float32)
-        cover(np.clip(full * (0.7 + 0.8 * grain), 0, 1) * (0.6 + 0.4 * look.beard_density), tone)  # type: ignore[operator]
+@kernel
+def _freckle(speckle: Floats, where: Floats, amount: float, dots: Floats) -> None:
+    for row in range(dots.shape[0]):
+        for column in range(dots.shape[1]):
+            dots[row, column] = wide.step(0.42, 0.75, speckle[row, column]) * where[row, column] * F(amount)
+
+
+@kernel
+def _mole(fields: Floats, mole: Floats, dots: Floats) -> None:
+    """Add the cover of a ``mole (3,)``, whose place and radius are in mm, to ``dots (SIZE, SIZE)``."""
+    x, y, share = mole[0], mole[1], F(1) / (mole[2] * mole[2])
+    for row in range(dots.shape[0]):
+        for column in range(dots.shape[1]):
+            right, up = fields[X, row, column] - x, fields[Y, row, column] - y
+            away = (right * right + up * up) * share
+            cover = F(0.85) * wide.exp(-away * away) * fields[FRONT, row, column]
+            dots[row, column] = F(1) - (F(1) - dots[row, column]) * (F(1) - cover * F(0.8))
+
+
+@kernel
+def _paint(
+    texture: Floats, fields: Floats, noise: Floats, dots: Floats, colours: Floats, edge: Floats, look: Floats
+) -> None:
+    """Paint every texel: skin, redness, shadows, freckles, moles, lines, roots of the hair, lips, beard, brows.
+
+    Nothing branches and all arrays are flat, of known length, so that a row of texels becomes wide instructions.
+    """
+    redness, shadows, wrinkles, upper, lower = look[0], look[1], look[2], look[3], look[4]
+    shade, full, goatee, moustache, density = look[11], look[12], look[13], look[14], look[15]
+    for row in range(SIZE):
+        for column in range(SIZE):
+            i = row * SIZE + column
+            front, above = fields[FRONT * TEXELS + i], fields[ABOVE * TEXELS + i]
+            mottle = F(1) + F(0.035) * noise[0 * TEXELS + i] + F(0.03) * noise[1 * TEXELS + i]
+            red = fields[RED * TEXELS + i] * (F(0.85) + F(0.5) * noise[2 * TEXELS + i]) * redness
+            red = wide.clip(red, F(0), F(1.2))
+            under, lids = wide.clip(shadows * fields[UNDER_EYES * TEXELS + i], F(0), F(1)), fields[LIDS * TEXELS + i]
+            spots, mole = wide.clip(dots[i], F(0), F(1)), dots[TEXELS + i]
+            lines = wrinkles * (F(0.5) * fields[FOREHEAD * TEXELS + i] + F(0.4) * fields[FEET * TEXELS + i])
+            lines += F(0.35) * fields[FOLDS * TEXELS + i] * (F(0.15) + wrinkles)
+            lines, holes = wide.clip(lines, F(0), F(1)), wide.clip(fields[NOSTRILS * TEXELS + i] * F(0.95), F(0), F(1))
+            height = fields[Y * TEXELS + i] - edge[column]
+            roots = wide.step(-2.0, 9.0, height) * F(0.8)
+            fringe = F(0.22) * wide.exp(min(height, F(0)) / F(7)) if height < F(2) else F(0)
+            tall = upper * fields[UPPER * TEXELS + i] - above
+            deep = lower * fields[LOWER * TEXELS + i] + above
+            lips = wide.step(-0.9, 0.9, tall if above > F(0) else deep) * fields[LIP_END * TEXELS + i]
+            lip_tone, line = F(1) - F(0.14) * fields[LIP_GRAIN * TEXELS + i], fields[LINE * TEXELS + i]
+            grain, over = fields[BEARD_GRAIN * TEXELS + i], fields[MOUSTACHE * TEXELS + i]
+            jaw = max(fields[BEARD * TEXELS + i], over)
+            stubble = wide.clip(jaw * shade * (F(0.4) + F(0.8) * grain), F(0), F(1))
+            beard = max(max(full * jaw, goatee * fields[GOATEE * TEXELS + i]), moustache * over)
+            beard = wide.clip(beard * (F(0.7) + F(0.8) * grain), F(0), F(1)) * density
+            beard_tone = F(0.45) + F(0.95) * grain
+            brow = (
+                _brow_cover(fields[A * TEXELS + i], fields[Y * TEXELS + i], fields[BROW_GRAIN * TEXELS + i], look)
+                * front
+            )
+            marks = under, lids, spots, mole, lines, holes, roots, fringe, lips, line, stubble, beard, brow
+            tones = mottle, lip_tone, beard_tone
+            texture[4 * i + 0] = _layers(colours[0, 0], colours[1, 0], colours[2, 0], red, marks, tones, RED_TINTS)
+            texture[4 * i + 1] = _layers(colours[0, 1], colours[1, 1], colours[2, 1], red, marks, tones, GREEN_TINTS)
+            texture[4 * i + 2] = _layers(colours[0, 2], colours[1, 2], colours[2, 2], red, marks, tones, BLUE_TINTS)
+            gloss = fields[SHINE * TEXELS + i] * (F(0.8) + F(0.2) * mottle) + F(0.25) * lips
+            texture[4 * i + 3] = np.uint16(gloss * F(WHITE) + F(0.5))
+
+
+@kernel
+def _layers(skin: Any, lip: Any, hair: Any, red: Any, marks: Any, tones: Any, tints: Any) -> Any:
+    """One colour of a texel, layer over layer."""
+    under, lids, spots, mole, lines, holes, roots, fringe, lips, line, stubble, beard, brow = marks
+    redder, under_tint, lid, spotted, moled, lined, holed, mouthed = tints
+    value = skin * tones[0] * (F(1) - red * redder) * (F(1) - under * under_tint)
+    value *= (F(1) - lids * lid) * (F(1) - spots * spotted) * (F(1) - mole * moled)
+    value *= (F(1) - lines * lined) * (F(1) - holes * holed)
+    value = (value + (hair * F(0.7) - value) * roots) * (F(1) - fringe)
+    value += (lip * tones[1] - value) * (lips * F(0.92))
+    value *= F(1) - line * mouthed
+    value += (hair * F(0.8) - value) * stubble
+    value += (hair * tones[2] - value) * beard
+    value += (hair * F(0.75) - value) * brow
+    return np.uint16(wide.clip(value, F(0.002), F(1)) * F(WHITE) + F(0.5))
+
+
+@kernel
+def _brow_cover(a: Any, y: Any, grain: Any, look: Floats) -> Any:
+    """Coverage of the eyebrows ``a`` mm from the middle at height ``y``, with hairs that lean outwards."""
+    height, slope, arch, thickness, density, length = look[5], look[6], look[7], look[8], look[9], look[10]
+    t = (a - F(13)) / (F(37) * length)  # 0 inner end .. 1 tail
+    rise = (t - F(0.62)) * F(1 / 0.62)
+    line = height + slope * (a - F(30)) + arch * (F(1) - rise * rise) - F(1)
+    half = thickness * wide.step(-0.12, 0.10, t) * (F(1) - F(0.75) * wide.step(0.35, 1.05, t))
+    off = abs(y - line) / max(half, F(0.3))
+    soft = wide.clip(F(1.25) - off, F(0), F(1)) * wide.step(-0.12, 0.05, t) * wide.step(1.08, 0.95, t)
+    return wide.clip(soft * (F(0.45) + F(1.1) * grain) * F(1.25), F(0), F(1)) * density

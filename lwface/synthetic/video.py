@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.arithmetic import exp
 from lwface.synthetic.head import hermite
 from lwface.synthetic.person import STREAM_VIDEO, generator, person
 from lwface.synthetic.render import Picture, render
@@ -98,6 +99,6 @@ def _lids(rng: np.random.Generator, time: NDArray[np.float64], opening: float) -
     lids = np.full(len(time), max(opening, 0.7))
     moment = rng.exponential(2.0)
     while moment < time[-1] + BLINK_SECONDS:
-        lids *= 1 - np.exp(-(((time - moment) / (BLINK_SECONDS / 2.6)) ** 4))
+        lids *= 1 - exp(-((((time - moment) / (BLINK_SECONDS / 2.6)) ** 2) ** 2))
         moment += 0.6 + rng.exponential(2.6)
     return np.asarray(lids)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lwface.formats.alignment import ARCFACE_TEMPLATE, similarity_transform
-from lwface.synthetic import head, landmarks, parts, raster, render, shot, texture
+from lwface.synthetic import head, landmarks, parts, raster, render, shot
 from lwface.synthetic.head import COLUMNS, MOUTH_ROW, ROWS, template
 from lwface.synthetic.person import Person, person
 from lwface.synthetic.render import sample_image
@@ -354,7 +354,7 @@ def test_rasteriser_agrees_with_a_loop() -> None:
     screen = rng.uniform(-4, 20, (24, 2)).astype(np.float32)
     depth = rng.uniform(0, 9, 24).astype(np.float32)
     faces = rng.permutation(24).reshape(8, 3).astype(np.int32)
-    hits = raster.rasterise(screen, depth, faces, 16)
+    hits = raster.rasterise(screen, depth, faces, 16).hits()
     owner = np.full(16 * 16, -1)
     owner[hits.pixel] = hits.face
     np.testing.assert_array_equal(owner.reshape(16, 16), brute_force(screen, depth, faces, 16))
@@ -368,16 +368,9 @@ def test_rasteriser_ends_a_surface_at_its_level() -> None:
     screen = np.array(((0, 0), (0, 15), (15, 0), (15, 15)), np.float32)
     faces = np.array(((0, 1, 2), (2, 1, 3)), np.int32)
     level = np.array((-7.5, -7.5, 7.5, 7.5), np.float32)
-    hits = raster.rasterise(screen, np.zeros(4, np.float32), faces, 16, double_sided=True, level=level)
+    hits = raster.rasterise(screen, np.zeros(4, np.float32), faces, 16, double_sided=True, level=level).hits()
     assert set((hits.pixel % 16).tolist()) == set(range(8, 16))
-    assert len(raster.rasterise(screen, np.zeros(4, np.float32), faces[:, ::-1], 16).pixel) in (0, 256)
-
-
-def test_texture_lookup_of_long_lists() -> None:
-    image = np.arange(12, dtype=np.float32).reshape(3, 4)
-    x, y = np.full(70_000, 1.5, np.float32), np.full(70_000, 1.0, np.float32)
-    assert set(texture.lookup(image, x, y).tolist()) == {5.5}
-    assert texture.lookup(image, np.array([-3.0]), np.array([9.0]))[0] == 8  # the border's value
+    assert len(raster.rasterise(screen, np.zeros(4, np.float32), faces[:, ::-1], 16).hits().pixel) in (0, 256)
 
 
 def test_sheets() -> None:
