@@ -30,6 +30,13 @@ HELP = {
     "pack_pairs": "pairs in heldout.bin, every other one of the same person",
     "pack_people": "people in heldout.bin, neither trained on nor in the tests",
     "difficulty": "scales all that is not identity: pose, light, expression, occlusion, blur, noise; 1 is hard",
+    "pose": "scales the head's angles beside --difficulty",
+    "expression": "the same of expressions",
+    "light": "the same of the light's directions and colours",
+    "covering": "the same of how often there are masks, hands, headgear and glasses",
+    "camera": "the same of exposure, colour, blur, noise, resolution and JPEG",
+    "shape": "scales how far people's heads differ; 1 is usual",
+    "coarse": "share of pictures of a face of 24 to 60 pixels, enlarged",
 }
 
 

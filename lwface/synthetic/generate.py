@@ -92,12 +92,18 @@ def samples(piece: Piece, options: Options) -> Iterator[Picture]:
             frames=piece.count,
             fps=options.video_fps,
             difficulty=options.difficulty,
+            ranges=options.ranges,
             crop_only=not options.frames,
         )
     else:
         for index in range(piece.count):
             yield sample_image(
-                options.seed, piece.identity, index, difficulty=options.difficulty, crop_only=not options.frames
+                options.seed,
+                piece.identity,
+                index,
+                difficulty=options.difficulty,
+                ranges=options.ranges,
+                crop_only=not options.frames,
             )
 
 

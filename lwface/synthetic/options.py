@@ -8,6 +8,19 @@ from lwface.base.errors import UserError
 
 
 @dataclass(frozen=True)
+class Ranges:
+    """How far what a picture shows may differ: factors beside the difficulty, 1 for what is usual."""
+
+    pose: float = 1.0  # of the head's angles
+    expression: float = 1.0
+    light: float = 1.0  # directions and colours
+    covering: float = 1.0  # how often there are masks, hands, headgear and glasses
+    camera: float = 1.0  # exposure, colour, blur, noise, resolution, JPEG
+    shape: float = 1.0  # of the heads of different people
+    coarse: float = 0.0  # share of pictures of a face of 24 to 60 pixels, enlarged
+
+
+@dataclass(frozen=True)
 class Options:
     """What to make. Everything here, and nothing else, decides the result."""
 
@@ -24,6 +37,13 @@ class Options:
     pack_people: int = 30
     frames: bool = False
     difficulty: float = 0.4
+    pose: float = 1.0
+    expression: float = 1.0
+    light: float = 1.0
+    covering: float = 1.0
+    camera: float = 1.0
+    shape: float = 1.0
+    coarse: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -38,8 +58,18 @@ class Options:
             )
         if not 0 < self.difficulty <= 3:
             raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
+        for name in ("pose", "expression", "light", "covering", "camera", "shape"):
+            if not 0 <= getattr(self, name) <= 4:
+                raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
+        if not 0 <= self.coarse <= 1:
+            raise UserError(f"--coarse {self.coarse}: expected a share from 0 to 1")
         if not self.video_fps > 0:
             raise UserError(f"--video-fps {self.video_fps}: expected more than 0")
+
+    @property
+    def ranges(self) -> Ranges:
+        """How far pictures may differ."""
+        return Ranges(self.pose, self.expression, self.light, self.covering, self.camera, self.shape, self.coarse)
 
     @property
     def video_count(self) -> int:

@@ -14,7 +14,7 @@ from lwface.synthetic.head import blend, template
 Floats = NDArray[Any]  # float32 unless said otherwise
 
 # Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
-STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO = range(6)
+STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO, STREAM_COARSE = range(7)
 
 SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
 SHAPE_SCALE = 0.8
@@ -128,6 +128,7 @@ class Person:
 
     seed: int
     identity: int
+    spread: float = 1.0  # how far heads are from the mean one, beside what is usual
 
     @cached_property
     def _latent(self) -> tuple[Floats, Appearance]:
@@ -152,7 +153,7 @@ class Person:
             ("eye opening", -0.3),
         ):
             shape[weight[name]] += amount * masculine
-        shape = (np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT) * SHAPE_SCALE).astype(np.float32)
+        shape = (np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT) * (SHAPE_SCALE * self.spread)).astype(np.float32)
         return shape, _appearance(rng, masculine, age, self)
 
     @property
@@ -173,9 +174,9 @@ class Person:
 
 
 @lru_cache(maxsize=64)
-def person(seed: int, identity: int) -> Person:
-    """``Person(seed, identity)``, remembered, since its texture and shape are costly next to one picture."""
-    return Person(seed, identity)
+def person(seed: int, identity: int, spread: float = 1.0) -> Person:
+    """``Person(seed, identity, spread)``, remembered, since its texture and shape are costly next to one picture."""
+    return Person(seed, identity, spread)
 
 
 def _blend(palette: Floats, at: float) -> Floats:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
+from lwface.synthetic.options import Ranges
 from lwface.synthetic.parts import GLASSES_SHAPES
-from lwface.synthetic.person import STREAM_SESSION, STREAM_SHOT, Appearance, Person, generator
+from lwface.synthetic.person import STREAM_COARSE, STREAM_SESSION, STREAM_SHOT, Appearance, Person, generator
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 Choice = TypeVar("Choice")
 
 FRAME_SIZE = 192
+USUAL = Ranges()
 YAW_LIMIT = 60.0
 DISTANCES = 6.040254711277414, 7.863266724009574  # logarithms of 420 and 2600 mm
 WIDE_SHARE = 0.25  # of shots whose yaw is drawn evenly up to the limit
@@ -172,49 +174,61 @@ def sample_expression(rng: np.random.Generator, difficulty: float) -> Floats:
     return e * np.float32(min(difficulty, 1.5) if difficulty < 1 else 1.0)
 
 
-def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session: int | None = None) -> Shot:
+COARSE = 24.0, 60.0  # pixels of the face in a coarse picture
+FACE_MM = 200.0  # what is taken for a face's height
+
+
+def sample_shot(
+    person: Person,
+    index: int,
+    *,
+    difficulty: float = 1.0,
+    ranges: Ranges = USUAL,
+    session: int | None = None,
+) -> Shot:
     """Shot number ``index`` of ``person``; ``difficulty`` scales the range of everything that is not identity.
 
     Yaw is at most 60 degrees either way whatever the difficulty, and reaches that at any.
     """
     rng = generator(person.seed, person.identity, index, STREAM_SHOT)
     u, n, d = rng.uniform, rng.normal, difficulty
+    turn, shine, hide, lens = d * ranges.pose, d * ranges.light, d * ranges.covering, d * ranges.camera
     if session is None:
         session = int(rng.integers(SESSIONS))
-    wear = sample_session(person, session, d)
-    spread = min(d, 1.6)
-    wide = u() < WIDE_SHARE * min(d, 1)  # an easier set turns away less often, not less far
+    wear = sample_session(person, session, hide)
+    spread = min(turn, 1.6)
+    wide = u() < WIDE_SHARE * min(turn, 1)  # an easier set turns away less often, not less far
     yaw = clipped(u(-YAW_LIMIT, YAW_LIMIT) if wide else n() * 22 * spread, -YAW_LIMIT, YAW_LIMIT)
     pitch, roll = clipped(n() * 8 * spread, -28, 28), clipped(n() * 7 * spread, -32, 32)
-    expression = sample_expression(rng, d)
+    expression = sample_expression(rng, d * ranges.expression)
     blink = u()
     lids = np.full(2, u(0.75, 1.12), np.float32)
     if blink < 0.06:
         lids[:] = u(0, 0.3)
     elif blink < 0.07:
         lids[int(rng.integers(2))] = 0.0
-    azimuth, height = n() * 55 * spread, u(-10, 70)
+    azimuth, height = n() * 55 * min(shine, 1.6), u(-10, 70)
     a, h = clipped(azimuth, -120, 120) * (np.pi / 180), height * (np.pi / 180)
     sa, sh, ca, ch = sin(a), sin(h), cos(a), cos(h)
     light = np.array((sa * ch, sh, ca * ch), np.float32)
-    warm = clipped(0.20 * spread * n(), -0.4, 0.4)
+    warm = clipped(0.20 * min(shine, 1.6) * n(), -0.4, 0.4)
     key_share = u(0.35, 0.9)
     key = np.array((1 + warm, 1, 1 - warm), np.float32) * np.float32(0.95 * key_share)
-    cool = clipped(0.15 * spread * n(), -0.3, 0.3)
+    cool = clipped(0.15 * min(shine, 1.6) * n(), -0.3, 0.3)
     sky = np.array((1 - cool, 1, 1 + cool), np.float32) * np.float32(0.95 - 0.72 * key_share)
     ground = sky * np.float32(u(0.3, 0.8)) * np.array((1 + u(0, 0.2), 1, 1 - u(0, 0.2)), np.float32)
     rim_share = u(0.15, 0.7) if u() < 0.3 else 0.0
     rim = np.concatenate(((pick(rng, (-1.0, 1.0)),), colour(rng) * 0.5 + 0.3)).astype(np.float32)
     rim[1:] *= rim_share
-    scale = u(0.44, 0.58)
-    masked = u() < 0.045 * d
+    scale, blurred = u(0.44, 0.58), min(lens, 1.6)
+    masked = u() < 0.045 * hide
     mask_colour = (
         np.array((0.30, 0.55, 0.68), np.float32)
         if u() < 0.4
         else (np.full(3, 0.85, np.float32) if u() < 0.4 else colour(rng))
     )
     mask = np.concatenate((mask_colour, (float(u() < 0.6),))).astype(np.float32) if masked else None
-    with_hand = not masked and u() < 0.05 * d
+    with_hand = not masked and u() < 0.05 * hide
     target = np.array(
         [(28, -78, 100), (0, -68, 112), (-30, -70, 100), (45, -40, 85), (-45, -40, 85), (30, 0, 100), (0, -105, 100)][
             int(rng.integers(7))
@@ -242,13 +256,22 @@ def sample_shot(person: Person, index: int, *, difficulty: float = 1.0, session:
         mask=mask,
         hand=int(rng.integers(1, 1 << 31)) if with_hand else 0,
         hand_target=target.astype(np.float32),
-        exposure=exp(0.18 * spread * n()),
-        balance=np.array([exp(v) for v in (0.05 * spread * n(size=3)).tolist()], np.float32),
-        contrast=exp(0.10 * spread * n()),
-        blur=max(0.0, float(u(-0.6, 1.1))) * spread if u() < 0.8 else u(0.7, 1.5) * spread,
-        motion=(n(size=2) * (2.4 * spread if u() < 0.12 else 0.0)).astype(np.float32),
-        noise=float(rng.exponential(2.4)) * spread,
-        detail=u(0.3, 0.7) if u() < 0.15 * d else 1.0,
-        quality=int(rng.integers(max(12, int(70 - 35 * spread)), 97)),
-        grey=bool(u() < 0.03 * d),
+        exposure=exp(0.18 * blurred * n()),
+        balance=np.array([exp(v) for v in (0.05 * blurred * n(size=3)).tolist()], np.float32),
+        contrast=exp(0.10 * blurred * n()),
+        blur=max(0.0, float(u(-0.6, 1.1))) * blurred if u() < 0.8 else u(0.7, 1.5) * blurred,
+        motion=(n(size=2) * (2.4 * blurred if u() < 0.12 else 0.0)).astype(np.float32),
+        noise=float(rng.exponential(2.4)) * blurred,
+        detail=_coarse(person, index, scale, ranges.coarse, u(0.3, 0.7) if u() < 0.15 * lens else 1.0),
+        quality=int(rng.integers(max(12, int(70 - 35 * blurred)), 97)),
+        grey=bool(u() < 0.03 * lens),
     )
+
+
+def _coarse(person: Person, index: int, scale: float, share: float, usual: float) -> float:
+    """Share of the resolution that a picture keeps if it is a coarse one, as ``share`` of them are; else ``usual``."""
+    if not share:
+        return usual
+    rng = generator(person.seed, person.identity, index, STREAM_COARSE)
+    pixels = rng.uniform(*COARSE)
+    return float(pixels / (FACE_MM * scale)) if rng.uniform() < share else usual

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from lwface.synthetic.arithmetic import exp
 from lwface.synthetic.head import hermite
+from lwface.synthetic.options import Ranges
 from lwface.synthetic.person import STREAM_VIDEO, generator, person
 from lwface.synthetic.render import Picture, render
-from lwface.synthetic.shot import FRAME_SIZE, YAW_LIMIT, Shot, sample_expression, sample_shot
+from lwface.synthetic.shot import FRAME_SIZE, USUAL, YAW_LIMIT, Shot, sample_expression, sample_shot
 
 FIRST_SHOT = 1 << 24  # shots of videos are numbered from here, those of images from 0
 NOISE_STRIDE = 1 << 16  # sensor noise of video i is numbered from (FIRST_SHOT + i) * NOISE_STRIDE
@@ -20,22 +21,31 @@ BLINK_SECONDS = 0.28
 
 
 def shots(
-    seed: int, identity: int, index: int, *, frames: int = 64, fps: float = 25.0, difficulty: float = 1.0
+    seed: int,
+    identity: int,
+    index: int,
+    *,
+    frames: int = 64,
+    fps: float = 25.0,
+    difficulty: float = 1.0,
+    ranges: Ranges = USUAL,
 ) -> list[Shot]:
     """The shots of video ``index`` of ``identity``: a start drawn as for an image, then smooth paths of what moves.
 
     Light, clothes, background and image quality stay. From frame to frame at 25/s
     the head turns by some degrees at most.
     """
-    who = person(seed, identity)
-    base = sample_shot(who, FIRST_SHOT + index, difficulty=difficulty)
+    who = person(seed, identity, ranges.shape)
+    base = sample_shot(who, FIRST_SHOT + index, difficulty=difficulty, ranges=ranges)
     rng = generator(seed, identity, index, STREAM_VIDEO)
     time = np.arange(frames) / fps
-    spread = min(difficulty, 1.6)
+    spread = min(difficulty * ranges.pose, 1.6)
     turn = _path(rng, time, 1.1, np.array((base.yaw, base.pitch, base.roll)), np.array((24.0, 7.0, 5.0)) * spread)
     turn = np.clip(turn, (-YAW_LIMIT, -28, -32), (YAW_LIMIT, 28, 32))
     knots = _knots(time, 0.9)
-    faces = np.stack([base.expression, *(sample_expression(rng, difficulty) for _ in knots[1:])]).astype(np.float64)
+    faces = np.stack(
+        [base.expression, *(sample_expression(rng, difficulty * ranges.expression) for _ in knots[1:])]
+    ).astype(np.float64)
     faces = hermite(knots, faces, time)
     gaze = _path(rng, time, 0.6, base.gaze.astype(np.float64), np.array((2.2, 1.0)))
     shake = _path(rng, time, 0.25, np.zeros(2), np.full(2, 0.006 * spread))
@@ -65,13 +75,15 @@ def video(
     frames: int = 64,
     fps: float = 25.0,
     difficulty: float = 1.0,
+    ranges: Ranges = USUAL,
     frame_size: int = FRAME_SIZE,
     crop_only: bool = False,
 ) -> Iterator[Picture]:
     """Frame after frame of video ``index`` of ``identity``; a function of the arguments alone."""
-    who = person(seed, identity)
+    who = person(seed, identity, ranges.shape)
     first = (FIRST_SHOT + index) * NOISE_STRIDE
-    for number, shot in enumerate(shots(seed, identity, index, frames=frames, fps=fps, difficulty=difficulty)):
+    path = shots(seed, identity, index, frames=frames, fps=fps, difficulty=difficulty, ranges=ranges)
+    for number, shot in enumerate(path):
         yield render(who, shot, noise_seed=first + number, frame_size=frame_size, crop_only=crop_only)
 
 

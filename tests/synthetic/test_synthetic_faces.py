@@ -10,9 +10,11 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 
+from lwface.base.errors import UserError
 from lwface.formats.alignment import ARCFACE_TEMPLATE, similarity_transform
 from lwface.synthetic import head, landmarks, parts, raster, render, shot
 from lwface.synthetic.head import COLUMNS, MOUTH_ROW, ROWS, template
+from lwface.synthetic.options import Options, Ranges
 from lwface.synthetic.person import Person, person
 from lwface.synthetic.render import sample_image
 from lwface.synthetic.sheet import contact_sheet, tile
@@ -379,3 +381,22 @@ def test_sheets() -> None:
     assert sheet.shape == (12, 24, 3)
     assert (sheet[7:11, 17:23] == 255).all()
     assert contact_sheet(SEED, columns=2).ndim == 3
+
+
+def test_ranges_change_what_they_name_and_nothing_else() -> None:
+    who = person(SEED, 4)
+    usual = [sample_shot(who, i, difficulty=0.5) for i in range(40)]
+    coarse = [sample_shot(who, i, difficulty=0.5, ranges=Ranges(coarse=1.0)) for i in range(40)]
+    assert [s.yaw for s in usual] == [s.yaw for s in coarse]
+    assert [s.quality for s in usual] == [s.quality for s in coarse]
+    assert 0.15 < min(s.detail for s in coarse) <= max(s.detail for s in coarse) < 0.7
+    lit = [sample_shot(who, i, difficulty=0.5, ranges=Ranges(light=3.0)) for i in range(40)]
+    assert [s.yaw for s in usual] == [s.yaw for s in lit]
+    assert np.std([s.light[0] for s in lit]) > 1.3 * np.std([s.light[0] for s in usual])
+    turned = [sample_shot(who, i, difficulty=0.5, ranges=Ranges(pose=2.0)).pitch for i in range(40)]
+    assert np.std(turned) > 1.3 * np.std([s.pitch for s in usual])
+    heads = [Person(SEED, 4, spread).vertices - template().vertices for spread in (1.0, 1.5)]
+    np.testing.assert_allclose(heads[0] * 1.5, heads[1], atol=1e-3)
+    assert Options().ranges == Ranges()
+    with pytest.raises(UserError, match="--coarse 2"):
+        Options(coarse=2.0).check()
