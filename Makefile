@@ -47,7 +47,7 @@ host: .venv/.runs  ## host the challenge in FOLDER, which it makes by TEMPLATE w
 	test -e $(or $(FOLDER),my-course) || $(BIN)/python challenge/new.py --template $(or $(TEMPLATE),landmarks) $(or $(FOLDER),my-course)
 	$(BIN)/python -u challenge/host.py $(or $(FOLDER),my-course)
 
-host-check: .venv/.runs .venv-web/.runs  ## host a challenge: in headless Chromium, under 200 kills on SQLite and on PostgreSQL, under load (15 minutes)
+host-check: .venv/.runs .venv-web/.runs  ## host a challenge: in headless Chromium, under 200 kills on SQLite and on PostgreSQL, under load (half an hour)
 	$(BIN)/python -u tests/hosting_browser.py
 	$(BIN)/python -u tests/hosting_load.py
 	$(BIN)/python -u tests/hosting_kills.py
