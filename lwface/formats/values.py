@@ -21,6 +21,7 @@ MISSING = frozenset(
 )
 TRUTHS = {"1": 1, "0": 0, "True": 1, "False": 0, "true": 1, "false": 0, "TRUE": 1, "FALSE": 0}
 LONGEST_NUMBER = 400  # characters of one; what is longer is text
+LONGEST_VALUE = LONGEST_NUMBER + 1000  # and digits that it can have, by its exponent
 EXACT_FLOAT = 2**53  # from here on a float64 does not tell neighbouring whole numbers apart
 
 # An exponent needs its sign, which every program writes: "12e4" is a name, as hexadecimal numbers are.
@@ -47,6 +48,8 @@ def value_of(text: str) -> str:
 def whole_number(text: str) -> int | None:
     """The whole number that is written, None where it is none."""
     value = value_of(text)
+    if len(value) > LONGEST_VALUE:  # digits that were taken for text; Python refuses to read more than 4300
+        return None
     return int(value) if value.removeprefix("-").isdecimal() and value.isascii() else None
 
 

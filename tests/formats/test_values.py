@@ -121,3 +121,10 @@ def test_folders_of_one_name_in_several_places_are_said(tmp_path, capsys):
     assert "--label-folders 2" in said
     assert read_people(tmp_path, 3, depth=2).labels.tolist() == [0, 0, 1]
     assert not capsys.readouterr().err
+
+
+def test_more_digits_than_python_reads_are_no_whole_number():
+    """Python raises a ValueError of its own from 4300 digits on (found by tests/challenge_mutations.py)."""
+    assert whole_number("9" * 10_000) is None
+    assert whole_number("9" * 400) == int("9" * 400)
+    assert whole_number("1e+999") == 10**999
