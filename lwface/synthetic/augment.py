@@ -13,7 +13,7 @@ from lwface.formats.image import encode_jpeg
 from lwface.synthetic import wide
 from lwface.synthetic.filters import gaussian, motion_taps, spread
 from lwface.synthetic.kernel import kernel
-from lwface.synthetic.shot import Shot, colour, pick
+from lwface.synthetic.shot import Shot, colour, pick, uniform
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two outside
@@ -27,7 +27,7 @@ KNEE = F(0.82)  # from here on highlights are rolled off, as film and cameras do
 def background(seed: int, blur: float, size: int) -> Floats:
     """A made-up scene (size*size, 3) in linear light: wall and floor, furniture, windows, foliage, out of focus."""
     rng = np.random.default_rng(seed)
-    n = BACKGROUND_CELLS
+    n, u = BACKGROUND_CELLS, uniform(rng)
     kind = pick(rng, ("room", "street", "foliage", "studio", "lights"))
     low, high = colour(rng), colour(rng)
     image = np.empty((n, n, 3), np.float32)
@@ -35,8 +35,8 @@ def background(seed: int, blur: float, size: int) -> Floats:
     if kind in ("room", "street"):
         for _ in range(int(rng.integers(4, 14))):
             x, y, w, h = rng.uniform(-8, n, 2).tolist() + rng.uniform(3, 26, 2).tolist()
-            tone = (colour(rng) * rng.uniform(0.4, 1.6)).tolist()
-            cv2.rectangle(image, (int(x), int(y)), (int(x + w), int(y + h)), tone, -1 if rng.uniform() < 0.75 else 2)
+            tone = (colour(rng) * u(0.4, 1.6)).tolist()
+            cv2.rectangle(image, (int(x), int(y)), (int(x + w), int(y + h)), tone, -1 if u() < 0.75 else 2)
         if kind == "room":
             cv2.line(
                 image,

@@ -60,6 +60,7 @@ def _cloth(
             for k in range(3):
                 surface[k, i] = colours[which, k] * tone * (F(1) - bare) + colours[SKIN, k] * bare
             surface[3, i], surface[4, i] = F(0.05), F(0)
+            surface[5, i] = surface[6, i] = surface[7, i] = 0
 
 
 @kernel

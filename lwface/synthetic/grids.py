@@ -29,6 +29,17 @@ def grid_faces(rows: int, columns: int) -> NDArray[np.int32]:
     return np.stack((np.stack((a, c, b), -1), np.stack((b, c, d), -1)), axis=2).reshape(-1, 3)
 
 
+@lru_cache(maxsize=64)
+def mesh_faces(shapes: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.int32], list[int]]:
+    """Triangles (F, 3) of several grids whose vertices follow each other; where each one's begin, and the end."""
+    faces, starts, first = [], [0], 0
+    for rows, columns in shapes:
+        faces.append(grid_faces(rows, columns) + np.int32(first))
+        first += rows * columns
+        starts.append(starts[-1] + len(faces[-1]))
+    return np.concatenate(faces), starts
+
+
 def rotation(yaw: float, pitch: float, roll: float) -> Floats:
     """The matrix (3, 3) that turns column vectors by yaw, then pitch, then roll (degrees; signs as in ``Shot``)."""
     angles = [angle * (np.pi / 180) for angle in (yaw, pitch, roll)]

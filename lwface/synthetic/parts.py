@@ -74,22 +74,27 @@ def _ear_template() -> tuple[Floats, Floats]:
     return np.stack((back, up, out), axis=-1).astype(np.float32), np.clip(ambient, 0.2, 1).astype(np.float32)
 
 
-def ears(head: Floats, size: float, degrees: float) -> tuple[list[Floats], Floats]:
-    """Both ears (EAR_ROWS, EAR_COLUMNS, 3), the image's left one first, and their occlusion."""
+@lru_cache(maxsize=64)
+def _both_ears(size: float, degrees: float) -> tuple[list[tuple[Floats, int]], Floats]:
+    """Both ears beside where they hang, each with the column of that, the image's left one first; their occlusion."""
     shape, ambient = _ear_template()
-    columns = np.interp(np.radians((-97.0, 97.0)), template().angle, np.arange(COLUMNS))
-    row = MOUTH_ROW - 22
+    columns = np.interp(np.radians((-97.0, 97.0)), template().angle, np.arange(COLUMNS)).tolist()
+    sine, cosine = kernel.sin(degrees * np.pi / 180), kernel.cos(degrees * np.pi / 180)
+    back, up, out = np.moveaxis(shape * np.float32(size), -1, 0)
+    away = back + 13 * size  # the ear hangs by its front edge
     result = []
     for side, column in zip((-1, 1), columns, strict=True):
-        anchor = head[row, round(column)]
-        sine, cosine = kernel.sin(degrees * np.pi / 180), kernel.cos(degrees * np.pi / 180)
-        back, up, out = np.moveaxis(shape * np.float32(size), -1, 0)
-        away = back + 13 * size  # the ear hangs by its front edge
         sideways = away * sine + out * cosine - 3.5
         forward = -away * cosine + out * sine + 15
-        ear = np.stack((side * sideways, up + 0.25 * away, forward), axis=-1) + anchor
-        result.append(np.ascontiguousarray(ear if side > 0 else ear[:, ::-1]).astype(np.float32))
+        ear = np.stack((side * sideways, up + 0.25 * away, forward), axis=-1)
+        result.append((np.ascontiguousarray(ear if side > 0 else ear[:, ::-1]), round(column)))
     return result, ambient
+
+
+def ears(head: Floats, size: float, degrees: float) -> tuple[list[Floats], Floats]:
+    """Both ears (EAR_ROWS, EAR_COLUMNS, 3), the image's left one first, and their occlusion."""
+    both, ambient = _both_ears(size, degrees)
+    return [(ear + head[MOUTH_ROW - 22, column]).astype(np.float32) for ear, column in both], ambient
 
 
 def edge_heights(edge: tuple[float, ...], length: float, shift: float) -> Floats:

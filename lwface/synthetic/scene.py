@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lwface.synthetic import cloth, glasses, parts, shading, skin
 from lwface.synthetic.arithmetic import tanh
-from lwface.synthetic.grids import ShadowMap, grid_faces, of_vertices, project
+from lwface.synthetic.grids import ShadowMap, mesh_faces, of_vertices, project
 from lwface.synthetic.head import COLUMNS, ROWS, smoothstep, template
 from lwface.synthetic.person import STREAM_TEXTURE, Appearance, Person, generator
 from lwface.synthetic.raster import ATTRIBUTES, NOTHING, Buffers, rasterise
@@ -193,24 +193,21 @@ class Scene:
         self, layers: list[Part], *, shell: bool = False, behind: Floats | None = None
     ) -> tuple[Buffers, Floats, list[int]]:
         """Several parts at once: what is seen, the attributes (V, 9) of vertices, where each part's triangles begin."""
-        counts = [part.vertices.shape[0] * part.vertices.shape[1] for part in layers]
-        total = sum(counts)
+        shapes = tuple((len(part.vertices), len(part.vertices[0])) for part in layers)
+        faces, starts = mesh_faces(shapes)
+        total, first = sum(rows * columns for rows, columns in shapes), 0
         screen, depth, values = (np.empty(shape, np.float32) for shape in ((total, 2), total, (total, ATTRIBUTES)))
-        faces, starts, first = [], [0], 0
-        for part, count in zip(layers, counts, strict=True):
-            rows, columns = part.vertices.shape[:2]
-            mine = slice(first, first + count)
+        for part, (rows, columns) in zip(layers, shapes, strict=True):
+            mine = slice(first, first + rows * columns)
             shadow = self.shadow if part.material in ("skin", "cloth", "flesh") else None
             of_vertices(
                 *(part.vertices, part.wrap, part.detail, part.ambient, part.extra, shadow),
                 values[mine].reshape(rows, columns, ATTRIBUTES),
             )
             project(part.vertices.reshape(-1, 3), self.camera.place, screen[mine], depth[mine])
-            faces.append(grid_faces(rows, columns) + np.int32(first))
-            first += count
-            starts.append(starts[-1] + len(faces[-1]))
+            first += rows * columns
         level = values[:, 7] + np.float32(shading.STRAND_EDGE) if shell else None
-        mesh = screen, depth, np.concatenate(faces), self.camera.size
+        mesh = screen, depth, faces, self.camera.size
         seen = rasterise(*mesh, double_sided=shell, level=level, window=self.window, behind=behind)
         return seen, values, starts
 

@@ -18,6 +18,7 @@ from lwface.synthetic.shot import Shot
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 F = np.float32
+_ALL = np.empty(0, np.float32)
 FLAT, RIBBED, FOLDED = range(3)  # the patterns of plain materials
 STRAND_EDGE = 9.0  # mm by which single strands reach over or fall short of the hair's edge
 
@@ -34,7 +35,7 @@ class Shown:
     @classmethod
     def of(cls, hits: Hits, values: Floats) -> Shown:
         """The pixels of ``hits`` with attributes (V, 9) of their vertices."""
-        return cls(hits.pixel, hits.face, hits.interpolate(values), np.zeros((8, len(hits.pixel)), np.float32))
+        return cls(hits.pixel, hits.face, hits.interpolate(values), np.empty((8, len(hits.pixel)), np.float32))
 
 
 def light_of(shot: Shot) -> Floats:
@@ -53,7 +54,7 @@ def draw(canvas: Floats, shown: Shown, cover: Floats | None, light: Floats) -> N
     """Light a layer and lay it over ``canvas (N, 3)`` with ``cover (P,)``; None: all of it."""
     colour = np.empty((3, len(shown.pixel)), np.float32)
     lit(shown.at, shown.surface, light, colour)
-    _put(canvas, shown.pixel, colour, np.ones(len(shown.pixel), np.float32) if cover is None else cover)
+    _put(canvas, shown.pixel, colour, _ALL if cover is None else cover)
 
 
 @kernel
@@ -100,7 +101,7 @@ def _put(canvas: Floats, pixel: NDArray[np.int32], colour: Floats, cover: Floats
     for i in range(pixel.shape[0]):
         for k in range(3):
             below = canvas[pixel[i], k]
-            canvas[pixel[i], k] = below + (colour[k, i] - below) * cover[i]
+            canvas[pixel[i], k] = below + (colour[k, i] - below) * (cover[i] if cover.shape[0] else F(1))
 
 
 @kernel
@@ -126,6 +127,7 @@ def plain(
             for k in range(3):
                 surface[k, i] = colour[k] * tone
             surface[3, i], surface[4, i] = gloss, soft
+            surface[5, i] = surface[6, i] = surface[7, i] = 0
 
 
 @kernel
@@ -177,6 +179,7 @@ def hair(
             tone *= F(0.8) + F(0.2) * wide.step(-4.0, 14.0, at[7, i])
             at[5, i] *= F(0.7) + F(0.3) * strands
             at[6, i] = inner
+            surface[3, i] = surface[4, i] = 0
             x, y, z = at[0, i], at[1, i], at[2, i]
             band = max(x * hx + y * hy + z * hz, F(0)) / np.sqrt(max(x * x + y * y + z * z, F(1e-8)))
             band = band * band

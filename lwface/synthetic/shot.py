@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -89,9 +89,20 @@ class Shot:
 
 def colour(rng: np.random.Generator) -> Floats:
     """A colour of cloth or paint, linear: often muted, sometimes bright."""
-    value, saturation, hue = rng.uniform(0.06, 0.95), rng.beta(1.1, 2.0), rng.uniform(0, 6)
+    u = uniform(rng)
+    value, saturation, hue = u(0.06, 0.95), rng.beta(1.1, 2.0), u(0, 6)
     ramp = [min(max(abs((hue + start) % 6 - 3) - 1, 0), 1) for start in (0.0, 4.0, 2.0)]
     return np.array([(value * (1 - saturation + saturation * share)) ** 2 + 0.004 for share in ramp], np.float32)
+
+
+def uniform(rng: np.random.Generator) -> Callable[..., float]:
+    """``rng.uniform`` of a single number: the same one in a third of the time."""
+    draw = rng.random
+
+    def between(low: float = 0.0, high: float = 1.0) -> float:
+        return low + (high - low) * draw()
+
+    return between
 
 
 def clipped(value: float, low: float, high: float) -> float:
@@ -116,7 +127,7 @@ def sample_session(person: Person, number: int, difficulty: float) -> Session:
 @lru_cache(maxsize=8 * SESSIONS)
 def _session(seed: int, identity: int, look: Appearance, number: int, difficulty: float) -> Session:
     rng = generator(seed, identity, number, STREAM_SESSION)
-    u = rng.uniform
+    u = uniform(rng)
     has_glasses = u() < (0.85 if look.glasses else 0.06 * difficulty)
     sunglasses = u() < 0.04 * difficulty
     shape = pick(rng, GLASSES_SHAPES) if not look.glasses else GLASSES_SHAPES[identity * 7 % 5]
@@ -155,7 +166,7 @@ def sample_expression(rng: np.random.Generator, difficulty: float) -> Floats:
         ("neutral", "smile", "grin", "speak", "surprise", "stern", "sad", "grimace"),
         (0.26, 0.24, 0.14, 0.16, 0.06, 0.06, 0.04, 0.04),
     )
-    u = rng.uniform
+    u = uniform(rng)
     recipe: dict[str, dict[str, float]] = {
         "neutral": {"jaw": max(0.0, u(-0.15, 0.12))},
         "smile": {"smile": u(0.2, 0.9), "teeth": u(0, 0.5)},
@@ -191,7 +202,7 @@ def sample_shot(
     Yaw is at most 60 degrees either way whatever the difficulty, and reaches that at any.
     """
     rng = generator(person.seed, person.identity, index, STREAM_SHOT)
-    u, n, d = rng.uniform, rng.normal, difficulty
+    u, n, d = uniform(rng), rng.standard_normal, difficulty
     turn, shine, hide, lens = d * ranges.pose, d * ranges.light, d * ranges.covering, d * ranges.camera
     if session is None:
         session = int(rng.integers(SESSIONS))

@@ -84,6 +84,7 @@ def _painted(face: NDArray[np.int32], first: int, end: int, at: Floats, surface:
                 lower = F(texture[top + 1, left, k]) * c + F(texture[top + 1, left + 1, k]) * d
                 surface[k, i] = (upper + lower) * F(1 / WHITE)
             surface[4, i] = F(1)
+            surface[5, i] = surface[6, i] = surface[7, i] = 0
 
 
 @kernel
