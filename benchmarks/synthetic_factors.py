@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def run(command: str, *flags: str) -> None:
 
 def features_of(row: str, seed: int, arguments: argparse.Namespace) -> Path:
     """The feature file of a row and a seed, made if it is not there."""
-    folder = arguments.output / f"{row.replace(' ', '-').replace(',', '')}-{seed}"
+    folder = arguments.output / f"{re.sub('[^a-z0-9]+', '-', row)}-{seed}"
     features = folder / "image.bin"
     if features.exists() or arguments.table:
         return features
@@ -171,18 +172,14 @@ def line(row: str, runs: list[Compared]) -> str:
 
 def print_table(rows: list[str], seeds: list[int], arguments: argparse.Namespace) -> None:
     """The table of all rows that are there, in Markdown."""
-    print("| row | seeds | TAR at 1e-2 | difference | TAR at 1e-3 | difference |\n|---|---|---|---|---|---|")
-    first = True
+    lines = ["| row | seeds | TAR at 1e-2 | difference | TAR at 1e-3 | difference |", "|---|---|---|---|---|---|"]
     for row in rows:
         runs = [run for seed in seeds if (run := compared(row, seed, arguments))]
-        if runs and first:
-            print(
-                f"| {BASELINE} | {len(runs)} |"
-                + "".join(f" {mean(r.baseline[at] for r in runs):.3f} | |" for at in (0, 1))
-            )
-        if runs:
-            first = False
-            print(line(row, runs))
+        if runs and len(lines) == 2:
+            base = "".join(f" {mean(tars):.3f} | |" for tars in zip(*(run.baseline for run in runs), strict=True))
+            lines.append(f"| {BASELINE} | {len(runs)} |{base}")
+        lines += [line(row, runs)] if runs else []
+    print("\n".join(lines))
 
 
 def main() -> None:
