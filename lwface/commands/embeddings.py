@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> None:
 
     found = _pictured(arguments)
     columns = {"person": [name.rpartition("/")[2] for name in found.people], "name": found.names}
-    write_projector(arguments.output, found.rows, columns, found.pictures, name="sequences")
     dots = Dots(lay_out(found.rows, arguments.layout), found.names, found.people, found.pictures)
+    write_projector(arguments.output, found.rows, columns, found.pictures, name="sequences")
     made = f"{arguments.model or arguments.signatures.name} on {arguments.input.name}"
     page = write_atlas(arguments.output, dots, subject=made, layout=arguments.layout)
     print(f"{page}: {len(found.names)} points of {found.rows.shape[1]} numbers")
