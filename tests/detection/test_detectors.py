@@ -87,9 +87,9 @@ def test_mtcnn_finds_what_the_package_finds(pictures: list[Picture]) -> None:
         face = ours(picture.frame)[0]
         left, top, width, height = found["box"]
         side = max(width, height)
-        np.testing.assert_allclose(face.box, (left, top, left + width, top + height), atol=0.06 * side)
+        np.testing.assert_allclose(face.box, (left, top, left + width, top + height), atol=0.07 * side)
         assert face.points is not None
-        np.testing.assert_allclose(face.points, list(found["keypoints"].values()), atol=0.06 * side)
+        np.testing.assert_allclose(face.points, list(found["keypoints"].values()), atol=0.07 * side)
         assert face.score == pytest.approx(found["confidence"], abs=0.05)
 
 
