@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
@@ -183,7 +184,13 @@ class FaceTask(Task):
         return list(self.faces.keys(positions))
 
     def update(self, optimizer: torch.optim.Optimizer) -> None:
-        """The network at once, the classifier's weight a block of identities after the other."""
+        """The network at once, the classifier's weight a block of identities after the other.
+
+        The norm that ``clip_norm`` bounds is that of all of the network's gradients together, without the classifier's
+        (as in arcface_torch; Pascanu et al., "On the difficulty of training recurrent neural networks", ICML 2013).
+        """
+        if self.run.clip_norm:
+            clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
         optimizer.step()
         for head in self.heads:
             update_rows(optimizer, head)

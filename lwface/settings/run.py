@@ -194,6 +194,9 @@ class Run:
     total_steps: Annotated[int, Setting("length of 'cosine' and 'poly'; 0: max_steps, else end_epoch", minimum=0)] = 0
     poly_power: Annotated[float, Setting("exponent of the policy 'poly'", minimum=0)] = 2.0
     optimizer: Annotated[str, Setting("who updates the weights", choices=("sgd", "adamw"))] = "sgd"
+    clip_norm: Annotated[
+        float, Setting("norm that the network's gradient is scaled down to where it is longer; 0: never", minimum=0)
+    ] = 0.0
     ema: Annotated[
         float,
         Setting(

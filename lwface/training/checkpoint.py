@@ -57,6 +57,7 @@ YOUNGER = {
     "freeze_bn": False,
     "start_share": 0.0,
     "margin_warmup_steps": 0,
+    "clip_norm": 0.0,
     "join": "",
 }
 

@@ -408,6 +408,27 @@ def test_steps_that_are_not_finite_are_left_out_until_there_are_too_many(options
     assert all(torch.isfinite(tensor).all() for tensor in state["modules"]["network"].values())
 
 
+def test_a_long_gradient_of_the_network_is_scaled_down(options, tmp_path):
+    """By the norm of all of it together; the classifier's, and a shorter one, are as they were."""
+
+    def change(clip):
+        loop = prepared(options(mom=0.0, wd=0.0, clip_norm=clip, warmup_steps=0), tmp_path / "models")
+        parts = [list(module.parameters()) for module in (loop.task.network, loop.task.classifier)]
+        before = [[parameter.detach().clone() for parameter in part] for part in parts]
+        loop.training_step(loop.task.data.batch(np.arange(4), 0), 0.5)
+        return [
+            [old - new.detach() for old, new in zip(*pair, strict=True)] for pair in zip(before, parts, strict=True)
+        ]
+
+    network, classifier = change(0.0)
+    norm = math.sqrt(sum(float((part.double() / 0.5).square().sum()) for part in network))
+    clipped, same = change(norm / 4)
+    for found, whole in zip(clipped, network, strict=True):
+        torch.testing.assert_close(found, whole / 4, rtol=1e-4, atol=1e-7)
+    for found, whole in zip([*same, *change(norm * 4)[0]], [*classifier, *network], strict=True):
+        assert torch.equal(found, whole)
+
+
 def test_deterministic_runs_are_equal_to_the_bit(options, tmp_path, monkeypatch):
     seen = []
     original = Loop.training_step
