@@ -61,6 +61,7 @@ def run_of(loss: str, seed: int, arguments: argparse.Namespace) -> Run:
         "max_steps": arguments.steps,
         "precision": arguments.precision,
         "margin_warmup_steps": arguments.margin_warmup_steps,
+        "clip_norm": arguments.clip_norm,
         "per_batch_size": BATCH - BATCH % load_sections().entry("loss", loss).get("images_per_identity", 1),
         "verbose": arguments.steps,
         "frequent": 100,
@@ -168,6 +169,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--lr", type=float, default=0.1, help="learning rate")
     add("--loss-s", type=float, default=0.0, help="scale of all losses that have one; 0: each its own")
     add("--margin-warmup-steps", type=int, default=0, help="steps over which the margin rises; not the peer's")
+    add("--clip-norm", type=float, default=0.0, help="as recognition/train.py takes it; the peer's is 5 in any case")
     add("--precision", default="float32", choices=("float32", "bf16"), help="ours; the peer's is float32")
     add("--seeds", type=int, default=3, help="runs of each")
     add("--peer", type=Path, metavar="DIR", help="a checkout's recognition/arcface_torch")

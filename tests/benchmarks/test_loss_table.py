@@ -13,7 +13,7 @@ import torch
 from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 
-BASE = argparse.Namespace(output=None, network="m025", steps=20, lr=0.1, precision="float32", loss_s=0.0)
+BASE = argparse.Namespace(output=None, network="m025", steps=20, lr=0.1, precision="float32", loss_s=0.0, clip_norm=0.0)
 
 
 @pytest.fixture
