@@ -499,6 +499,7 @@ default.total_steps = 0
 default.poly_power = 2.0
 default.accumulate = 1
 default.clip_norm = 0.0
+default.augment = 0.0
 default.ema = 0.0
 default.checkpoint_steps = 0
 default.deterministic = False

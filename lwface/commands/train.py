@@ -31,7 +31,7 @@ FLAGS = (
     *("per_batch_size", "kvstore"),  # up to here the original's
     *("seed", "max_steps", "num_workers", "precision", "skip_bad", "lr_policy", "warmup_steps", "accumulate"),
     *("leave_out", "data_licence", "in_memory"),
-    *("end_epoch", "checkpoint_steps", "optimizer", "clip_norm", "ema"),
+    *("end_epoch", "checkpoint_steps", "optimizer", "clip_norm", "ema", "augment"),
     *("deterministic", "nonfinite_limit"),
     *("sample_rate", "sample_policy", "sample_full", "fc7_chunk", "fc7_products"),
     *("teacher", "teacher_cache", "distill", "distill_weight", "identity_weight", "distill_rounds"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -34,6 +33,7 @@ from lwface.settings.places import Places
 from lwface.settings.resolve import network_settings
 from lwface.settings.run import RUN_SETTINGS, Run
 from lwface.training.loop import CHECKPOINT, Loop, check_new
+from lwface.training.photographs import times
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
 
 
@@ -218,13 +218,8 @@ def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture], 
 
 
 def scaled(factor: float) -> Strength:
-    """The usual augmentation times ``factor``; probabilities end at 1, that of mirroring stays."""
-    if not factor:
-        return NONE
-    usual = dataclasses.asdict(Strength())
-    amounts = ("rotation", "scale", "shift", "perspective", "colour")
-    changed = {key: value * factor if key in amounts else min(1.0, value * factor) for key, value in usual.items()}
-    return Strength(**{**changed, "mirror": usual["mirror"]})
+    """The usual augmentation times ``factor``."""
+    return times(Strength(), factor) if factor else NONE
 
 
 def mean_face(data: PointDataset, most: int = 2000) -> torch.Tensor:

@@ -77,7 +77,8 @@ class DistilledTask(FaceTask):
             raise UserError(f"the loss {run.loss} has no identities: a teacher goes with those that have")
         if DISTILLATIONS[run.distill].follows and processes().count > 1:  # before the teacher has seen all images
             raise UserError(f"distill {run.distill} keeps figures of the batches it sees: train it in one process")
-        self.data = self.taught = TaughtFaces(self.faces)
+        self.taught = TaughtFaces(self.faces)
+        self.data = self.augmented(self.taught)
         self.teachers = open_teachers(run, self.faces.records, self.device)
         self.identities = self.classifier.shard.total
         self.teaching = Teaching(

@@ -23,6 +23,7 @@ from lwface.models.store import save_model
 from lwface.mxnet.export import mxnet_problem, save_mxnet
 from lwface.mxnet.names import params_path
 from lwface.networks import FaceNetwork, mxnet_names
+from lwface.recognition.augmentation import AugmentedFaces
 from lwface.recognition.dataset import FaceData, mirror_choice, to_network_input
 from lwface.recognition.freezing import batch_norms, freeze
 from lwface.recognition.starting_point import StartingPoint
@@ -34,7 +35,7 @@ from lwface.training.optimizer import group
 from lwface.training.row_updates import update_rows
 from lwface.training.sampler import random_stream
 from lwface.training.schedule import margin_share, sample_rate
-from lwface.training.task import Batch, Outcome, Score, Task, Validation, autocast
+from lwface.training.task import Batch, Batches, Outcome, Score, Task, Validation, autocast
 
 DECAYED_SUFFIXES = ("_weight", "_gamma")
 FC7_BIAS_LR_FACTOR = 2.0  # as declared by the original
@@ -71,8 +72,8 @@ class FaceTask(Task):
         device: torch.device,
     ) -> None:
         self.network, self.classifier, self.verifier = network, classifier, verifier
-        self.data, self.faces = data, data
         self.run, self.device = run, device
+        self.data, self.faces = self.augmented(data), data
         self.modules = {"network": network, "classifier": classifier}
         self.writes_mxnet = True
         if isinstance(classifier, BatchLoss):
@@ -138,6 +139,10 @@ class FaceTask(Task):
         if not self.run.data_rand_mirror:
             return None
         return batch.own(mirror_choice(self.run.seed, step, batch.step_rows or len(batch.images)))
+
+    def augmented(self, data: Batches) -> Batches:
+        """``data`` as the network learns from it."""
+        return AugmentedFaces(data, self.run.augment, self.run.seed) if self.run.augment else data
 
     def train_mode(self) -> None:
         """Put the modules into training mode but for those that are frozen."""

@@ -176,7 +176,7 @@ class TripletTask(FaceTask):
         parts = np.split(positions, range(run.per_batch_size, len(positions), run.per_batch_size))
         self.network.eval()
         embeddings, labels = [], []
-        batches = load_batches(self.data, ListedBatches(parts), num_workers=run.num_workers)
+        batches = load_batches(self.faces, ListedBatches(parts), num_workers=run.num_workers)
         with closing(batches):  # type: ignore[type-var]  # a generator has close()
             for batch in batches:
                 with autocast(self.device, run.precision):

@@ -73,6 +73,14 @@ class Run:
         ),
     ] = ""
     data_rand_mirror: Annotated[bool, Setting("mirror each training image with probability one half")] = True
+    augment: Annotated[
+        float,
+        Setting(
+            "what training does to an image beside mirroring it (position, colour, blur, noise, JPEG, resolution, "
+            "covers); 1 is usual for rendered faces, 0: nothing",
+            minimum=0,
+        ),
+    ] = 0.0
     data_images_filter: Annotated[int, Setting("leave out identities with fewer images", minimum=0)] = 0
     leave_out: Annotated[str, Setting("list of datasets/clean.py: images to leave out, people to join")] = ""
     data_licence: Annotated[

@@ -58,6 +58,7 @@ YOUNGER = {
     "start_share": 0.0,
     "margin_warmup_steps": 0,
     "clip_norm": 0.0,
+    "augment": 0.0,
     "join": "",
 }
 

@@ -40,6 +40,7 @@ def test_every_flag_overrides_the_configuration(tmp_path):
         "lr_steps": "1,2", "wd": 0.25, "mom": 0.5, "frequent": 9, "per_batch_size": 11, "kvstore": "local", "seed": 5,
         "max_steps": 6, "num_workers": 4, "precision": "float32", "lr_policy": "poly", "warmup_steps": 8,
         "accumulate": 2, "end_epoch": 12, "checkpoint_steps": 13, "optimizer": "adamw", "ema": 0.9, "clip_norm": 5.0,
+        "augment": 0.5,
         "sample_rate": 0.1, "sample_policy": "linear", "sample_full": 0.75, "fc7_chunk": 64, "fc7_products": "medium",
         "data_licence": "research only", "leave_out": str(tmp_path / "clean.csv"),
         "head_start": "mean", "head_warmup_steps": 5, "freeze": "..conv_1",

@@ -792,3 +792,20 @@ def test_images_left_out_of_an_epoch_are_said(options, capfd, batch, said):
     if found:
         assert int(found[1]) == 34 % batch
         assert int(found[3]) == 34 % int(found[2]) <= 1
+
+
+def test_images_are_changed_by_seed_step_and_place_alone(options, tmp_path):
+    """Cut into parts, or read by other processes, the images of a step are the same, and the labels those of before."""
+    plain, changed, again = (
+        prepared(options(augment=factor), tmp_path / "models").task.data for factor in (0.0, 1.0, 1.0)
+    )
+    positions = np.arange(6)
+    whole = changed.batch(positions, 3)
+    parts = [again.batch(positions[start : start + 2], 3, start) for start in (0, 2, 4)]
+    assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
+    before = plain.batch(positions, 3)
+    assert torch.equal(whole.targets, before.targets)
+    for image, old, later in zip(whole.images, before.images, changed.batch(positions, 4).images, strict=True):
+        assert not torch.equal(image, old)
+        assert not torch.equal(image, later)
+    assert torch.equal(plain.batch(positions, 3).images, before.images)  # what is kept decoded is not touched
