@@ -46,6 +46,8 @@ ROWS: dict[str, dict[str, str]] = {
     "covering x 4": {"covering": "4"},
     "covering none": {"covering": "0"},
     "heads x 0.7": {"shape": "0.7"},
+    "background, half cluttered": {"background": "0.5"},
+    "old video, half": {"video": "0.5"},
     "difficulty 1": {"difficulty": "1"},
     "difficulty 1, coarse": {"difficulty": "1", "coarse": "0.5"},
 }

@@ -37,6 +37,8 @@ HELP = {
     "camera": "the same of exposure, colour, blur, noise, resolution and JPEG",
     "shape": "scales how far people's heads differ; 1 is usual",
     "coarse": "share of pictures of a face of 24 to 60 pixels, enlarged",
+    "background": "share of pictures before a cluttered background",
+    "video": "share of pictures as an old video on the web shows them: small, coded twice, combed, off in colour",
 }
 
 

@@ -14,6 +14,7 @@ from lwface.synthetic import wide
 from lwface.synthetic.filters import gaussian, motion_taps, spread
 from lwface.synthetic.kernel import kernel
 from lwface.synthetic.shot import Shot, colour, pick, uniform
+from lwface.synthetic.web import webbed
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two outside
@@ -106,7 +107,7 @@ def finish(
     frame = np.zeros((frame_size, frame_size, 3), np.uint8)
     decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
     frame[top:bottom, left:right] = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    return frame
+    return frame if shot.web is None else webbed(frame, shot.web, rng)
 
 
 @lru_cache(maxsize=8)

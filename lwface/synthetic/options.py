@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from lwface.base.errors import UserError
 
@@ -18,6 +18,8 @@ class Ranges:
     camera: float = 1.0  # exposure, colour, blur, noise, resolution, JPEG
     shape: float = 1.0  # of the heads of different people
     coarse: float = 0.0  # share of pictures of a face of 24 to 60 pixels, enlarged
+    background: float = 0.0  # share of pictures before a cluttered background
+    video: float = 0.0  # share of pictures as an old video on the web shows them
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Options:
     camera: float = 1.0
     shape: float = 1.0
     coarse: float = 0.0
+    background: float = 0.0
+    video: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -61,15 +65,16 @@ class Options:
         for name in ("pose", "expression", "light", "covering", "camera", "shape"):
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
-        if not 0 <= self.coarse <= 1:
-            raise UserError(f"--coarse {self.coarse}: expected a share from 0 to 1")
+        for name in ("coarse", "background", "video"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} {getattr(self, name)}: expected a share from 0 to 1")
         if not self.video_fps > 0:
             raise UserError(f"--video-fps {self.video_fps}: expected more than 0")
 
     @property
     def ranges(self) -> Ranges:
         """How far pictures may differ."""
-        return Ranges(self.pose, self.expression, self.light, self.covering, self.camera, self.shape, self.coarse)
+        return Ranges(**{field.name: getattr(self, field.name) for field in fields(Ranges)})
 
     @property
     def video_count(self) -> int:

@@ -24,6 +24,7 @@ from lwface.synthetic.kernel import blend
 from lwface.synthetic.landmarks import landmark_points
 from lwface.synthetic.options import Ranges
 from lwface.synthetic.person import STREAM_NOISE, Person, generator, person
+from lwface.synthetic.place import clutter
 from lwface.synthetic.scene import Scene
 from lwface.synthetic.shot import FRAME_SIZE, USUAL, Shot, sample_shot
 
@@ -102,13 +103,13 @@ def render(
     size = round(frame_size * OVERSAMPLING)
     pose, camera = Pose(shot), Camera(shot, size)
     head = posed_head(who, shot)
-    canvas = augment.background(*shot.background, size)
+    canvas = clutter(shot.clutter, size) if shot.clutter else augment.background(*shot.background, size)
     points = landmark_points(head, who.look, shot.lids)  # (68, 3)
     full, _ = camera.project(pose(points))
     landmarks = (full + 0.5) * (frame_size / size) - 0.5
     five = five_from_68(landmarks).astype(np.float32)
     matrix = to_crop(five)
-    part = _part(matrix, frame_size) if crop_only else None
+    part = _part(matrix, frame_size) if crop_only and shot.web is None else None
     window = None if part is None else (_around(part, shot) + 0.5) * (size / frame_size) - 0.5
     Scene(who, shot, head, pose, camera, window).draw(canvas)
     rng = generator(who.seed, who.identity, noise_seed, STREAM_NOISE)

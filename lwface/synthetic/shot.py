@@ -15,7 +15,17 @@ from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
 from lwface.synthetic.options import Ranges
 from lwface.synthetic.parts import GLASSES_SHAPES
-from lwface.synthetic.person import STREAM_COARSE, STREAM_SESSION, STREAM_SHOT, Appearance, Person, generator
+from lwface.synthetic.person import (
+    STREAM_COARSE,
+    STREAM_PLACE,
+    STREAM_SESSION,
+    STREAM_SHOT,
+    STREAM_WEB,
+    Appearance,
+    Person,
+    generator,
+)
+from lwface.synthetic.web import Web, draw_web
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 Choice = TypeVar("Choice")
@@ -85,6 +95,8 @@ class Shot:
     detail: float  # share of the resolution that is kept
     quality: int  # JPEG
     grey: bool
+    clutter: int = 0  # 0: the background is the usual one, else the seed of a cluttered one
+    web: Web | None = None  # what an old video on the web made of the picture
 
 
 def colour(rng: np.random.Generator) -> Floats:
@@ -276,7 +288,21 @@ def sample_shot(
         detail=_coarse(person, index, scale, ranges.coarse, u(0.3, 0.7) if u() < 0.15 * lens else 1.0),
         quality=int(rng.integers(max(12, int(70 - 35 * blurred)), 97)),
         grey=bool(u() < 0.03 * lens),
+        clutter=_clutter(person, index, ranges.background),
+        web=_web(person, index, scale, ranges.video),
     )
+
+
+def _clutter(person: Person, index: int, share: float) -> int:
+    """The seed of a cluttered background, as ``share`` of pictures have one; else 0."""
+    rng = generator(person.seed, person.identity, index, STREAM_PLACE) if share else None
+    return int(rng.integers(1, 1 << 31)) if rng and rng.uniform() < share else 0
+
+
+def _web(person: Person, index: int, scale: float, share: float) -> Web | None:
+    """What an old video made of a picture, as it does of ``share`` of them."""
+    rng = generator(person.seed, person.identity, index, STREAM_WEB) if share else None
+    return draw_web(rng, FACE_MM * scale) if rng and rng.uniform() < share else None
 
 
 def _coarse(person: Person, index: int, scale: float, share: float, usual: float) -> float:

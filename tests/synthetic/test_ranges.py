@@ -1,0 +1,83 @@
+"""What single ranges add to pictures: only what they say, and nothing at their usual value."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lwface.base.errors import UserError
+from lwface.synthetic import web
+from lwface.synthetic.options import Options, Ranges
+from lwface.synthetic.person import person
+from lwface.synthetic.place import clutter
+from lwface.synthetic.render import render, sample_image
+from lwface.synthetic.shot import sample_shot
+
+SEED = 3
+NEW = {"background": 1.0, "video": 1.0}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_range_leaves_what_else_was_drawn(name: str) -> None:
+    who = person(SEED, 1)
+    usual, more = sample_shot(who, 4), sample_shot(who, 4, ranges=Ranges(**{name: NEW[name]}))
+    kept = {f.name for f in dataclasses.fields(usual)} - {"session", "clutter", "web"}
+    for field in kept:
+        np.testing.assert_equal(getattr(more, field), getattr(usual, field), err_msg=field)
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_range_shows_and_the_crop_is_that_of_the_whole_frame(name: str) -> None:
+    ranges = Ranges(**{name: NEW[name]})
+    whole, cropped = (sample_image(SEED, 2, 1, ranges=ranges, crop_only=only) for only in (False, True))
+    np.testing.assert_array_equal(whole.crop, cropped.crop)
+    assert np.abs(whole.frame.astype(int) - sample_image(SEED, 2, 1).frame).mean() > 1
+
+
+def test_a_share_is_a_share() -> None:
+    shots = [sample_shot(person(SEED, 1), i, ranges=Ranges(video=0.3, background=0.7)) for i in range(200)]
+    assert 0.2 < np.mean([shot.web is not None for shot in shots]) < 0.4
+    assert 0.6 < np.mean([shot.clutter > 0 for shot in shots]) < 0.8
+
+
+@pytest.mark.parametrize("name", ["background", "video", "coarse"])
+def test_shares_end_at_one(name: str) -> None:
+    with pytest.raises(UserError, match=f"--{name} 1.5: expected a share from 0 to 1"):
+        Options(**{name: 1.5}).check()
+
+
+def test_a_video_that_does_nothing_but_code() -> None:
+    """At full resolution, without noise, halo, comb and curves only JPEG is left, and grey stays grey."""
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    plain = web.Web(1.0, 0, 0.0, 1.0, levels, 0.0, (95, 95), (0, 0), soft=True)
+    frame = np.full((64, 64, 3), 90, np.uint8)
+    frame[:, 32:] = 160
+    shown = web.webbed(frame, plain, np.random.default_rng(0))
+    assert np.abs(shown.astype(int) - frame).max() < 9
+    late = web.webbed(frame, dataclasses.replace(plain, comb=3), np.random.default_rng(0))
+    assert np.abs(late[0:20:2].astype(int) - frame[0:20:2]).max() < 60  # lines in time, but for what JPEG smears
+    assert late[1:20:2, 33].mean() < late[0:20:2, 33].mean() - 20  # every other line is behind
+    less = web.webbed(frame, dataclasses.replace(plain, detail=0.2), np.random.default_rng(0))
+    assert less.shape == frame.shape
+    assert len(np.unique(less[:, :, 0])) > len(np.unique(shown[:, :, 0]))  # the edge became a slope
+
+
+def test_clutter_has_more_edges_than_the_usual_background() -> None:
+    def edges(image: np.ndarray) -> float:
+        return float(np.abs(np.diff(np.sqrt(np.clip(image, 0, 1)).reshape(96, 96, 3), axis=1)).mean())
+
+    from lwface.synthetic.augment import background
+
+    cluttered = [edges(clutter(seed, 96)) for seed in range(1, 9)]
+    assert np.mean(cluttered) > 1.5 * np.mean([edges(background(seed, 3.0, 96)) for seed in range(1, 9)])
+    np.testing.assert_array_equal(clutter(5, 96), clutter(5, 96))
+
+
+def test_a_frame_coded_twice_is_the_same_again() -> None:
+    who = person(SEED, 0)
+    shot = sample_shot(who, 2, ranges=Ranges(video=1.0))
+    assert shot.web is not None
+    first, second = (render(who, shot, noise_seed=3).frame for _ in range(2))
+    np.testing.assert_array_equal(first, second)
