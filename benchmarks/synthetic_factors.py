@@ -48,6 +48,10 @@ ROWS: dict[str, dict[str, str]] = {
     "heads x 0.7": {"shape": "0.7"},
     "background, half cluttered": {"background": "0.5"},
     "old video, half": {"video": "0.5"},
+    "form 1": {"form": "1"},
+    "form 2": {"form": "2"},
+    "skin 1": {"skin": "1"},
+    "skin 2": {"skin": "2"},
     "difficulty 1": {"difficulty": "1"},
     "difficulty 1, coarse": {"difficulty": "1", "coarse": "0.5"},
 }

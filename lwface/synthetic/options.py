@@ -20,6 +20,11 @@ class Ranges:
     coarse: float = 0.0  # share of pictures of a face of 24 to 60 pixels, enlarged
     background: float = 0.0  # share of pictures before a cluttered background
     video: float = 0.0  # share of pictures as an old video on the web shows them
+    form: float = 0.0  # of heads, beyond the named fields
+    skin: float = 0.0  # of what skin has beyond its paint
+
+
+USUAL = Ranges()
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Options:
     coarse: float = 0.0
     background: float = 0.0
     video: float = 0.0
+    form: float = 0.0
+    skin: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -62,7 +69,7 @@ class Options:
             )
         if not 0 < self.difficulty <= 3:
             raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
-        for name in ("pose", "expression", "light", "covering", "camera", "shape"):
+        for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin"):
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
         for name in ("coarse", "background", "video"):

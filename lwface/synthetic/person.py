@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.form import form
 from lwface.synthetic.head import blend, template
+from lwface.synthetic.options import USUAL, Ranges
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 
 # Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
 STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO, STREAM_COARSE = range(7)
-STREAM_WEB, STREAM_PLACE = range(7, 9)
+STREAM_WEB, STREAM_PLACE, STREAM_FORM, STREAM_SKIN, STREAM_LOOKS, STREAM_LIGHTS = range(7, 13)
 
 SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
 SHAPE_SCALE = 0.8
@@ -130,6 +132,8 @@ class Person:
     seed: int
     identity: int
     spread: float = 1.0  # how far heads are from the mean one, beside what is usual
+    form: float = 0.0  # how much of what :mod:`lwface.synthetic.form` adds
+    skin: float = 0.0  # how much of what :mod:`lwface.synthetic.complexion` adds
 
     @cached_property
     def _latent(self) -> tuple[Floats, Appearance]:
@@ -171,13 +175,16 @@ class Person:
     def vertices(self) -> Floats:
         """The neutral head (ROWS, COLUMNS, 3) in mm."""
         base = template()
-        return base.vertices + blend(self.shape, base.identity_modes)
+        usual = base.vertices + blend(self.shape, base.identity_modes)
+        if not self.form:
+            return usual
+        return usual + form(generator(self.seed, self.identity, 0, STREAM_FORM), self.form, self.spread)
 
 
 @lru_cache(maxsize=64)
-def person(seed: int, identity: int, spread: float = 1.0) -> Person:
-    """``Person(seed, identity, spread)``, remembered, since its texture and shape are costly next to one picture."""
-    return Person(seed, identity, spread)
+def person(seed: int, identity: int, ranges: Ranges = USUAL) -> Person:
+    """A person of these ranges, remembered, since texture and shape are costly next to one picture."""
+    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin)
 
 
 def _blend(palette: Floats, at: float) -> Floats:

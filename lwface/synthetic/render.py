@@ -22,11 +22,11 @@ from lwface.synthetic.grids import bent, project, rotation, turned
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import blend
 from lwface.synthetic.landmarks import landmark_points
-from lwface.synthetic.options import Ranges
+from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.person import STREAM_NOISE, Person, generator, person
 from lwface.synthetic.place import clutter
 from lwface.synthetic.scene import Scene
-from lwface.synthetic.shot import FRAME_SIZE, USUAL, Shot, sample_shot
+from lwface.synthetic.shot import FRAME_SIZE, Shot, sample_shot
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 OVERSAMPLING = 1.5
@@ -171,6 +171,6 @@ def sample_image(
     crop_only: bool = False,
 ) -> Picture:
     """Image ``index`` of ``identity``: a function of its arguments alone."""
-    who = person(seed, identity, ranges.shape)
+    who = person(seed, identity, ranges)
     shot = sample_shot(who, index, difficulty=difficulty, ranges=ranges)
     return render(who, shot, noise_seed=index, frame_size=frame_size, crop_only=crop_only)

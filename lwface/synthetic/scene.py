@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lwface.synthetic import cloth, glasses, parts, shading, skin
 from lwface.synthetic.arithmetic import tanh
+from lwface.synthetic.complexion import weathered
 from lwface.synthetic.grids import ShadowMap, mesh_faces, of_vertices, project
 from lwface.synthetic.head import COLUMNS, ROWS, smoothstep, template
 from lwface.synthetic.person import STREAM_TEXTURE, Appearance, Person, generator
@@ -61,7 +62,7 @@ class Part:
 @lru_cache(maxsize=48)
 def skin_texture(who: Person) -> Floats:
     """The person's painted skin, remembered."""
-    return paint(who)
+    return weathered(paint(who), who) if who.skin else paint(who)
 
 
 @lru_cache(maxsize=48)

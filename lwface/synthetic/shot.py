@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
-from lwface.synthetic.options import Ranges
+from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.parts import GLASSES_SHAPES
 from lwface.synthetic.person import (
     STREAM_COARSE,
@@ -31,7 +31,6 @@ Floats = NDArray[Any]  # float32 unless said otherwise
 Choice = TypeVar("Choice")
 
 FRAME_SIZE = 192
-USUAL = Ranges()
 YAW_LIMIT = 60.0
 DISTANCES = 6.040254711277414, 7.863266724009574  # logarithms of 420 and 2600 mm
 WIDE_SHARE = 0.25  # of shots whose yaw is drawn evenly up to the limit

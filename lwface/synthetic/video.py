@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lwface.synthetic.arithmetic import exp
 from lwface.synthetic.head import hermite
-from lwface.synthetic.options import Ranges
+from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.person import STREAM_VIDEO, generator, person
 from lwface.synthetic.render import Picture, render
-from lwface.synthetic.shot import FRAME_SIZE, USUAL, YAW_LIMIT, Shot, sample_expression, sample_shot
+from lwface.synthetic.shot import FRAME_SIZE, YAW_LIMIT, Shot, sample_expression, sample_shot
 
 FIRST_SHOT = 1 << 24  # shots of videos are numbered from here, those of images from 0
 NOISE_STRIDE = 1 << 16  # sensor noise of video i is numbered from (FIRST_SHOT + i) * NOISE_STRIDE
@@ -35,7 +35,7 @@ def shots(
     Light, clothes, background and image quality stay. From frame to frame at 25/s
     the head turns by some degrees at most.
     """
-    who = person(seed, identity, ranges.shape)
+    who = person(seed, identity, ranges)
     base = sample_shot(who, FIRST_SHOT + index, difficulty=difficulty, ranges=ranges)
     rng = generator(seed, identity, index, STREAM_VIDEO)
     time = np.arange(frames) / fps
@@ -80,7 +80,7 @@ def video(
     crop_only: bool = False,
 ) -> Iterator[Picture]:
     """Frame after frame of video ``index`` of ``identity``; a function of the arguments alone."""
-    who = person(seed, identity, ranges.shape)
+    who = person(seed, identity, ranges)
     first = (FIRST_SHOT + index) * NOISE_STRIDE
     path = shots(seed, identity, index, frames=frames, fps=fps, difficulty=difficulty, ranges=ranges)
     for number, shot in enumerate(path):

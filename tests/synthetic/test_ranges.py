@@ -9,14 +9,16 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.synthetic import web
+from lwface.synthetic.form import corrections
 from lwface.synthetic.options import Options, Ranges
 from lwface.synthetic.person import person
 from lwface.synthetic.place import clutter
 from lwface.synthetic.render import render, sample_image
+from lwface.synthetic.scene import skin_texture
 from lwface.synthetic.shot import sample_shot
 
 SEED = 3
-NEW = {"background": 1.0, "video": 1.0}
+NEW = {"background": 1.0, "video": 1.0, "form": 1.0, "skin": 1.0}
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -34,6 +36,27 @@ def test_a_range_shows_and_the_crop_is_that_of_the_whole_frame(name: str) -> Non
     whole, cropped = (sample_image(SEED, 2, 1, ranges=ranges, crop_only=only) for only in (False, True))
     np.testing.assert_array_equal(whole.crop, cropped.crop)
     assert np.abs(whole.frame.astype(int) - sample_image(SEED, 2, 1).frame).mean() > 1
+
+
+def test_form_moves_the_head_and_its_points_and_skin_only_colours() -> None:
+    usual, formed, skinned = (person(SEED, 2, Ranges(**more)) for more in ({}, {"form": 1.0}, {"skin": 1.0}))
+    moved = np.sqrt(((formed.vertices - usual.vertices) ** 2).sum(axis=-1))
+    assert 0.5 < moved.mean() < 5
+    assert moved.max() < 25  # mm
+    np.testing.assert_array_equal(skinned.vertices, usual.vertices)
+    plain, blotched = (skin_texture(who).astype(float) for who in (usual, skinned))
+    share = blotched[..., :3] / plain[..., :3]
+    assert 0.5 < np.median(share) < 1.2
+    assert share.reshape(-1, 3).std(axis=0).min() > 0.05
+
+
+def test_other_people_have_other_hills() -> None:
+    """Two people differ by more than the corrections, which are everybody's."""
+    heads = [person(SEED, i, Ranges(form=1.0)).vertices - person(SEED, i).vertices - corrections() for i in range(6)]
+    flat = np.stack([head.ravel() for head in heads])
+    alike = np.corrcoef(flat) - np.eye(6)
+    assert np.abs(alike).max() < 0.7
+    assert flat.std() > 0.2
 
 
 def test_a_share_is_a_share() -> None:
