@@ -50,6 +50,8 @@ ROWS: dict[str, dict[str, str]] = {
     "old video, half": {"video": "0.5"},
     "form 1": {"form": "1"},
     "form 2": {"form": "2"},
+    "looks 1": {"looks": "1"},
+    "looks 2": {"looks": "2"},
     "skin 1": {"skin": "1"},
     "skin 2": {"skin": "2"},
     "difficulty 1": {"difficulty": "1"},

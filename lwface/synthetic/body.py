@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.synthetic.person import HAIR_COLOURS, SKIN_TONES
+from lwface.synthetic.appearance import HAIR_COLOURS, SKIN_TONES
 
 STREAM_BODY, STREAM_OUTFIT, STREAM_OUTING, STREAM_SEQUENCE = range(20, 24)
 HAIR_STYLES = ("bald", "crop", "receding", "short", "bob", "long", "bun", "curls")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.head import smoothstep
 from lwface.synthetic.kernel import kernel
-from lwface.synthetic.person import Appearance
 from lwface.synthetic.shading import F, Shown
 from lwface.synthetic.shot import GARMENTS, PATTERNS, Session
 from lwface.synthetic.wide import cos, hill, modulo, sin, step

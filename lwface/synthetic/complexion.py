@@ -79,8 +79,8 @@ def _strengths(rng: np.random.Generator, person: Person) -> tuple[Floats, Floats
     weights = np.zeros((3, 16))
     melanin = {SOCKET: u(0, 0.30), BAG: u(0, 0.15), PERIORAL: u(-0.08, 0.18), UNDER: u(0, 0.1), FOREHEAD: u(-0.1, 0.15)}
     melanin |= {BEARD: u(0, 0.38) * man, SIDES: u(-0.05, 0.2), LID: u(0, 0.15), CHEEK: u(-0.08, 0.08)}
-    blood = {CHEEK: u(-0.1, 0.4), NOSE: u(0, 0.45), EARS: u(0, 0.3), SOCKET: u(-0.1, 0.25), BEARD: u(-0.3, 0.05) * man}
-    blood |= {FOREHEAD: u(-0.15, 0.15), PERIORAL: u(-0.1, 0.15), BAG: u(0, 0.2), UNDER: u(0, 0.2)}
+    blood = {CHEEK: u(-0.1, 0.4), NOSE: u(0, 0.45), EARS: u(0, 0.3), SOCKET: u(-0.1, 0.25), BEARD: u(-0.2, 0.05) * man}
+    blood |= {FOREHEAD: u(-0.08, 0.15), PERIORAL: u(-0.05, 0.15), BAG: u(0, 0.2), UNDER: u(0, 0.2)}
     shade = {SOCKET: u(0.05, 0.22), CORNER: u(0.12, 0.40), LID: u(0.1, 0.5), BAG: u(0, 0.22) + 0.2 * old}
     shade |= {GROOVE: u(0.25, 0.6), FOLD: u(0, 0.2) + 0.3 * old, CHIN: u(0.1, 0.4), UNDER: u(0.25, 0.5)}
     shade |= {SIDES: u(-0.02, 0.14), EARS: u(0, 0.1), CHEEK: u(-0.1, 0.02), FOREHEAD: u(-0.08, 0.04)}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.arithmetic import power
-from lwface.synthetic.person import Appearance
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.arithmetic import power
 from lwface.synthetic.eyes import corner_line, lower_lid, opened, upper_lid
 from lwface.synthetic.head import (
@@ -26,7 +27,6 @@ from lwface.synthetic.head import (
     on_surface,
     template,
 )
-from lwface.synthetic.person import Appearance
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 
@@ -37,7 +37,7 @@ _MIRRORED_BROW = [4, 3, 2, 1, 0]
 def _brow(look: Appearance) -> NDArray[np.float64]:
     """Five points (5, 2) along the image's left brow, outer end first, on its upper edge's side."""
     t = np.array((0.97, 0.74, 0.5, 0.26, 0.02))
-    a = 13 + t * 37 * look.brow_length
+    a = look.brow_gap + t * 37 * look.brow_length
     line = look.brow_height + look.brow_slope * (a - 30) + look.brow_arch * (1 - ((t - 0.62) / 0.62) ** 2) - 1.0
     return np.stack((-a, line + 0.4 * look.brow_thickness), axis=1)
 

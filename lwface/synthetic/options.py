@@ -22,6 +22,7 @@ class Ranges:
     video: float = 0.0  # share of pictures as an old video on the web shows them
     form: float = 0.0  # of heads, beyond the named fields
     skin: float = 0.0  # of what skin has beyond its paint
+    looks: float = 0.0  # of brows, eyes, lips, hair, beards and ages
 
 
 USUAL = Ranges()
@@ -55,6 +56,7 @@ class Options:
     video: float = 0.0
     form: float = 0.0
     skin: float = 0.0
+    looks: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -69,7 +71,7 @@ class Options:
             )
         if not 0 < self.difficulty <= 3:
             raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
-        for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin"):
+        for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin", "looks"):
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
         for name in ("coarse", "background", "video"):

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.synthetic import kernel
+from lwface.synthetic.appearance import Appearance, HairCut
 from lwface.synthetic.arithmetic import cos, exp, power, sin
 from lwface.synthetic.filters import gaussian
 from lwface.synthetic.head import COLUMNS, MOUTH_ROW, hermite, smoothstep, template
-from lwface.synthetic.person import Appearance
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 
@@ -114,7 +114,24 @@ def hair_edge(look: Appearance, length: float, shift: float = 0.0) -> Floats:
             -(((angle - look.parting) / 0.2) ** 2)
         )
         edge = edge - np.float32(14) * swept.astype(np.float32)
-    return edge
+    return edge if look.cut is None else edge + _cut_edge(look.cut)
+
+
+def _cut_edge(cut: HairCut) -> Floats:
+    """What a cut (columns,) adds to the lower edge of its style, in mm."""
+    angle = template().angle[HAIR_COLUMNS]
+    offsets = np.interp(np.abs(np.degrees(angle)), EDGE_DEGREES, cut.edge)
+    tilt = cut.swept * sin(np.clip(angle * 1.8, -np.pi, np.pi)) * smoothstep(1.6, 0.9, np.abs(angle))
+    return (offsets + tilt).astype(np.float32)
+
+
+def hair_shape(look: Appearance) -> tuple[float, float, float, float]:
+    """Thickness of a person's hair on top and at the sides in mm, its irregularity, and how curled strands look."""
+    top, side, rough, curl = HAIR_SHAPES[look.hair_style]
+    if look.cut is None:
+        return top, side, rough, curl
+    cut = look.cut
+    return top * cut.top, side * cut.side, rough * cut.rough, min(max(curl + cut.curl, 0.0), 1.0)
 
 
 def shell(

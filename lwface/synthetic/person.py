@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.appearance import (
+    BEARD_STYLES,
+    EYE_COLOURS,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    SKIN_TONES,
+    Appearance,
+    between_tones,
+)
 from lwface.synthetic.form import form
 from lwface.synthetic.head import blend, template
+from lwface.synthetic.looks import varied
 from lwface.synthetic.options import USUAL, Ranges
 
 Floats = NDArray[Any]  # float32 unless said otherwise
@@ -22,107 +32,10 @@ STREAM_WEB, STREAM_PLACE, STREAM_FORM, STREAM_SKIN, STREAM_LOOKS, STREAM_LIGHTS 
 SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
 SHAPE_SCALE = 0.8
 
-# sRGB of skin from light to dark (Monk's scale, evened out), of hair and of irises.
-SKIN_TONES = (
-    np.array(
-        [
-            (247, 222, 205),
-            (240, 205, 182),
-            (228, 186, 156),
-            (208, 160, 126),
-            (178, 128, 95),
-            (140, 95, 68),
-            (104, 69, 50),
-            (72, 48, 38),
-        ],
-        np.float32,
-    )
-    / 255
-)
-HAIR_COLOURS = (
-    np.array(
-        [
-            (22, 18, 17),
-            (38, 27, 22),
-            (62, 42, 30),
-            (92, 62, 42),
-            (128, 90, 58),
-            (176, 134, 84),
-            (208, 176, 122),
-            (140, 62, 34),
-        ],
-        np.float32,
-    )
-    / 255
-)
-EYE_COLOURS = (
-    np.array(
-        [(58, 34, 20), (84, 52, 28), (112, 80, 42), (96, 98, 58), (92, 118, 102), (92, 124, 156), (120, 132, 142)],
-        np.float32,
-    )
-    / 255
-)
-HAIR_STYLES = (
-    "bald",
-    "buzz",
-    "short",
-    "side part",
-    "receding",
-    "bowl",
-    "bob",
-    "long",
-    "long fringe",
-    "curly",
-    "afro",
-    "bun",
-)
-BEARD_STYLES = ("none", "stubble", "moustache", "goatee", "full")
-
 
 def generator(seed: int, identity: int, index: int, stream: int) -> np.random.Generator:
     """The random numbers of one purpose: a function of its arguments alone, so order and workers do not matter."""
     return np.random.default_rng((seed, identity, index, stream))
-
-
-@dataclass(frozen=True, eq=False)  # as a key of what is remembered, an object is itself
-class Appearance:
-    """Colours and details of a person's skin, eyes and hair. Colours are sRGB in 0..1; sizes are in mm."""
-
-    age: float  # 0 young .. 1 old
-    masculine: float  # -2 .. 2
-    skin: Floats  # (3,)
-    redness: float
-    freckles: float
-    moles: Floats  # (M, 3) canonical x, y and radius
-    shadows_under_eyes: float
-    wrinkles: float
-    lips: Floats  # (3,) colour
-    lip_height: Floats  # (2,) upper and lower vermilion
-    iris: Floats  # (3,)
-    iris_radius: float
-    eye_height: Floats  # (2,) of the upper and the lower lid above and below the corner line
-    eye_peak: float  # where along the eye the upper lid is highest, -1 inner .. 1 outer
-    crease: float  # distance of the lid's fold from its edge; below 1 there is none to see
-    lashes: float
-    brow_height: float
-    brow_arch: float
-    brow_slope: float
-    brow_thickness: float
-    brow_density: float
-    brow_length: float
-    hair: Floats  # (3,)
-    hair_style: str
-    hair_volume: float
-    hair_length: float
-    hairline: float
-    parting: float
-    beard: str
-    beard_density: float
-    glasses: bool  # wears them as a rule
-    ear_size: float
-    ear_angle: float
-    shoulders: float  # half width
-    build: float  # 1 is average
 
 
 @dataclass(frozen=True)
@@ -134,6 +47,7 @@ class Person:
     spread: float = 1.0  # how far heads are from the mean one, beside what is usual
     form: float = 0.0  # how much of what :mod:`lwface.synthetic.form` adds
     skin: float = 0.0  # how much of what :mod:`lwface.synthetic.complexion` adds
+    looks: float = 0.0  # how much of what :mod:`lwface.synthetic.looks` draws
 
     @cached_property
     def _latent(self) -> tuple[Floats, Appearance]:
@@ -159,7 +73,10 @@ class Person:
         ):
             shape[weight[name]] += amount * masculine
         shape = (np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT) * (SHAPE_SCALE * self.spread)).astype(np.float32)
-        return shape, _appearance(rng, masculine, age, self)
+        look = _appearance(rng, masculine, age, self)
+        if self.looks:
+            look = varied(look, generator(self.seed, self.identity, 0, STREAM_LOOKS), self.looks)
+        return shape, look
 
     @property
     def shape(self) -> Floats:
@@ -184,26 +101,24 @@ class Person:
 @lru_cache(maxsize=64)
 def person(seed: int, identity: int, ranges: Ranges = USUAL) -> Person:
     """A person of these ranges, remembered, since texture and shape are costly next to one picture."""
-    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin)
-
-
-def _blend(palette: Floats, at: float) -> Floats:
-    position = np.clip(at, 0, len(palette) - 1.001)
-    low = int(position)
-    return palette[low] + (palette[low + 1] - palette[low]) * np.float32(position - low)
+    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin, ranges.looks)
 
 
 def _appearance(rng: np.random.Generator, masculine: float, age: float, who: Person) -> Appearance:
     u, n = rng.uniform, rng.normal
     tone = u(0, len(SKIN_TONES) - 1)
-    skin = _blend(SKIN_TONES, tone) * (1 + 0.03 * n(size=3).astype(np.float32))
+    skin = between_tones(SKIN_TONES, tone) * (1 + 0.03 * n(size=3).astype(np.float32))
     dark = tone > 3.2
-    hair = _blend(HAIR_COLOURS[:3], u(0, 2)) if dark or u() < 0.35 else _blend(HAIR_COLOURS[:7], u(1, 6))
+    hair = between_tones(HAIR_COLOURS[:3], u(0, 2)) if dark or u() < 0.35 else between_tones(HAIR_COLOURS[:7], u(1, 6))
     if not dark and u() < 0.08:
         hair = HAIR_COLOURS[7] * np.float32(u(0.8, 1.25))
     grey = np.clip((age - 0.5) * 2.2 + 0.25 * n(), 0, 1)
     hair = hair + (np.float32(u(0.5, 0.8)) - hair) * np.float32(grey)
-    iris = _blend(EYE_COLOURS[:2], u(0, 1)) if dark or u() < 0.35 else _blend(EYE_COLOURS, u(0.5, len(EYE_COLOURS) - 1))
+    iris = (
+        between_tones(EYE_COLOURS[:2], u(0, 1))
+        if dark or u() < 0.35
+        else between_tones(EYE_COLOURS, u(0.5, len(EYE_COLOURS) - 1))
+    )
     man = masculine > 0
     man_styles = (0.10, 0.16, 0.28, 0.18, 0.10, 0.05, 0.01, 0.03, 0.0, 0.06, 0.03, 0.0)
     woman_styles = (0.0, 0.01, 0.08, 0.07, 0.0, 0.04, 0.17, 0.25, 0.14, 0.08, 0.04, 0.12)

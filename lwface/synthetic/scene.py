@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.synthetic import cloth, glasses, parts, shading, skin
+from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.arithmetic import tanh
 from lwface.synthetic.complexion import weathered
 from lwface.synthetic.grids import ShadowMap, mesh_faces, of_vertices, project
 from lwface.synthetic.head import COLUMNS, ROWS, smoothstep, template
-from lwface.synthetic.person import STREAM_TEXTURE, Appearance, Person, generator
+from lwface.synthetic.person import STREAM_TEXTURE, Person, generator
 from lwface.synthetic.raster import ATTRIBUTES, NOTHING, Buffers, rasterise
 from lwface.synthetic.shading import Shown
 from lwface.synthetic.shot import Shot
@@ -68,11 +69,10 @@ def skin_texture(who: Person) -> Floats:
 @lru_cache(maxsize=48)
 def hair_bumps(who: Person) -> Floats | None:
     """Irregularity (R, C) of the person's hair in mm."""
-    style = who.look.hair_style
-    if style == "bald":
+    if who.look.hair_style == "bald":
         return None
     rng = generator(who.seed, who.identity, 1, STREAM_TEXTURE)
-    amount = parts.HAIR_SHAPES[style][2]
+    amount = parts.hair_shape(who.look)[2]
     rows = len(parts.HAIR_HEAD_ROWS) + parts.HAIR_FALL_ROWS
     noise = smooth_noise(rng, 64, 9 if amount < 4 else 18)[:rows, : (COLUMNS + 1) // 2].copy()
     seam = np.linspace(0, 1, 6, dtype=np.float32)
@@ -161,7 +161,7 @@ class Scene:
         look, wear = self.who.look, self.shot.session
         result = []
         if look.hair_style != "bald":
-            top, side, _, _ = parts.HAIR_SHAPES[look.hair_style]
+            top, side, _, _ = parts.hair_shape(look)
             low = {"bob": -70 - 50 * look.hair_length}.get(look.hair_style, -120 - 110 * look.hair_length)
             edge = parts.hair_edge(look, low, wear.hair_shift)
             volume = np.float32(look.hair_volume * wear.hair_volume * (0.35 if wear.headgear else 1.0))
@@ -247,7 +247,7 @@ class Scene:
             cloth.surface(shown, first, end, shot.session, look)
         elif part.material == "hair":
             tone = (look.hair**2 * np.float32(shot.session.hair_brightness)).astype(np.float32)
-            amount, places = parts.HAIR_SHAPES[look.hair_style][3], np.empty((4, len(shown.face)), np.float32)
+            amount, places = parts.hair_shape(look)[3], np.empty((4, len(shown.face)), np.float32)
             shading.curl(shown.at, amount, places)
             mine = shown.face, first, end, shown.at, shown.surface
             shading.hair(*mine, places, tone, amount, strokes(), self.light)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
 from lwface.synthetic.options import USUAL, Ranges
@@ -21,7 +22,6 @@ from lwface.synthetic.person import (
     STREAM_SESSION,
     STREAM_SHOT,
     STREAM_WEB,
-    Appearance,
     Person,
     generator,
 )

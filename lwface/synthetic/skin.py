@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.eyes import corner_line, lower_lid, opened, upper_lid
 from lwface.synthetic.head import COLUMNS, EYE, EYE_HALF_WIDTH, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS
 from lwface.synthetic.kernel import clip, cos, exp, hill, kernel, sin, step, table
-from lwface.synthetic.person import Appearance
 from lwface.synthetic.shading import F, Shown
 from lwface.synthetic.shot import Shot
 from lwface.synthetic.texture import SIZE as TEXTURE_SIZE
@@ -42,10 +42,10 @@ def eye_edges(look: Appearance, shot: Shot) -> Floats:
 
 
 def eye_settings(look: Appearance, shot: Shot, sharp: float) -> Floats:
-    """What :func:`_eye` reads (14,), float64; ``sharp`` is how many mm a pixel covers, the width of soft edges."""
+    """What :func:`_eye` reads (15,), float64; ``sharp`` is how many mm a pixel covers, the width of soft edges."""
     tone = look.iris.astype(np.float64) ** 2 * 1.15
     soft = max(0.35, 0.45 * sharp)
-    values = (*shot.lids, *shot.gaze, *shot.light, soft, look.crease, look.lashes, look.iris_radius, *tone)
+    values = (*shot.lids, *shot.gaze, *shot.light, soft, look.crease, look.lashes, look.iris_radius, *tone, look.white)
     return np.array(values, np.float64)
 
 
@@ -184,7 +184,7 @@ def _ball(
     x: float, y: float, ex: float, high: float, low: float, eye: Floats
 ) -> tuple[tuple[float, float, float], float]:
     """Colour of the eyeball and where it mirrors the light."""
-    white = 1 - 0.30 * step(6.0, 15.0, abs(ex))
+    white = (1 - 0.30 * step(6.0, 15.0, abs(ex))) * eye[14]
     pink = step(-10.5, -14.0, ex)
     red, green, blue = 0.66 * white, 0.63 * white, 0.60 * white
     red, green, blue = red + (0.50 - red) * pink, green + (0.22 - green) * pink, blue + (0.19 - blue) * pink

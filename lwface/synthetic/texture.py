@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.synthetic import arithmetic, wide
+from lwface.synthetic.appearance import BEARD_STYLES, Appearance
 from lwface.synthetic.arithmetic import between, power
 from lwface.synthetic.filters import gaussian
 from lwface.synthetic.head import COLUMNS, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS, bump, smoothstep, template
 from lwface.synthetic.kernel import kernel
 from lwface.synthetic.parts import hair_edge
-from lwface.synthetic.person import BEARD_STYLES, STREAM_TEXTURE, Appearance, Person, generator
+from lwface.synthetic.person import STREAM_TEXTURE, Person, generator
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 Doubles = NDArray[np.float64]
@@ -186,13 +187,17 @@ def paint(person: Person) -> Floats:
 
 
 def _settings(look: Appearance) -> Floats:
-    """What :func:`_paint` reads of a look (17,)."""
+    """What :func:`_paint` reads of a look (19,)."""
     shade = {"none": 0.06 if look.masculine > 0.2 else 0.0, "stubble": 0.42}.get(look.beard, 0.10)
     kind = BEARD_STYLES.index(look.beard)
     skin = look.redness, look.shadows_under_eyes, look.wrinkles, *look.lip_height
     brow = look.brow_height, look.brow_slope, look.brow_arch, look.brow_thickness, look.brow_density, look.brow_length
-    beard = shade * look.beard_density, kind == FULL, kind == GOATEE_ONLY, kind >= MOUSTACHE_ONLY
-    return np.array((*skin, *brow, *beard, 0.6 + 0.4 * look.beard_density), np.float32)
+    beard: tuple[float, ...] = shade * look.beard_density, kind == FULL, kind == GOATEE_ONLY, kind >= MOUSTACHE_ONLY
+    if look.beard_parts is not None:
+        stubble, *grown = look.beard_parts
+        beard = 0.5 * stubble, *grown
+    further = 0.6 + 0.4 * look.beard_density, look.brow_gap, look.brow_tone, look.beard_tone
+    return np.array((*skin, *brow, *beard, *further), np.float32)
 
 
 @kernel
@@ -254,7 +259,7 @@ def _paint(
                 * front
             )
             marks = under, lids, spots, mole, lines, holes, roots, fringe, lips, line, stubble, beard, brow
-            tones = mottle, lip_tone, beard_tone
+            tones = mottle, lip_tone, beard_tone * look[18], look[17]
             texture[4 * i + 0] = _layers(colours[0, 0], colours[1, 0], colours[2, 0], red, marks, tones, RED_TINTS)
             texture[4 * i + 1] = _layers(colours[0, 1], colours[1, 1], colours[2, 1], red, marks, tones, GREEN_TINTS)
             texture[4 * i + 2] = _layers(colours[0, 2], colours[1, 2], colours[2, 2], red, marks, tones, BLUE_TINTS)
@@ -275,7 +280,7 @@ def _layers(skin: Any, lip: Any, hair: Any, red: Any, marks: Any, tones: Any, ti
     value *= F(1) - line * mouthed
     value += (hair * F(0.8) - value) * stubble
     value += (hair * tones[2] - value) * beard
-    value += (hair * F(0.75) - value) * brow
+    value += (hair * tones[3] - value) * brow
     return np.uint16(wide.clip(value, F(0.002), F(1)) * F(WHITE) + F(0.5))
 
 
@@ -283,7 +288,7 @@ def _layers(skin: Any, lip: Any, hair: Any, red: Any, marks: Any, tones: Any, ti
 def _brow_cover(a: Any, y: Any, grain: Any, look: Floats) -> Any:
     """Coverage of the eyebrows ``a`` mm from the middle at height ``y``, with hairs that lean outwards."""
     height, slope, arch, thickness, density, length = look[5], look[6], look[7], look[8], look[9], look[10]
-    t = (a - F(13)) / (F(37) * length)  # 0 inner end .. 1 tail
+    t = (a - look[16]) / (F(37) * length)  # 0 inner end .. 1 tail
     rise = (t - F(0.62)) * F(1 / 0.62)
     line = height + slope * (a - F(30)) + arch * (F(1) - rise * rise) - F(1)
     half = thickness * wide.step(-0.12, 0.10, t) * (F(1) - F(0.75) * wide.step(0.35, 1.05, t))

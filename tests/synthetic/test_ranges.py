@@ -10,6 +10,8 @@ import pytest
 from lwface.base.errors import UserError
 from lwface.synthetic import web
 from lwface.synthetic.form import corrections
+from lwface.synthetic.head import template
+from lwface.synthetic.landmarks import landmark_points
 from lwface.synthetic.options import Options, Ranges
 from lwface.synthetic.person import person
 from lwface.synthetic.place import clutter
@@ -18,7 +20,7 @@ from lwface.synthetic.scene import skin_texture
 from lwface.synthetic.shot import sample_shot
 
 SEED = 3
-NEW = {"background": 1.0, "video": 1.0, "form": 1.0, "skin": 1.0}
+NEW = {"background": 1.0, "video": 1.0, "form": 1.0, "skin": 1.0, "looks": 1.0}
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -57,6 +59,19 @@ def test_other_people_have_other_hills() -> None:
     alike = np.corrcoef(flat) - np.eye(6)
     assert np.abs(alike).max() < 0.7
     assert flat.std() > 0.2
+
+
+def test_looks_differ_more_the_more_is_asked_for_and_points_follow_them() -> None:
+    amounts = [0.0, 0.5, 1.0]
+    looks = [[person(SEED, i, Ranges(looks=amount)).look for i in range(24)] for amount in amounts]
+    for name in ("brow_thickness", "brow_gap", "white", "ear_size"):
+        spreads = [np.std([getattr(look, name) for look in some]) for some in looks]
+        assert spreads[2] > 1.2 * max(spreads[0], 1e-3), name
+        middle = [np.mean([getattr(a, name), getattr(b, name)]) for a, b in zip(looks[0], looks[2], strict=True)]
+        np.testing.assert_allclose([getattr(look, name) for look in looks[1]], middle, rtol=1e-6)
+    who = person(SEED, 3, Ranges(looks=1.0))
+    gap = landmark_points(template().vertices, who.look, np.ones(2))[[21, 22], 0]
+    np.testing.assert_allclose(gap, np.array((-1, 1)) * (who.look.brow_gap + 0.74 * who.look.brow_length), atol=0.7)
 
 
 def test_a_share_is_a_share() -> None:
