@@ -51,10 +51,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     output = Path("datasets/synthetic")
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=output, help="folder to write")
     for field, value in asdict(Options()).items():
-        if field != "frames":
+        if field not in ("frames", "teacher"):
             flag = f"--{field.replace('_', '-')}"
             parser.add_argument(flag, type=type(value), metavar="N", default=value, help=HELP[field])
     parser.add_argument("--frames", action="store_true", help="keep the uncropped frames too, in frames/")
+    parser.add_argument(
+        "--teacher",
+        action="store_true",
+        help="write teacher.bin too: what is known of each person, for training",
+    )
     add_num_workers_flag(parser)
     arguments = parser.parse_args(argv)
     arguments.options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})

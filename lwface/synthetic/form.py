@@ -77,6 +77,11 @@ def _hill(p: NDArray[np.float64], place: tuple[float, float], width: float) -> N
     return bump(p[..., 0], p[..., 1], *place, width, width)
 
 
+def strengths(rng: np.random.Generator) -> NDArray[np.float64]:
+    """How much a person has of each hill (MIRRORED + ASKEW,), in standard deviations."""
+    return np.clip(rng.standard_normal(MIRRORED + ASKEW), -LIMIT, LIMIT)
+
+
 def form(rng: np.random.Generator, amount: float, spread: float) -> Floats:
     """What a person's head (ROWS, COLUMNS, 3) differs in from one that the named fields make, in mm.
 
@@ -84,5 +89,5 @@ def form(rng: np.random.Generator, amount: float, spread: float) -> Floats:
         amount: 0 nothing, 1 all corrections and usual hills, more: larger hills.
         spread: how far heads differ beside what is usual.
     """
-    strengths = np.clip(rng.standard_normal(MIRRORED + ASKEW), -LIMIT, LIMIT) * (amount * spread)
-    return corrections() * np.float32(min(amount, 1.0)) + blend(strengths.astype(np.float32), hills())
+    move = blend((strengths(rng) * (amount * spread)).astype(np.float32), hills())
+    return corrections() * np.float32(min(amount, 1.0)) + move

@@ -28,12 +28,15 @@ from lwface.formats.face_records import identity_records
 from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
+from lwface.synthetic.knowledge import write_teacher
 from lwface.synthetic.options import Options
+from lwface.synthetic.person import person
 from lwface.synthetic.render import Picture, sample_image
 from lwface.synthetic.video import video
 
 VERSION = 2  # of the faces: a change of this module's output changes it
 WORK = "work.part"
+TEACHER = "teacher.bin"
 PRODUCTS = (
     "train.rec",
     "train.idx",
@@ -45,6 +48,7 @@ PRODUCTS = (
     "frames",
     "annotations.csv",
     WORK,
+    TEACHER,
 )
 PACK_IMAGES_PER_PERSON = 8
 
@@ -175,7 +179,11 @@ def load_piece(piece: Piece, output: Path) -> tuple[list[bytes], np.ndarray]:
 
 def assemble(wanted: Sequence[Piece], options: Options, output: Path) -> dict[str, Any]:
     """Put the pieces together into the files of the data set; returns how much there is of each."""
-    _write_train([p for p in wanted if p.split == "train"], output)
+    train = [p for p in wanted if p.split == "train"]
+    _write_train(train, output)
+    if options.teacher:
+        people = [person(options.seed, piece.identity, options.ranges) for piece in train]
+        write_teacher(output / TEACHER, people, options.images_per_person)
     _write_images([p for p in wanted if p.split == "image"], output)
     _write_videos([p for p in wanted if p.split == "video"], output)
     _write_pack([p for p in wanted if p.split == "pack"], options, output)

@@ -44,6 +44,7 @@ class Options:
     pack_pairs: int = 600
     pack_people: int = 30
     frames: bool = False
+    teacher: bool = False
     difficulty: float = 0.4
     pose: float = 1.0
     expression: float = 1.0
