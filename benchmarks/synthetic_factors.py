@@ -32,6 +32,7 @@ from lwface.base.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 NETWORK, LOSS, FARS = "m025", "arcface_small", "1e-2,1e-3"
 BASELINE = "baseline"
+NEW = {"form": "1", "looks": "1", "skin": "1", "lights": "1", "background": "0.6", "video": "0.5"}
 ROWS: dict[str, dict[str, str]] = {
     BASELINE: {},
     "coarse faces, half": {"coarse": "0.5"},
@@ -52,8 +53,12 @@ ROWS: dict[str, dict[str, str]] = {
     "form 2": {"form": "2"},
     "looks 1": {"looks": "1"},
     "looks 2": {"looks": "2"},
+    "lights 1": {"lights": "1"},
+    "lights 2": {"lights": "2"},
     "skin 1": {"skin": "1"},
     "skin 2": {"skin": "2"},
+    "all new": NEW,
+    **{f"all new but {name}": {key: value for key, value in NEW.items() if key != name} for name in NEW},
     "difficulty 1": {"difficulty": "1"},
     "difficulty 1, coarse": {"difficulty": "1", "coarse": "0.5"},
 }

@@ -23,6 +23,7 @@ class Ranges:
     form: float = 0.0  # of heads, beyond the named fields
     skin: float = 0.0  # of what skin has beyond its paint
     looks: float = 0.0  # of brows, eyes, lips, hair, beards and ages
+    lights: float = 0.0  # share of pictures in light of other kinds; over 1 its colours are stronger
 
 
 USUAL = Ranges()
@@ -58,6 +59,7 @@ class Options:
     form: float = 0.0
     skin: float = 0.0
     looks: float = 0.0
+    lights: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -72,7 +74,7 @@ class Options:
             )
         if not 0 < self.difficulty <= 3:
             raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
-        for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin", "looks"):
+        for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin", "looks", "lights"):
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
         for name in ("coarse", "background", "video"):

@@ -15,6 +15,7 @@ from lwface.synthetic.arithmetic import tanh
 from lwface.synthetic.complexion import weathered
 from lwface.synthetic.grids import ShadowMap, mesh_faces, of_vertices, project
 from lwface.synthetic.head import COLUMNS, ROWS, smoothstep, template
+from lwface.synthetic.lighting import pattern
 from lwface.synthetic.person import STREAM_TEXTURE, Person, generator
 from lwface.synthetic.raster import ATTRIBUTES, NOTHING, Buffers, rasterise
 from lwface.synthetic.shading import Shown
@@ -43,6 +44,7 @@ class Poses(Protocol):
 class Sees(glasses.Projects, Protocol):
     """A camera of known sharpness."""
 
+    size: int
     pixels_a_mm: float
     place: Floats  # (6,) of :func:`lwface.synthetic.grids.project`
 
@@ -229,14 +231,21 @@ class Scene:
         shown = Shown.of(solid.hits(), values)
         for part, first, end in zip(self.solid, starts[:-1], starts[1:], strict=True):
             self._surface(part, shown, first, end)
+        self._pattern(shown)
         shading.draw(canvas, shown, None, self.light)
         for part, shown, end, cover in layers:
             self._surface(part, shown, 0, end)
+            self._pattern(shown)
             shading.draw(canvas, shown, cover, self.light)
         if self.shot.session.glasses:
             whole = np.full((self.camera.size, self.camera.size), -np.inf, np.float32)
             whole[solid.top : solid.top + len(depth), solid.left : solid.left + depth.shape[1]] = depth
             self._draw_glasses(canvas, whole)
+
+    def _pattern(self, shown: Shown) -> None:
+        """Keep the key light from where what is before it does."""
+        if self.shot.pattern:
+            shown.at[6] *= pattern(self.shot.pattern, self.camera.size)[shown.pixel]
 
     def _surface(self, part: Part, shown: Shown, first: int, end: int) -> None:
         shot, look = self.shot, self.who.look

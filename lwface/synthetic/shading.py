@@ -20,6 +20,7 @@ Floats = NDArray[Any]  # float32 unless said otherwise
 F = np.float32
 _ALL = np.empty(0, np.float32)
 FLAT, RIBBED, FOLDED = range(3)  # the patterns of plain materials
+SECOND = 20  # where a second light begins in what :func:`light_of` makes
 STRAND_EDGE = 9.0  # mm by which single strands reach over or fall short of the hair's edge
 
 
@@ -39,12 +40,16 @@ class Shown:
 
 
 def light_of(shot: Shot) -> Floats:
-    """What :func:`lit` reads of a shot (20,): key light, half way to the viewer, colours, rim light, shadow."""
+    """What :func:`lit` reads of a shot (20,): key light, half way to the viewer, colours, rim light, shadow.
+
+    With a second light (26,), whose direction and colour come last.
+    """
     towards = shot.light.astype(np.float64)
     half = towards + np.array((0, 0, 1))
     half /= np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
+    second = () if shot.second is None else shot.second
     return np.concatenate(
-        (towards, half, shot.key, shot.sky, shot.ground, shot.rim, (shot.shadow,)),
+        (towards, half, shot.key, shot.sky, shot.ground, shot.rim, (shot.shadow,), second),
         dtype=np.float32,
         casting="same_kind",
     )
@@ -54,6 +59,8 @@ def draw(canvas: Floats, shown: Shown, cover: Floats | None, light: Floats) -> N
     """Light a layer and lay it over ``canvas (N, 3)`` with ``cover (P,)``; None: all of it."""
     colour = np.empty((3, len(shown.pixel)), np.float32)
     lit(shown.at, shown.surface, light, colour)
+    if len(light) > SECOND:
+        _lit_again(shown.at, shown.surface, light[SECOND:], colour)
     _put(canvas, shown.pixel, colour, _ALL if cover is None else cover)
 
 
@@ -94,6 +101,17 @@ def lit(at: Floats, surface: Floats, light: Floats, colour: Floats) -> None:
         colour[2, i] = (total2 + (up * sky2 + ground2) * ambient + side * rim2) * surface[2, i] + (
             shine + surface[7, i]
         ) * key2
+
+
+@kernel
+def _lit_again(at: Floats, surface: Floats, light: Floats, colour: Floats) -> None:
+    """Add a second light, wrapped Lambert without shadows but those of the surface itself, to ``colour (3, P)``."""
+    for i in range(colour.shape[1]):
+        x, y, z = at[0, i], at[1, i], at[2, i]
+        scale = F(1) / np.sqrt(max(x * x + y * y + z * z, F(1e-8)))
+        facing = max((x * light[0] + y * light[1] + z * light[2]) * scale + F(0.12), F(0)) * F(0.9) * at[5, i]
+        for k in range(3):
+            colour[k, i] += facing * light[3 + k] * surface[k, i]
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic import lighting
 from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
@@ -18,6 +19,7 @@ from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.parts import GLASSES_SHAPES
 from lwface.synthetic.person import (
     STREAM_COARSE,
+    STREAM_LIGHTS,
     STREAM_PLACE,
     STREAM_SESSION,
     STREAM_SHOT,
@@ -95,6 +97,8 @@ class Shot:
     quality: int  # JPEG
     grey: bool
     clutter: int = 0  # 0: the background is the usual one, else the seed of a cluttered one
+    second: Floats | None = None  # (6,) direction to a second light and its linear colour
+    pattern: int = 0  # 0: nothing is before the key light, else the seed of what it falls through
     web: Web | None = None  # what an old video on the web made of the picture
 
 
@@ -256,7 +260,7 @@ def sample_shot(
             int(rng.integers(7))
         ]
     )
-    return Shot(
+    shot = Shot(
         session=wear,
         yaw=yaw,
         pitch=pitch,
@@ -290,6 +294,10 @@ def sample_shot(
         clutter=_clutter(person, index, ranges.background),
         web=_web(person, index, scale, ranges.video),
     )
+    if not ranges.lights:
+        return shot
+    lights = generator(person.seed, person.identity, index, STREAM_LIGHTS)
+    return replace(shot, **lighting.changed(lights, ranges.lights, shot.exposure))
 
 
 def _clutter(person: Person, index: int, share: float) -> int:

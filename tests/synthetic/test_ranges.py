@@ -20,14 +20,19 @@ from lwface.synthetic.scene import skin_texture
 from lwface.synthetic.shot import sample_shot
 
 SEED = 3
-NEW = {"background": 1.0, "video": 1.0, "form": 1.0, "skin": 1.0, "looks": 1.0}
+NEW = {"background": 1.0, "video": 1.0, "form": 1.0, "skin": 1.0, "looks": 1.0, "lights": 1.0}
+LIGHT = {"light", "key", "sky", "ground", "shadow", "second", "pattern", "exposure"}
 
 
 @pytest.mark.parametrize("name", NEW)
 def test_a_range_leaves_what_else_was_drawn(name: str) -> None:
     who = person(SEED, 1)
     usual, more = sample_shot(who, 4), sample_shot(who, 4, ranges=Ranges(**{name: NEW[name]}))
-    kept = {f.name for f in dataclasses.fields(usual)} - {"session", "clutter", "web"}
+    kept = (
+        {f.name for f in dataclasses.fields(usual)}
+        - {"session", "clutter", "web"}
+        - (LIGHT if name == "lights" else set())
+    )
     for field in kept:
         np.testing.assert_equal(getattr(more, field), getattr(usual, field), err_msg=field)
 
@@ -111,6 +116,26 @@ def test_clutter_has_more_edges_than_the_usual_background() -> None:
     cluttered = [edges(clutter(seed, 96)) for seed in range(1, 9)]
     assert np.mean(cluttered) > 1.5 * np.mean([edges(background(seed, 3.0, 96)) for seed in range(1, 9)])
     np.testing.assert_array_equal(clutter(5, 96), clutter(5, 96))
+
+
+def test_a_second_light_adds_and_a_pattern_only_takes() -> None:
+    who = person(SEED, 2)
+    dark = dataclasses.replace(sample_shot(who, 1), noise=0.0, second=np.zeros(6, np.float32))
+    lit = dataclasses.replace(dark, second=np.array((0.6, 0, 0.8, 0.5, 0.5, 0.5), np.float32))
+    plain = dataclasses.replace(dark, second=None)
+    behind = dataclasses.replace(plain, pattern=9, background=dark.background)
+    usual, none, more, less = (render(who, s).crop.astype(int) for s in (plain, dark, lit, behind))
+    np.testing.assert_array_equal(usual, none)
+    assert (more - usual).mean() > 3
+    assert (less - usual).mean() < -1
+    assert (less - usual).max() < 40  # but for what JPEG smears
+
+
+def test_lights_have_directions_of_length_one_and_colours_that_are_not_negative() -> None:
+    shots = [sample_shot(person(SEED, 1), i, ranges=Ranges(lights=2.0)) for i in range(60)]
+    np.testing.assert_allclose([np.linalg.norm(shot.light) for shot in shots], 1, rtol=1e-5)
+    assert min(shot.key.min() for shot in shots) >= 0
+    assert 3 < sum(shot.second is not None for shot in shots) < 40
 
 
 def test_a_frame_coded_twice_is_the_same_again() -> None:
