@@ -148,6 +148,17 @@ network.r10_xs.net_widths = [16, 16, 16, 32, 64]
 network.r10_xs.net_expansions = [0.5, 1, 1, 1]
 network.r10_xs.lr = 0.05
 
+# As many layers, wider: what a few hours of two CPU cores can train on a million images.
+network.r10_s = edict()
+network.r10_s.net_name = "fresnet"
+network.r10_s.emb_size = 128
+network.r10_s.net_input = 0
+network.r10_s.net_act = "relu"
+network.r10_s.net_units = [1, 1, 1, 1]
+network.r10_s.net_widths = [16, 32, 48, 96, 128]
+network.r10_s.net_expansions = [0.5, 1, 1, 1]
+network.r10_s.lr = 0.05
+
 # Twelve layers to a map of 14x14, joined by one of 7x7: the usual body of points.
 network.r12_p = edict()
 network.r12_p.net_name = "fresnet"
@@ -390,6 +401,12 @@ loss.triplet.triplet_bag_size = 7200
 loss.triplet.triplet_max_ap = 0.0
 loss.triplet.per_batch_size = 60
 loss.triplet.lr = 0.05
+
+# Images of one person in a batch against all others of it: no weight of classes (arXiv 2004.11362).
+loss.supcon = edict()
+loss.supcon.loss_name = "supcon"
+loss.supcon.group_size = 4
+loss.supcon.temperature = 0.0625
 
 loss.atriplet = edict()
 loss.atriplet.loss_name = "atriplet"

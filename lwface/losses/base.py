@@ -91,7 +91,12 @@ class BatchLoss(nn.Module):
     """A loss that compares the embeddings of a batch with each other: there is no weight of classes.
 
     The parameters of its ``__init__`` are its settings, as a margin's are. Who makes the batches reads them too.
+
+    Attributes:
+        joint: all rows of an update must be compared at once, not in parts.
     """
+
+    joint = False
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Loss:
         """The loss of ``embeddings`` (N, D) of any floating type with integer ``labels`` (N,)."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from lwface.base.errors import UserError
 from lwface.losses import Classifier, create_margin
 from lwface.losses.distillation import DISTILLATIONS, Teaching
+from lwface.losses.supcon import SupervisedContrastive
 from lwface.recognition.dataset import FaceDataset, stand_ins
 from lwface.recognition.task import FaceTask
 from lwface.recognition.teachers import open_teachers
@@ -73,26 +74,28 @@ class DistilledTask(FaceTask):
         run = self.run
         if not isinstance(self.faces, FaceDataset):
             raise UserError("several data sets: a teacher's features are of one")
-        if not isinstance(self.classifier, Classifier):
-            raise UserError(f"the loss {run.loss} has no identities: a teacher goes with those that have")
+        compared = isinstance(self.classifier, SupervisedContrastive)
+        if not (compared or isinstance(self.classifier, Classifier)):
+            raise UserError(f"the loss {run.loss} has no identities: a teacher goes with those that have, and supcon")
         if DISTILLATIONS[run.distill].follows and processes().count > 1:  # before the teacher has seen all images
             raise UserError(f"distill {run.distill} keeps figures of the batches it sees: train it in one process")
         self.taught = TaughtFaces(self.faces)
         self.data = self.augmented(self.taught)
         self.teachers = open_teachers(run, self.faces.records, self.device)
-        self.identities = self.classifier.shard.total
+        labels = self.faces.labels()
+        self.identities = sum(head.shard.total for head in self.heads) or int(labels.max()) + 1
         self.teaching = Teaching(
             run.distill,
             run.as_dict(),
             classes=self.identities,
             student_width=self.network.embedding_size,
             teacher_width=self.teachers.width,
-            margin=create_margin(run.as_dict()),
+            margin=None if compared else create_margin(run.as_dict()),
             weight=run.distill_weight,
         )
         if self.teaching.way.needs_centres:
             images = self.taught.used
-            self.teaching.way.take_centres(self.teachers.centres(images, self.faces.labels(), self.identities))
+            self.teaching.way.take_centres(self.teachers.centres(images, labels, self.identities))
         self.modules["teaching"] = self.teaching.to(self.device)
         self.rows: Tensor = torch.empty(0, self.teachers.width)  # (N, T) the teacher's, of the step's batch
         self.sample: Tensor | None = None  # identities whose centres take part in the step

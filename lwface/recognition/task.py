@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
 from lwface.base.origin import file_sha256
 from lwface.losses import BatchLoss, Classifier, Heads
+from lwface.losses.supcon import SupervisedContrastive
 from lwface.models.card import data_entry, model_card, write_card
 from lwface.models.saved import LOCAL_KEYS
 from lwface.models.store import save_model
@@ -26,14 +27,16 @@ from lwface.networks import FaceNetwork, mxnet_names
 from lwface.recognition.augmentation import AugmentedFaces
 from lwface.recognition.dataset import FaceData, mirror_choice, to_network_input
 from lwface.recognition.freezing import batch_norms, freeze
+from lwface.recognition.groups import GroupedBatches
 from lwface.recognition.starting_point import StartingPoint
 from lwface.recognition.verifier import Verifier
 from lwface.scoring.pack_accuracy import chance_difference
 from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.training.optimizer import group
+from lwface.training.processes import processes
 from lwface.training.row_updates import update_rows
-from lwface.training.sampler import random_stream
+from lwface.training.sampler import BatchSampler, ListedBatches, random_stream
 from lwface.training.schedule import margin_share, sample_rate
 from lwface.training.task import Batch, Batches, Outcome, Score, Task, Validation, autocast
 
@@ -78,6 +81,9 @@ class FaceTask(Task):
         self.writes_mxnet = True
         if isinstance(classifier, BatchLoss):
             _check_has_head(run)
+            self.in_epochs = not classifier.joint
+            if classifier.joint and processes().count > 1:
+                raise UserError(f"the loss {run.loss} compares the images of a batch: train it in one process")
         for head in self.heads:
             head.deferred = True
         self.resting = freeze(network, run.freeze)  # modules kept in evaluation mode
@@ -150,6 +156,19 @@ class FaceTask(Task):
         for module in self.resting:
             module.eval()
 
+    def orders(
+        self, images_per_step: int, *, seed: int, start: int, stop: int
+    ) -> Iterator[BatchSampler | ListedBatches]:
+        """All images by turns; groups of images of a person where the loss compares them."""
+        if not isinstance(self.classifier, SupervisedContrastive):
+            yield from super().orders(images_per_step, seed=seed, start=start, stop=stop)
+            return
+        size, labels = self.classifier.group_size, self.faces.labels()
+        batches = GroupedBatches(labels, images_per_step, size, seed=seed, start=start, stop=stop)
+        if batches.alone:
+            print(f"{batches.alone} people with one image are left out: the loss {self.run.loss} needs two", flush=True)
+        yield ListedBatches(batches, start=start)
+
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
         """Draw the identities that the update tells apart, by seed and step; keep the network out of the first ones."""
         if not isinstance(self.classifier, BatchLoss):
@@ -177,7 +196,9 @@ class FaceTask(Task):
 
     @property
     def joint(self) -> bool:  # type: ignore[override]
-        """Whether the margin looks at all rows of a step."""
+        """Whether the loss looks at all rows of a step."""
+        if isinstance(self.classifier, BatchLoss):
+            return self.classifier.joint
         return any(head.margin.whole_batch for head in self.heads)
 
     def watched(self) -> list[Tensor]:

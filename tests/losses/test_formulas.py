@@ -129,3 +129,31 @@ def test_triplets_are_the_formulas(name):
     with pytest.raises(UserError, match="a batch of 11 images is no number of triplets"):
         loss(embeddings[:11], labels[:11])
     assert not list(create_classifier(entry(name), 5, 3, group=object()).parameters())  # nothing to share
+
+
+def test_contrast_is_the_formula():
+    """Equation 2 of arXiv 2004.11362 in loops, and its gradient by differences; a row alone counts 0."""
+    labels, temperature = [0, 1, 0, 2, 1, 0], 0.3
+    x = np.random.default_rng(3).normal(size=(6, 3))
+
+    def naive(rows):
+        unit = [row / math.sqrt(sum(row**2)) for row in rows]
+        total = 0.0
+        for i in range(6):
+            others = [a for a in range(6) if a != i]
+            whole = sum(math.exp(float(unit[i] @ unit[a]) / temperature) for a in others)
+            same = [p for p in others if labels[p] == labels[i]]
+            parts = [math.log(math.exp(float(unit[i] @ unit[p]) / temperature) / whole) for p in same]
+            total -= sum(parts) / max(len(same), 1)
+        return total / 6
+
+    loss = create_classifier({**entry("supcon"), "temperature": temperature}, 5, 3)
+    embeddings = torch.tensor(x, requires_grad=True)
+    found = loss(embeddings, torch.tensor(labels))
+    found.loss.backward()
+    assert found.loss.item() == pytest.approx(naive(x), rel=1e-9)
+    np.testing.assert_allclose(embeddings.grad.numpy(), slopes(naive, x), rtol=1e-5, atol=1e-8)
+    cosines = x @ x.T / np.outer(*2 * [np.linalg.norm(x, axis=1)])
+    np.fill_diagonal(cosines, -2)
+    nearest = cosines.argmax(axis=1)
+    assert found.correct == sum(labels[i] == labels[nearest[i]] for i in range(6))
