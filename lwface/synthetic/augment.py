@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.formats.image import encode_jpeg
 from lwface.synthetic import wide
 from lwface.synthetic.filters import gaussian, motion_taps, spread
 from lwface.synthetic.kernel import kernel
 from lwface.synthetic.shot import Shot, colour, pick, uniform
-from lwface.synthetic.web import webbed
+from lwface.synthetic.web import coded, webbed
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two outside
@@ -64,15 +63,22 @@ def background(seed: int, blur: float, size: int) -> Floats:
 
 
 def finish(
-    canvas: Floats, shot: Shot, frame_size: int, rng: np.random.Generator, part: Box | None = None
+    canvas: Floats,
+    shot: Shot,
+    frame_size: int,
+    rng: np.random.Generator,
+    part: Box | None = None,
+    *,
+    only: bool = True,
 ) -> NDArray[np.uint8]:
     """The camera's picture (S, S, 3) RGB of what was drawn (s, s, 3), s > S, with one pass through JPEG.
 
-    Only ``part`` of it, if given, which begins at multiples of JPEG_UNIT pixels and ends at such or at the frame's end:
-    there the picture is the same, and black elsewhere.
+    With ``only`` it is no more than ``part``, if given, which begins at multiples of JPEG_UNIT pixels and ends at such
+    or at the frame's end: there the picture is the same, and black elsewhere. A video on the web is coded in ``part``
+    by itself, for that.
     """
     whole = (0, 0, frame_size, frame_size)
-    left, top, right, bottom = part or whole
+    left, top, right, bottom = (part if only else None) or whole
     border = reach(shot)
     x0, y0 = max(left - border, 0), max(top - border, 0)
     x1, y1 = min(right + border, frame_size), min(bottom + border, frame_size)
@@ -103,11 +109,15 @@ def finish(
         piece, grain = _greyed(piece), _greyed(grain)
     pixels = np.empty(piece.shape, np.uint8)
     _digitise(piece.reshape(-1), grain.reshape(-1), noise, pixels.reshape(-1))
-    data = np.frombuffer(encode_jpeg(pixels, shot.quality), np.uint8)
     frame = np.zeros((frame_size, frame_size, 3), np.uint8)
-    decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    frame[top:bottom, left:right] = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    return frame if shot.web is None else webbed(frame, shot.web, rng)
+    if shot.web is None:
+        frame[top:bottom, left:right] = coded(pixels, shot.quality)
+        return frame
+    frame[top:bottom, left:right] = webbed(pixels, shot.web, grain)
+    if part and not only:
+        inner = np.s_[part[1] : part[3], part[0] : part[2]]
+        frame[inner] = webbed(pixels[inner], shot.web, grain[inner])
+    return frame
 
 
 @lru_cache(maxsize=8)

@@ -27,6 +27,7 @@ MELANIN = F(0.45), F(0.75), F(1.0)  # of red, green and blue
 BLOOD = F(0.06), F(0.62), F(0.5)
 SHADE = F(0.94), F(1.0), F(1.03)
 BLOTCHES = (5, 14, 40, 110)  # noise of so many cells
+MIDDLE = 80  # cells in which the larger ones are added up
 SOCKET, CORNER, LID, BAG, GROOVE, FOLD, CHIN, UNDER, PERIORAL, CHEEK, NOSE, EARS, BEARD, FOREHEAD, SIDES, FRECKLE = (
     range(16)
 )
@@ -95,44 +96,50 @@ def weathered(texture: NDArray[np.uint16], person: Person) -> NDArray[np.uint16]
     """``texture (SIZE, SIZE, 4)`` of a person's paint with what else skin has, ``person.skin`` times as much."""
     rng = generator(person.seed, person.identity, 0, STREAM_SKIN)
     weights, shares = _strengths(rng, person)
-    noise = np.stack([_noise(rng, cells) for cells in BLOTCHES])
-    pores = rng.standard_normal(TEXELS, dtype=np.float32)
+    pores = np.roll(_pores(), int(rng.integers(TEXELS)))
     result = np.empty_like(texture)
     amount = F(person.skin)
-    inputs = texture.reshape(-1), places().reshape(-1), noise.reshape(-1), pores
-    _weather(*inputs, weights * amount, shares * amount, result.reshape(-1))
+    blotches = _blotches(rng, shares * amount)
+    inputs = texture.reshape(-1), places().reshape(-1), blotches.reshape(-1), pores
+    _weather(*inputs, weights * amount, result.reshape(-1))
     return result
 
 
-def _noise(rng: np.random.Generator, cells: int) -> Floats:
-    """Smooth noise (3, TEXELS) of so many cells a side, for melanin, blood and shade."""
-    coarse = rng.standard_normal((cells, cells, 3), dtype=np.float32)
-    fine: Floats = cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(fine.reshape(TEXELS, 3).T)
+@lru_cache(maxsize=1)
+def _pores() -> Floats:
+    """Unit noise (TEXELS,), of which everybody begins elsewhere, since drawing it anew takes long."""
+    return np.random.default_rng(13).standard_normal(TEXELS, dtype=np.float32)
+
+
+def _blotches(rng: np.random.Generator, shares: Floats) -> Floats:
+    """Melanin, blood and shade (SIZE, SIZE, 3) that wander: smooth noises of BLOTCHES, ``shares (3, 4)`` of each."""
+    noises = [rng.standard_normal((n, n, 3), dtype=np.float32) * shares[:, k] for k, n in enumerate(BLOTCHES)]
+    *large, small = noises
+    middle: Floats = np.zeros((MIDDLE, MIDDLE, 3), np.float32)
+    for noise in large:
+        middle += cv2.resize(noise, (MIDDLE, MIDDLE), interpolation=cv2.INTER_CUBIC)
+    fine: Floats = cv2.resize(middle, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    fine += cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    return fine
 
 
 @kernel
 def _weather(
     texture: NDArray[np.uint16],
     places: Floats,
-    noise: Floats,
+    blotches: Floats,
     pores: Floats,
     weights: Floats,
-    shares: Floats,
     result: NDArray[np.uint16],
 ) -> None:
     """Take from each texel's colour what melanin, blood and shade take, and change its gloss by its pores."""
     for i in range(TEXELS):
-        melanin, blood, shade = F(0), F(0), F(0.035) * pores[i]
+        melanin, blood, shade = blotches[3 * i], blotches[3 * i + 1], blotches[3 * i + 2] + F(0.035) * pores[i]
         for k in range(16):
             at = places[k * TEXELS + i]
             melanin += weights[0, k] * at
             blood += weights[1, k] * at
             shade += weights[2, k] * at
-        for k in range(4):
-            melanin += shares[0, k] * noise[(3 * k) * TEXELS + i]
-            blood += shares[1, k] * noise[(3 * k + 1) * TEXELS + i]
-            shade += shares[2, k] * noise[(3 * k + 2) * TEXELS + i]
         for k in range(3):
             left = (F(1) - F(0.5) * melanin * MELANIN[k]) * (F(1) - F(0.5) * blood * BLOOD[k])
             left *= F(1) - F(0.5) * shade * SHADE[k]

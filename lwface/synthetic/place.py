@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lwface.synthetic.filters import gaussian
 
 Floats = NDArray[Any]  # float32 unless said otherwise
-CELLS = 128  # pixels a side in which shapes are drawn
+CELLS = 96  # pixels a side in which shapes are drawn
 KINDS = ("boxes", "crowd", "shelves", "leaves", "screen")
 
 
@@ -23,7 +23,7 @@ def clutter(seed: int, size: int) -> Floats:
     {"boxes": _boxes, "crowd": _crowd, "shelves": _shelves, "leaves": _leaves, "screen": _screen}[kind](rng, image)
     if rng.random() < 0.7:
         _boxes(rng, image, few=True)
-    soft = gaussian(image, rng.uniform(0.4, 1.8)) * np.float32(rng.uniform(0.35, 1.3))
+    soft = gaussian(image, rng.uniform(0.3, 1.4)) * np.float32(rng.uniform(0.35, 1.3))
     large: Floats = cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(large.reshape(-1, 3))
 
@@ -42,7 +42,7 @@ def _ground(rng: np.random.Generator) -> Floats:
     top, bottom = np.array(_tones(rng, 2), np.float32)
     fall = np.linspace(0, 1, CELLS, dtype=np.float32)[:, None, None]
     image = top + (bottom - top) * fall + np.zeros((CELLS, CELLS, 3), np.float32)
-    for cells, strength in ((4, 0.5), (12, 0.35), (40, 0.2)):
+    for cells, strength in ((4, 0.5), (12, 0.35), (32, 0.2)):
         grey, tint = (rng.standard_normal((cells, cells, colours), dtype=np.float32) for colours in (1, 3))
         noise = grey + np.float32(0.3) * tint
         cloud: Floats = cv2.resize(noise, (CELLS, CELLS), interpolation=cv2.INTER_CUBIC)
@@ -53,7 +53,7 @@ def _ground(rng: np.random.Generator) -> Floats:
 def _boxes(rng: np.random.Generator, image: Floats, *, few: bool = False) -> None:
     """Furniture, windows, posters: rectangles and quadrangles, large ones first."""
     count = int(rng.integers(3, 8) if few else rng.integers(20, 60))
-    sizes = np.sort(rng.uniform(4, 70, count))[::-1]
+    sizes = np.sort(rng.uniform(3, 52, count))[::-1]
     corners = rng.uniform(-0.5, 0.5, (count, 4, 2)) * 0.3 + ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
     ratio = rng.uniform(0.4, 1.6, (count, 1, 2))
     places = rng.uniform(0, CELLS, (count, 1, 2)) + corners * ratio * sizes[:, None, None]
@@ -65,7 +65,7 @@ def _crowd(rng: np.random.Generator, image: Floats) -> None:
     """Other people far behind: heads on shoulders, from the back row to the front."""
     count = int(rng.integers(5, 16))
     skins, clothes = rng.uniform(0.08, 0.7, count), _tones(rng, 2 * count)
-    for number, row in enumerate(np.sort(rng.uniform(20, CELLS, count)).tolist()):
+    for number, row in enumerate(np.sort(rng.uniform(15, CELLS, count)).tolist()):
         size, x = 3 + row * 0.09, int(rng.integers(CELLS))
         skin = (skins[number] * np.array((1.0, 0.62, 0.45))).tolist()
         centre, radius = (x, int(row)), int(size)
@@ -77,20 +77,21 @@ def _crowd(rng: np.random.Generator, image: Floats) -> None:
 
 def _shelves(rng: np.random.Generator, image: Floats) -> None:
     """Books or goods side by side."""
-    high = int(rng.integers(14, 36))
+    high = int(rng.integers(11, 27))
+    (wood,) = _tones(rng, 1)
     for top in range(int(rng.integers(-high, 0)), CELLS, high):
-        widths = rng.integers(2, 9, 64)
-        tones = _tones(rng, 64)
-        for left, width, tone in zip((np.cumsum(widths) - widths).tolist(), widths.tolist(), tones, strict=True):
-            cv2.rectangle(image, (left, top + int(rng.integers(2, 8))), (left + width - 1, top + high - 3), tone, -1)
-        cv2.rectangle(image, (0, top + high - 2), (CELLS, top + high), tones[0], -1)
+        widths, lower = rng.integers(2, 9, 32), rng.integers(2, 8, 32).tolist()
+        books = zip((np.cumsum(widths) - widths).tolist(), widths.tolist(), lower, _tones(rng, 32), strict=True)
+        for left, width, low, tone in books:
+            cv2.rectangle(image, (left, top + low), (left + width - 1, top + high - 3), tone, -1)
+        cv2.rectangle(image, (0, top + high - 2), (CELLS, top + high), wood, -1)
 
 
 def _leaves(rng: np.random.Generator, image: Floats) -> None:
     """Branches and leaves with light between them."""
-    count = int(rng.integers(120, 260))
+    count = int(rng.integers(70, 160))
     greens = np.array((0.5, 1.0, 0.25)) * rng.uniform(0.02, 0.5, (count, 1)) * rng.uniform(0.7, 1.3, (count, 3))
-    sizes = rng.integers(1, 7, (count, 2))
+    sizes = rng.integers(1, 6, (count, 2))
     for centre, size, tone in zip(rng.integers(0, CELLS, (count, 2)), sizes, greens, strict=True):
         angle = float(rng.integers(180))
         cv2.ellipse(image, centre.tolist(), size.tolist(), angle, 0, 360, tone.tolist(), -1)

@@ -109,11 +109,11 @@ def render(
     landmarks = (full + 0.5) * (frame_size / size) - 0.5
     five = five_from_68(landmarks).astype(np.float32)
     matrix = to_crop(five)
-    part = _part(matrix, frame_size) if crop_only and shot.web is None else None
-    window = None if part is None else (_around(part, shot) + 0.5) * (size / frame_size) - 0.5
+    part = _part(matrix, frame_size)
+    window = None if part is None or not crop_only else (_around(part, shot) + 0.5) * (size / frame_size) - 0.5
     Scene(who, shot, head, pose, camera, window).draw(canvas)
     rng = generator(who.seed, who.identity, noise_seed, STREAM_NOISE)
-    frame = augment.finish(canvas.reshape(size, size, 3), shot, frame_size, rng, part)
+    frame = augment.finish(canvas.reshape(size, size, 3), shot, frame_size, rng, part, only=crop_only)
     return Picture(
         frame,
         warped(frame, matrix, CROP_SIZE),

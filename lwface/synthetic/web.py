@@ -64,14 +64,14 @@ def _curves(rng: np.random.Generator) -> Pixels:
     return np.rint(np.clip(curve[:, None] * tint, 0, 1) * 255).astype(np.uint8)
 
 
-def webbed(frame: Pixels, web: Web, rng: np.random.Generator) -> Pixels:
-    """What the player shows of ``frame``, as many pixels; ``rng`` draws the noise."""
+def webbed(frame: Pixels, web: Web, grain: Floats) -> Pixels:
+    """What the player shows of ``frame``, as many pixels; ``grain`` is unit noise of its size."""
     size = frame.shape[1::-1]
     small = cv2.resize(frame, _reduced(size, web.detail), interpolation=cv2.INTER_AREA)
     image = _coloured(_combed(small, web.comb), web.colour)
     if web.halo:
         image = image + np.float32(web.halo) * (image - gaussian(image, 1.1))
-    image = image + np.float32(web.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    image = image + np.float32(web.noise) * grain[: len(image), : image.shape[1]]
     levels = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
     sent = np.stack([web.curves[levels[..., k], k] for k in range(3)], axis=-1)
     shown = _coded_twice(sent, web)
@@ -79,7 +79,7 @@ def webbed(frame: Pixels, web: Web, rng: np.random.Generator) -> Pixels:
 
 
 def _reduced(size: tuple[int, ...], detail: float) -> tuple[int, int]:
-    width, height = (max(24, round(side * detail)) for side in size)
+    width, height = (max(12, round(side * detail)) for side in size)
     return width, height
 
 
@@ -100,13 +100,13 @@ def _coloured(image: Pixels, share: float) -> Floats:
 
 
 def _coded_twice(image: Pixels, web: Web) -> Pixels:
-    once = _coded(image, web.qualities[0])
+    once = coded(image, web.qualities[0])
     down, right = web.shift
     moved = cv2.copyMakeBorder(once, down, 0, right, 0, cv2.BORDER_REPLICATE)
-    return _coded(np.asarray(moved), web.qualities[1])[down:, right:]
+    return coded(np.asarray(moved), web.qualities[1])[down:, right:]
 
 
-def _coded(image: Pixels, quality: int) -> Pixels:
+def coded(image: Pixels, quality: int) -> Pixels:
     """``image`` after one pass through JPEG."""
     decoded: Any = cv2.imdecode(np.frombuffer(encode_jpeg(image, quality), np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
