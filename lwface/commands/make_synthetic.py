@@ -41,6 +41,7 @@ HELP = {
     "video": "share of pictures as an old video on the web shows them: small, coded twice, combed, off in colour",
     "form": "heads nearer to people's, with local shapes beside the usual ones; 0 none, 1 much, up to 4",
     "looks": "brows, eyes, lips, hair, beards and ages drawn from wide ranges; 0 as usual, 1 all anew, up to 4",
+    "restyle": "share of pictures in which somebody has other hair, and a man another beard",
     "lights": "share of pictures in hard, coloured, low or double light; up to 4, over 1 the colours are stronger",
     "skin": "what skin has beyond its paint: blotches, pores, shade in sockets and folds; 0 none, 1 much, up to 4",
 }

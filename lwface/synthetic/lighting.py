@@ -36,7 +36,7 @@ def changed(rng: np.random.Generator, amount: float, exposure: float) -> dict[st
     if rng.random() < 0.25:
         changes["pattern"] = int(rng.integers(1, 1 << 31))
     if rng.random() < 0.25:
-        changes["exposure"] = exposure * (rng.uniform(1.2, 1.9) if rng.random() < 0.6 else rng.uniform(0.4, 0.8))
+        changes["exposure"] = exposure * (rng.uniform(1.2, 1.9) if rng.random() < 0.6 else rng.uniform(0.55, 0.85))
     return changes
 
 
@@ -46,7 +46,7 @@ def _light(rng: np.random.Generator, kind: str, colours: float) -> dict[str, Any
     azimuth, height, key, sky, ground, strength = {
         "hard": (u(-85, 85), u(-5, 75), u(0.75, 1.3), u(0.06, 0.3), u(0.05, 0.3), 0.12),
         "flash": (u(-14, 14), u(0, 25), u(0.8, 1.3), u(0.03, 0.2), u(0.02, 0.1), 0.06),
-        "stage": (u(-100, 100), u(0, 70), u(0.6, 1.2), u(0.02, 0.15), u(0.02, 0.15), 0.6),
+        "stage": (u(-100, 100), u(0, 70), u(0.6, 1.2), u(0.02, 0.15), u(0.04, 0.2), 0.4),
         "two lamps": (u(-90, 90), u(-10, 60), u(0.35, 0.8), u(0.08, 0.35), u(0.05, 0.2), 0.2),
         "below": (u(-50, 50), u(-50, -5), u(0.4, 0.9), u(0.05, 0.3), u(0.2, 0.6), 0.25),
         "flat": (u(-60, 60), u(10, 80), u(0.05, 0.25), u(0.6, 0.95), u(0.3, 0.7), 0.08),

@@ -64,6 +64,25 @@ def varied(look: Appearance, rng: np.random.Generator, amount: float) -> Appeara
     return replace(look, **mixed)
 
 
+def restyled(look: Appearance, rng: np.random.Generator) -> Appearance:
+    """The same person at another time: other hair, and a man's beard another one; what is not hair stays."""
+    draw = wide(rng, 1.0)
+    changes: dict[str, Any] = {
+        "hair_style": _style(rng, look),
+        "cut": _cut(rng, draw, 0.8),
+        "hair_volume": draw(0.55, 1.6),
+        "hair_length": draw(0.0, 1.0),
+        "hairline": look.hairline + draw(-3.0, 5.0),
+        "parting": draw(0.15, 0.6) * (1 if rng.random() < 0.5 else -1),
+    }
+    colour, beard = _hair(rng, draw, look, look.age), _beard(rng, draw)
+    if rng.random() < 0.35:
+        changes["hair"] = colour
+    if look.masculine > 0:
+        changes["beard_parts"] = beard
+    return replace(look, **changes)
+
+
 def _between(usual: Any, drawn: Any, share: float) -> Any:
     value = usual + share * (drawn - usual)
     return value.astype(np.float32) if isinstance(value, np.ndarray) else float(value)

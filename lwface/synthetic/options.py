@@ -23,6 +23,7 @@ class Ranges:
     form: float = 0.0  # of heads, beyond the named fields
     skin: float = 0.0  # of what skin has beyond its paint
     looks: float = 0.0  # of brows, eyes, lips, hair, beards and ages
+    restyle: float = 0.0  # share of pictures with other hair and beard
     lights: float = 0.0  # share of pictures in light of other kinds; over 1 its colours are stronger
 
 
@@ -59,6 +60,7 @@ class Options:
     form: float = 0.0
     skin: float = 0.0
     looks: float = 0.0
+    restyle: float = 0.0
     lights: float = 0.0
 
     def check(self) -> None:
@@ -77,7 +79,7 @@ class Options:
         for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin", "looks", "lights"):
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
-        for name in ("coarse", "background", "video"):
+        for name in ("coarse", "background", "video", "restyle"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: expected a share from 0 to 1")
         if not self.video_fps > 0:

@@ -20,14 +20,14 @@ from lwface.synthetic.appearance import (
 )
 from lwface.synthetic.form import form
 from lwface.synthetic.head import blend, template
-from lwface.synthetic.looks import varied
+from lwface.synthetic.looks import restyled, varied
 from lwface.synthetic.options import USUAL, Ranges
 
 Floats = NDArray[Any]  # float32 unless said otherwise
 
 # Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
 STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO, STREAM_COARSE = range(7)
-STREAM_WEB, STREAM_PLACE, STREAM_FORM, STREAM_SKIN, STREAM_LOOKS, STREAM_LIGHTS = range(7, 13)
+STREAM_WEB, STREAM_PLACE, STREAM_FORM, STREAM_SKIN, STREAM_LOOKS, STREAM_LIGHTS, STREAM_STYLE = range(7, 14)
 
 SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
 SHAPE_SCALE = 0.8
@@ -48,6 +48,7 @@ class Person:
     form: float = 0.0  # how much of what :mod:`lwface.synthetic.form` adds
     skin: float = 0.0  # how much of what :mod:`lwface.synthetic.complexion` adds
     looks: float = 0.0  # how much of what :mod:`lwface.synthetic.looks` draws
+    other: bool = False  # at another time, with other hair
 
     @cached_property
     def _latent(self) -> tuple[Floats, Appearance]:
@@ -76,6 +77,8 @@ class Person:
         look = _appearance(rng, masculine, age, self)
         if self.looks:
             look = varied(look, generator(self.seed, self.identity, 0, STREAM_LOOKS), self.looks)
+        if self.other:
+            look = restyled(look, generator(self.seed, self.identity, 0, STREAM_STYLE))
         return shape, look
 
     @property
@@ -99,9 +102,15 @@ class Person:
 
 
 @lru_cache(maxsize=64)
-def person(seed: int, identity: int, ranges: Ranges = USUAL) -> Person:
+def person(seed: int, identity: int, ranges: Ranges = USUAL, *, other: bool = False) -> Person:
     """A person of these ranges, remembered, since texture and shape are costly next to one picture."""
-    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin, ranges.looks)
+    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin, ranges.looks, other)
+
+
+def person_of_picture(seed: int, identity: int, index: int, ranges: Ranges) -> Person:
+    """The person as of picture or video ``index``: with other hair in a share ``ranges.restyle`` of them."""
+    other = ranges.restyle > 0 and generator(seed, identity, index + 1, STREAM_STYLE).random() < ranges.restyle
+    return person(seed, identity, ranges, other=bool(other))
 
 
 def _appearance(rng: np.random.Generator, masculine: float, age: float, who: Person) -> Appearance:

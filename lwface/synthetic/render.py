@@ -23,7 +23,7 @@ from lwface.synthetic.head import template
 from lwface.synthetic.kernel import blend
 from lwface.synthetic.landmarks import landmark_points
 from lwface.synthetic.options import USUAL, Ranges
-from lwface.synthetic.person import STREAM_NOISE, Person, generator, person
+from lwface.synthetic.person import STREAM_NOISE, Person, generator, person_of_picture
 from lwface.synthetic.place import clutter
 from lwface.synthetic.scene import Scene
 from lwface.synthetic.shot import FRAME_SIZE, Shot, sample_shot
@@ -171,6 +171,6 @@ def sample_image(
     crop_only: bool = False,
 ) -> Picture:
     """Image ``index`` of ``identity``: a function of its arguments alone."""
-    who = person(seed, identity, ranges)
+    who = person_of_picture(seed, identity, index, ranges)
     shot = sample_shot(who, index, difficulty=difficulty, ranges=ranges)
     return render(who, shot, noise_seed=index, frame_size=frame_size, crop_only=crop_only)

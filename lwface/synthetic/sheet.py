@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.render import Picture, sample_image
 from lwface.synthetic.video import video
 
@@ -51,3 +53,23 @@ def contact_sheet(seed: int = 0, columns: int = 8, *, difficulty: float = 1.0) -
     scale = frames.shape[1] / crops.shape[1]
     fitted = cv2.resize(crops, (frames.shape[1], round(crops.shape[0] * scale)), interpolation=cv2.INTER_AREA)
     return np.vstack((frames, fitted))
+
+
+def look_sheet(seed: int = 0, columns: int = 12, *, difficulty: float = 0.4) -> NDArray[np.uint8]:
+    """Crops (H, W, 3) of the same pictures in six rows: as usual, with more of each range, and in old videos.
+
+    First people and light as usual; the same with other heads, skin and looks; with other light and backgrounds too;
+    half of them in old videos. Then, in the last two rows, one person each.
+    """
+    people = Ranges(form=1, looks=1, skin=1)
+    places = replace(people, lights=1, background=1)
+    rows = [
+        [sample_image(seed, i, i, difficulty=difficulty, ranges=ranges).crop for i in range(columns)]
+        for ranges in (USUAL, people, places, replace(places, video=0.7))
+    ]
+    mixed = replace(places, video=0.3)
+    rows += [
+        [sample_image(seed, columns + who, i, difficulty=difficulty, ranges=mixed).crop for i in range(columns)]
+        for who in range(2)
+    ]
+    return tile([crop for row in rows for crop in row], columns, 1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lwface.synthetic.arithmetic import exp
 from lwface.synthetic.head import hermite
 from lwface.synthetic.options import USUAL, Ranges
-from lwface.synthetic.person import STREAM_VIDEO, generator, person
+from lwface.synthetic.person import STREAM_VIDEO, generator, person_of_picture
 from lwface.synthetic.render import Picture, render
 from lwface.synthetic.shot import FRAME_SIZE, YAW_LIMIT, Shot, sample_expression, sample_shot
 
@@ -35,7 +35,7 @@ def shots(
     Light, clothes, background and image quality stay. From frame to frame at 25/s
     the head turns by some degrees at most.
     """
-    who = person(seed, identity, ranges)
+    who = person_of_picture(seed, identity, FIRST_SHOT + index, ranges)
     base = sample_shot(who, FIRST_SHOT + index, difficulty=difficulty, ranges=ranges)
     rng = generator(seed, identity, index, STREAM_VIDEO)
     time = np.arange(frames) / fps
@@ -80,7 +80,7 @@ def video(
     crop_only: bool = False,
 ) -> Iterator[Picture]:
     """Frame after frame of video ``index`` of ``identity``; a function of the arguments alone."""
-    who = person(seed, identity, ranges)
+    who = person_of_picture(seed, identity, FIRST_SHOT + index, ranges)
     first = (FIRST_SHOT + index) * NOISE_STRIDE
     path = shots(seed, identity, index, frames=frames, fps=fps, difficulty=difficulty, ranges=ranges)
     for number, shot in enumerate(path):

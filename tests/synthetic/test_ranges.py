@@ -13,10 +13,11 @@ from lwface.synthetic.form import corrections
 from lwface.synthetic.head import template
 from lwface.synthetic.landmarks import landmark_points
 from lwface.synthetic.options import Options, Ranges
-from lwface.synthetic.person import person
+from lwface.synthetic.person import person, person_of_picture
 from lwface.synthetic.place import clutter
 from lwface.synthetic.render import render, sample_image
 from lwface.synthetic.scene import skin_texture
+from lwface.synthetic.sheet import look_sheet
 from lwface.synthetic.shot import sample_shot
 
 SEED = 3
@@ -79,13 +80,31 @@ def test_looks_differ_more_the_more_is_asked_for_and_points_follow_them() -> Non
     np.testing.assert_allclose(gap, np.array((-1, 1)) * (who.look.brow_gap + 0.74 * who.look.brow_length), atol=0.7)
 
 
+def test_another_time_changes_hair_and_nothing_else() -> None:
+    ranges = Ranges(looks=1.0, restyle=0.5)
+    for identity in range(6):
+        before, after = (person(SEED, identity, ranges, other=other) for other in (False, True))
+        np.testing.assert_array_equal(before.vertices, after.vertices)
+        changed = {
+            field.name
+            for field in dataclasses.fields(before.look)
+            if np.any(getattr(before.look, field.name) != getattr(after.look, field.name))
+        }
+        assert "cut" in changed
+        assert changed <= {"cut", "hair", "beard_parts"} | {
+            f"hair_{name}" for name in ("style", "volume", "length")
+        } | {"hairline", "parting"}
+    others = [person_of_picture(SEED, 1, index, ranges).other for index in range(200)]
+    assert 0.4 < np.mean(others) < 0.6
+
+
 def test_a_share_is_a_share() -> None:
     shots = [sample_shot(person(SEED, 1), i, ranges=Ranges(video=0.3, background=0.7)) for i in range(200)]
     assert 0.2 < np.mean([shot.web is not None for shot in shots]) < 0.4
     assert 0.6 < np.mean([shot.clutter > 0 for shot in shots]) < 0.8
 
 
-@pytest.mark.parametrize("name", ["background", "video", "coarse"])
+@pytest.mark.parametrize("name", ["background", "video", "coarse", "restyle"])
 def test_shares_end_at_one(name: str) -> None:
     with pytest.raises(UserError, match=f"--{name} 1.5: expected a share from 0 to 1"):
         Options(**{name: 1.5}).check()
@@ -136,6 +155,10 @@ def test_lights_have_directions_of_length_one_and_colours_that_are_not_negative(
     np.testing.assert_allclose([np.linalg.norm(shot.light) for shot in shots], 1, rtol=1e-5)
     assert min(shot.key.min() for shot in shots) >= 0
     assert 3 < sum(shot.second is not None for shot in shots) < 40
+
+
+def test_the_sheet_of_looks_has_six_rows() -> None:
+    assert look_sheet(SEED, columns=2).shape == (6 * 114, 2 * 114, 3)
 
 
 def test_a_frame_coded_twice_is_the_same_again() -> None:
