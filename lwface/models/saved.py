@@ -33,17 +33,22 @@ LOCAL_KEYS = (
 )
 
 
-def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str, Any]) -> Path:
+def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str, Any], *, half: bool = False) -> Path:
     """Write the weights and running statistics of ``network`` as float32, and ``config`` beside them in one file.
 
     Args:
         config: the resolved configuration; what only concerns this machine, such as paths, is left out.
+        half: write matrices and kernels as float16, half of the bytes; statistics, scales and biases stay float32. Who
+            reads the file gets float32 all the same.
 
     Returns:
         The path of the file, which appears complete or not at all.
+
+    Raises:
+        UserError: a weight is too large for float16.
     """
     tensors = {
-        name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
+        name: _stored(name, value, half=half).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
     portable = {key: value for key, value in config.items() if key not in LOCAL_KEYS}
@@ -51,6 +56,17 @@ def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str,
     with replacing(path) as file:
         file.write(save(tensors, metadata={"config": json.dumps(portable, sort_keys=True)}))
     return path
+
+
+def _stored(name: str, value: torch.Tensor, *, half: bool) -> torch.Tensor:
+    if not value.is_floating_point():
+        return value
+    if not half or value.ndim < 2:
+        return value.float()
+    small = value.half()
+    if small.isinf().any():
+        raise UserError(f"{name} holds {value.abs().max():g}, more than float16 does: write it as float32")
+    return small
 
 
 def load_saved(text: str, layer: str | None = None) -> tuple[nn.Module, dict[str, Any]]:

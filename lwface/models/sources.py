@@ -20,7 +20,16 @@ from torch import Tensor, nn
 
 from lwface.base.errors import UserError
 from lwface.base.extras import require
-from lwface.models.names import TORCH_SUFFIXES, in_checkout, is_onnx, model_path, names_epoch, parse_model
+from lwface.models.names import (
+    DEFAULT,
+    TORCH_SUFFIXES,
+    in_checkout,
+    is_onnx,
+    model_file,
+    model_path,
+    names_epoch,
+    parse_model,
+)
 from lwface.mxnet.names import params_path
 from lwface.mxnet.network import MxnetNetwork, load_mxnet
 from lwface.mxnet.options import NodeOptions
@@ -62,7 +71,7 @@ class Source:
 
 def read_source(model: str, epoch: int) -> Source:
     """What ``model`` names; arguments and errors as :func:`lwface.models.pretrained.start_from`."""
-    path = Path(model)
+    path = model_file(model) if model == DEFAULT else Path(model)
     if path.suffix.lower() in TORCH_SUFFIXES:
         return Source(model, read_torch(path))
     if path.suffix.lower() == ".safetensors":
@@ -100,12 +109,15 @@ def read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """The tensors of a ``.safetensors`` file, and the settings of the network if it is a model of this project."""
+    """The tensors of a ``.safetensors`` file, and the settings of the network if it is a model of this project.
+
+    What is stored as float16 comes as float32, which holds each of its numbers.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {name: _wide(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: damaged or not a model ({error}); save or copy it again") from None
@@ -114,6 +126,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | No
     except (KeyError, json.JSONDecodeError):
         config = None
     return tensors, config if isinstance(config, dict) else None
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 def _tensors_in(state: object, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:

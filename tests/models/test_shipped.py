@@ -1,0 +1,76 @@
+"""The models inside the package: their digests, and that float16 on disk changes nothing that counts."""
+
+import hashlib
+
+import pytest
+import torch
+
+from lwface.base.errors import UserError
+from lwface.models import shipped
+from lwface.models.names import model_file
+from lwface.models.shipped import SHIPPED, WEIGHTS, shipped_path
+from lwface.models.sources import read_source
+from lwface.models.store import load_model, save_model
+from lwface.networks import create_network
+from lwface.settings.resolve import network_settings
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A model in place of the package's own, as if it had come with it."""
+    torch.manual_seed(0)
+    settings = network_settings("mnas025")
+    network = create_network(settings).eval()
+    file = save_model(str(tmp_path / "face"), 1, network, settings, half=True)
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(shipped, "SHIPPED", {"face": hashlib.sha256(file.read_bytes()).hexdigest()})
+    shipped_path.cache_clear()
+    yield network, file
+    shipped_path.cache_clear()
+
+
+def test_each_file_is_the_one_that_was_shipped():
+    for name, digest in SHIPPED.items():
+        assert shipped_path(name).parent == WEIGHTS
+        assert hashlib.sha256(shipped_path(name).read_bytes()).hexdigest() == digest
+
+
+def test_nothing_else_lies_there():
+    files = {f"{name}-0001{end}" for name in SHIPPED for end in (".safetensors", ".card.json")}
+    assert {path.name for path in WEIGHTS.glob("*")} == files
+
+
+def test_default_is_a_model_like_any_other(own):
+    network, file = own
+    images = torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    loaded, _ = load_model("default")
+    assert model_file("default") == file == shipped_path("face")
+    assert {tensor.dtype for tensor in loaded.parameters()} == {torch.float32}
+    cosines = torch.nn.functional.cosine_similarity(loaded(images), network(images))
+    assert cosines.min() > 0.9999
+    torch.testing.assert_close(loaded(images), read_source("default", 1).network(images))
+
+
+def test_half_of_the_bytes(own, tmp_path):
+    network, file = own
+    whole = save_model(str(tmp_path / "whole"), 1, network, {})
+    assert file.stat().st_size < 0.6 * whole.stat().st_size
+
+
+def test_what_float16_cannot_hold_is_refused(tmp_path):
+    network = torch.nn.Linear(2, 2)
+    network.weight.data.fill_(1e5)
+    with pytest.raises(UserError, match=r"weight holds 100000, more than float16 does"):
+        save_model(str(tmp_path / "model"), 1, network, {}, half=True)
+
+
+def test_damaged_missing_and_unknown(own):
+    _, file = own
+    with pytest.raises(UserError, match=r"unknown model of the package 'fase': did you mean 'face'\?"):
+        shipped_path("fase")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"face-0001.safetensors: damaged, .*: install the package again"):
+        shipped_path("face")
+    file.unlink()
+    with pytest.raises(UserError, match=r"face-0001.safetensors: missing, .*: install the package again"):
+        shipped_path("face")
