@@ -2,12 +2,14 @@
 
 All were trained on rendered faces and nothing else (``make models``), so that their licence is the package's own. Each
 is a file of this project in ``weights/``, ``NAME-0001.safetensors``, with its card beside it; matrices are stored as
-float16, read as float32. Nothing heavy is imported here.
+float16, read as float32. ``weights/sha256.json`` says which there are: name to SHA-256 of the file. Nothing heavy is
+imported here.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 from lwface.base.errors import UserError, unknown_name
@@ -15,15 +17,28 @@ from lwface.base.origin import file_sha256
 
 WEIGHTS = Path(__file__).with_name("weights")
 DETECTOR, LANDMARKS, FACE = "detector", "landmarks", "face"
+DIGESTS = "sha256.json"
 REMEDY = "install the package again"
 
-# What each does -> SHA-256 of its file. A card beside a file is held against the same digest by read_card.
-SHIPPED: dict[str, str] = {}
+
+def shipped_file(name: str, folder: Path | None = None) -> Path:
+    """Where the model ``name`` lies in the package, or in another ``folder``, whether it is there or not."""
+    return (folder or WEIGHTS) / f"{name}-0001.safetensors"
 
 
-def shipped_file(name: str) -> Path:
-    """Where the model ``name`` lies, whether it is there or not."""
-    return WEIGHTS / f"{name}-0001.safetensors"
+@functools.cache
+def digests() -> dict[str, str]:
+    """Name to SHA-256 of each model that came with the package.
+
+    Raises:
+        UserError: the list itself is missing or damaged.
+    """
+    path = WEIGHTS / DIGESTS
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(digest) for name, digest in found.items()}
+    except (OSError, ValueError, AttributeError):
+        raise UserError(f"{path}: missing or damaged, though it is a part of the package: {REMEDY}") from None
 
 
 @functools.cache
@@ -33,11 +48,11 @@ def shipped_path(name: str) -> Path:
     Raises:
         UserError: there is no such model, or the file is missing or not the one that was shipped.
     """
-    if name not in SHIPPED:
-        raise unknown_name("model of the package", name, SHIPPED)
+    if name not in digests():
+        raise unknown_name("model of the package", name, digests())
     path = shipped_file(name)
     if not path.is_file():
         raise UserError(f"{path}: missing, though it is a part of the package: {REMEDY}")
-    if file_sha256(path) != SHIPPED[name]:
+    if file_sha256(path) != digests()[name]:
         raise UserError(f"{path}: damaged, it is not the file that came with the package: {REMEDY}")
     return path

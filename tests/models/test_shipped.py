@@ -1,6 +1,7 @@
 """The models inside the package: their digests, and that float16 on disk changes nothing that counts."""
 
 import hashlib
+import json
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from lwface.base.errors import UserError
 from lwface.models import shipped
 from lwface.models.names import model_file
-from lwface.models.shipped import SHIPPED, WEIGHTS, shipped_path
+from lwface.models.shipped import DIGESTS, WEIGHTS, digests, shipped_path
 from lwface.models.sources import read_source
 from lwface.models.store import load_model, save_model
 from lwface.networks import create_network
@@ -23,21 +24,23 @@ def own(tmp_path, monkeypatch):
     network = create_network(settings).eval()
     file = save_model(str(tmp_path / "face"), 1, network, settings, half=True)
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(shipped, "SHIPPED", {"face": hashlib.sha256(file.read_bytes()).hexdigest()})
-    shipped_path.cache_clear()
+    (tmp_path / DIGESTS).write_text(json.dumps({"face": hashlib.sha256(file.read_bytes()).hexdigest()}))
+    for kept in (digests, shipped_path):
+        kept.cache_clear()
     yield network, file
-    shipped_path.cache_clear()
+    for kept in (digests, shipped_path):
+        kept.cache_clear()
 
 
 def test_each_file_is_the_one_that_was_shipped():
-    for name, digest in SHIPPED.items():
+    for name, digest in digests().items():
         assert shipped_path(name).parent == WEIGHTS
         assert hashlib.sha256(shipped_path(name).read_bytes()).hexdigest() == digest
 
 
 def test_nothing_else_lies_there():
-    files = {f"{name}-0001{end}" for name in SHIPPED for end in (".safetensors", ".card.json")}
-    assert {path.name for path in WEIGHTS.glob("*")} == files
+    files = {f"{name}-0001{end}" for name in digests() for end in (".safetensors", ".card.json")}
+    assert {path.name for path in WEIGHTS.glob("*")} == {DIGESTS, *files}
 
 
 def test_default_is_a_model_like_any_other(own):
@@ -73,4 +76,8 @@ def test_damaged_missing_and_unknown(own):
         shipped_path("face")
     file.unlink()
     with pytest.raises(UserError, match=r"face-0001.safetensors: missing, .*: install the package again"):
+        shipped_path("face")
+    file.with_name(DIGESTS).write_text("{")
+    digests.cache_clear()
+    with pytest.raises(UserError, match=r"sha256.json: missing or damaged, .*: install the package again"):
         shipped_path("face")
