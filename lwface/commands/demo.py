@@ -38,6 +38,7 @@ DOORS = {
     "build-rec": "datasets/build_rec.py",
     "build-pack": "datasets/build_pack.py",
     "train": "recognition/train.py",
+    "train-landmarks": "landmarks/train.py",
     "gate": "common/flops_counter.py",
     "gen-image-feature": "gen_image_feature.py",
     "gen-video-feature": "gen_video_feature.py",

@@ -18,11 +18,12 @@ from typing import Any
 from lwface.base.errors import UserError
 from lwface.base.files import write_json
 from lwface.base.origin import file_sha256, versions
-from lwface.models.names import model_file
+from lwface.models.names import DEFAULT, model_file
 
 FORMAT = 1
 NOT_STATED, NOT_KNOWN = "not stated", "not known"
 SUFFIX = ".card.json"
+USE_KEYS = ("quality", "not_for", "better")  # how good it is, what it must not be used for, where better ones are
 GIT_S = 10  # seconds
 
 
@@ -93,6 +94,26 @@ def model_card(
     }
 
 
+def card_of_use(model: str) -> dict[str, Any] | None:
+    """The card of ``model`` where it says what its scores mean and what it is for, as the package's own do; else None.
+
+    ``scores`` is what ``eval/tar_far.py --json`` writes, of mirrored features too, with ``set``, what it was measured
+    on; ``use`` has :data:`USE_KEYS`.
+    """
+    try:
+        card = read_card(model)
+    except UserError:
+        if model == DEFAULT:  # its card came with it
+            raise
+        return None
+    return card if "scores" in card and "use" in card else None
+
+
+def use_lines(card: Mapping[str, Any] | None) -> list[str]:
+    """What a user of a model should know, a line each; none without a card that says it."""
+    return [] if card is None else [str(card["use"][key]) for key in USE_KEYS]
+
+
 def write_card(file: Path, card: Mapping[str, Any]) -> None:
     """Write ``card`` beside the complete model in ``file``."""
     write_json(card_path(file), {"file": file.name, "sha256": file_sha256(file), **card})
@@ -140,6 +161,10 @@ def card_text(card: Mapping[str, Any]) -> str:
     """``card`` to be read, as Markdown."""
     lines = [f"# {card['name']}", "", *_trained(card), "", "## Data", "", *_data(card)]
     lines += ["", "## Verification", "", *_verification(card["verification"])]
+    if "use" in card:
+        lines += ["", "## Use", "", *(f"* {line}" for line in (*use_lines(card), card["use"]["licence"]))]
+    if "scores" in card:
+        lines += ["", "## Scores", "", *_scored(card["scores"])]
     start, depth = card["start"], 0
     while start is not None:
         depth += 1
@@ -172,6 +197,17 @@ def _data(card: Mapping[str, Any]) -> list[str]:
         licence = " ".join(entry["licence"].replace("|", "\\|").split())
         name = entry["name"] + (" (with a list of what is left out)" if "left_out_sha256" in entry else "")
         lines.append(f"| {name} | {entry['people']:,} | {entry['images']:,} | {licence} | {entry['index_sha256']} |")
+    return lines
+
+
+def _scored(scores: Mapping[str, Any]) -> list[str]:
+    lines = [f"{scores['set']}: {scores['genuine_pairs']:,} genuine, {scores['impostor_pairs']:,} impostor pairs", ""]
+    lines += ["| FAR | threshold | TAR | 95 % |", "|---|---|---|---|"]
+    for entry in scores["results"]:
+        if entry["threshold"] is not None:
+            low, high = entry["tar_interval"] or (float("nan"), float("nan"))
+            figures = f"{entry['threshold']:.4f} | {entry['tar']:.3f} | {low:.3f} to {high:.3f}"
+            lines.append(f"| {entry['far']:g} | {figures} |")
     return lines
 
 

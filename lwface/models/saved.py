@@ -47,14 +47,17 @@ def save_model(prefix: str, epoch: int, network: nn.Module, config: Mapping[str,
     Raises:
         UserError: a weight is too large for float16.
     """
-    tensors = {
-        name: _stored(name, value, half=half).detach().cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
     portable = {key: value for key, value in config.items() if key not in LOCAL_KEYS}
-    path = model_path(prefix, epoch)
+    return write_tensors(model_path(prefix, epoch), network.state_dict(), portable, half=half)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], *, half: bool = False
+) -> Path:
+    """Write ``tensors`` and the settings of the network that they are of into ``path``; see :func:`save_model`."""
+    stored = {name: _stored(name, value, half=half).detach().cpu().contiguous() for name, value in tensors.items()}
     with replacing(path) as file:
-        file.write(save(tensors, metadata={"config": json.dumps(portable, sort_keys=True)}))
+        file.write(save(stored, metadata={"config": json.dumps(config, sort_keys=True)}))
     return path
 
 

@@ -24,14 +24,17 @@ class ReportedPoint(NamedTuple):
     tar: float
     threshold: float
     exact: bool
+    interval: tuple[float, float] | None = None  # 95 %, of the TAR, where it was drawn
 
 
 class FarVerdict(NamedTuple):
-    """Whether a score is accepted at the threshold of a FAR asked for."""
+    """Whether a score is accepted at the threshold of a FAR asked for, and the TAR there with its interval."""
 
     far: float
     threshold: float
     accepted: bool
+    tar: float
+    tar_interval: tuple[float, float] | None
 
 
 class ScoreMeaning(NamedTuple):
@@ -81,7 +84,10 @@ class ReportedScores:
 
     def verdicts(self, score: float) -> list[FarVerdict]:
         """One a FAR that was asked for, loosest first."""
-        return [FarVerdict(far, point.threshold, score >= point.threshold) for far, point in self.operating]
+        return [
+            FarVerdict(far, point.threshold, score >= point.threshold, point.tar, point.interval)
+            for far, point in self.operating
+        ]
 
 
 def read_reported(path: PathLike, name: str | None = None) -> ReportedScores:
@@ -109,7 +115,7 @@ def read_reported(path: PathLike, name: str | None = None) -> ReportedScores:
         chosen = found
         name = next(iter(models), Path(path).stem)
     try:
-        scores = _scores(chosen, name, [other for other in models if other != name])
+        scores = scores_of(chosen, name, [other for other in models if other != name])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{path}: not the scores of feature files; give the file that {WRITER} wrote") from None
     if not scores.curve:
@@ -117,15 +123,13 @@ def read_reported(path: PathLike, name: str | None = None) -> ReportedScores:
     return scores
 
 
-def _scores(found: dict[str, Any], name: str, others: list[str]) -> ReportedScores:
-    operating = [
-        (
-            float(entry["far"]),
-            ReportedPoint(float(entry["achieved_far"]), float(entry["tar"]), float(entry["threshold"]), True),
-        )
-        for entry in found["results"]
-        if entry["threshold"] is not None
-    ]
+def scores_of(found: dict[str, Any], name: str, others: list[str]) -> ReportedScores:
+    """The figures of one feature file in a JSON of scores, or on a model's card; ``name`` is what messages call them.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: they are not such.
+    """
+    operating = [(float(entry["far"]), _point(entry)) for entry in found["results"] if entry["threshold"] is not None]
     curve = [
         ReportedPoint(float(entry["far"]), float(entry["tar"]), float(entry["threshold"]), bool(entry["exact"]))
         for entry in found.get("roc", [])
@@ -139,3 +143,10 @@ def _scores(found: dict[str, Any], name: str, others: list[str]) -> ReportedScor
         sorted([*curve, *(point for _, point in operating)], key=lambda point: point.threshold),
         others,
     )
+
+
+def _point(entry: dict[str, Any]) -> ReportedPoint:
+    drawn = entry.get("tar_interval")
+    interval = None if drawn is None else (float(drawn[0]), float(drawn[1]))
+    far, tar, threshold = (float(entry[key]) for key in ("achieved_far", "tar", "threshold"))
+    return ReportedPoint(far, tar, threshold, True, interval)

@@ -78,6 +78,7 @@ MISSING = {
     "new-challenge": (["lfw.bin", "--template", "landmarks"], "lfw.bin: is there and not an empty folder"),
     "score-challenge": (["none", "landmarks", "f.txt"], "none: "),
     "make-bundle": (["none", "--output", "o.zip"], "none: "),
+    "make-models": (["--notes", "none.json"], "none.json: "),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
 }
 READS_NOTHING = {"make-synthetic", "make-people", "demo"}

@@ -8,12 +8,24 @@ import torch
 
 from lwface.base.errors import UserError
 from lwface.models import shipped
+from lwface.models.card import card_of_use, card_text, model_card, read_card, write_card
 from lwface.models.names import model_file
 from lwface.models.shipped import DIGESTS, WEIGHTS, digests, shipped_path
+from lwface.models.shipping import package_notes, ship, write_notes
 from lwface.models.sources import read_source
 from lwface.models.store import load_model, save_model
 from lwface.networks import create_network
 from lwface.settings.resolve import network_settings
+
+TRAINED = {"step": 7, "data": [], "verification": [], "start": None}
+POINT = {"far": 0.1, "threshold": 0.3, "tar": 0.7, "tar_interval": [0.65, 0.75], "achieved_far": 0.1}
+SCORES = {"set": "57 people", "dim": 256, "genuine_pairs": 10, "impostor_pairs": 90, "results": [POINT]}
+USE = {
+    "quality": "seven of ten",
+    "not_for": "not to decide who somebody is",
+    "better": "any other",
+    "licence": "the package's",
+}
 
 
 @pytest.fixture
@@ -81,3 +93,39 @@ def test_damaged_missing_and_unknown(own):
     digests.cache_clear()
     with pytest.raises(UserError, match=r"sha256.json: missing or damaged, .*: install the package again"):
         shipped_path("face")
+
+
+def test_a_model_made_one_of_the_package(own, tmp_path):
+    """As ship writes it, beside what training wrote: half of the bytes, a card of its own, a line in the list."""
+    network, _ = own
+    settings = network_settings("mnas025")
+    whole = save_model(str(tmp_path / "trained" / "model"), 1, network, settings)
+    write_card(whole, model_card({**settings, "network": "mnas025", "loss": "arcface", "dataset": "faces"}, **TRAINED))
+    file = ship("face", whole, tmp_path / "new")
+    assert file.stat().st_size < 0.6 * whole.stat().st_size
+    assert json.loads((tmp_path / "new" / DIGESTS).read_text()) == {
+        "face": hashlib.sha256(file.read_bytes()).hexdigest()
+    }
+    card = read_card(str(file))
+    assert (card["name"], card["step"], card["settings"]["network"]) == ("face", 7, "mnas025")
+    assert card_of_use(str(file)) is None
+    write_notes(file, {"use": USE, "scores": SCORES, "other": 1})
+    found = card_of_use(str(file))
+    assert found is not None
+    assert "other" not in found
+    text = card_text(found)
+    assert "| 0.1 | 0.3000 | 0.700 | 0.650 to 0.750 |" in text
+    assert "* not to decide who somebody is" in text
+    assert ship("face", whole, tmp_path / "again").read_bytes() == file.read_bytes()
+
+
+def test_notes_are_of_the_bytes_they_were_measured_on(own, tmp_path):
+    _, file = own
+    write_card(file, model_card({"network": "a", "loss": "b", "dataset": "c"}, **TRAINED))
+    write_notes(file, {"use": USE, "scores": SCORES})
+    (tmp_path / "new").mkdir()
+    copy = tmp_path / "new" / file.name
+    copy.write_bytes(file.read_bytes())
+    assert package_notes(copy) == {"use": USE, "scores": SCORES}
+    copy.write_bytes(file.read_bytes()[:-1])
+    assert package_notes(copy) == {}

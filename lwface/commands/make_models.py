@@ -1,0 +1,121 @@
+"""Make the models that come inside the package again, from nothing: render, train, write as the package has them.
+
+    python common/make_models.py
+    python common/make_models.py --only landmarks --work build/models
+
+Each step is a command that a user types too, printed with it. A step whose result is there is not repeated; one that
+was interrupted goes on. WORK/weights gets the files, their cards and their digests. The last lines say whether they are
+the package's own, byte for byte: they are on the machine that those were made on; another processor rounds otherwise
+and gives other weights, with figures within the intervals of the cards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lwface.base.commands import existing, load
+from lwface.base.errors import UserError, unknown_name
+from lwface.base.files import shown
+from lwface.commands.demo import Road, Step
+from lwface.commands.flags import command_parser
+from lwface.models.shipped import LANDMARKS, digests
+
+DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
+LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
+
+
+class Recipe(NamedTuple):
+    """How a model is made: the steps, and the file that the last one leaves."""
+
+    steps: list[Step]
+    model: Path
+
+
+def landmark_recipe(work: Path) -> Recipe:
+    """68 points: faces as the renderer draws them at their hardest, whole frames, and the point task."""
+    faces, models = work / "points", work / "models"
+    asked = [
+        "--seed",
+        DATA_SEED,
+        "--train-people",
+        PEOPLE,
+        "--images-per-person",
+        IMAGES,
+        "--difficulty",
+        1,
+        "--frames",
+    ]
+    asked += ["--heldout-people", 2, "--heldout-images", 2, "--video-people", 0, "--pack-pairs", 20, "--pack-people", 4]
+    render = Step("Render faces with their 68 points", "make-synthetic", _typed("--output", faces, *asked))
+    asked = ["--network", LANDMARK_NETWORK, "--held-out", 0.03, "--max-steps", LANDMARK_STEPS, "--warmup-steps", 200]
+    asked += ["--settle", 0.3, "--precision", "bf16", "--seed", DATA_SEED, "--verbose", 1000, "--checkpoint-steps", 250]
+    asked += ["--num-workers", 1, "--models-root", models, "--resume"]
+    train = Step("Train the network that puts them", "train-landmarks", _typed("--data", faces, *asked))
+    folder = models / f"{LANDMARK_NETWORK}-integral-{faces.name}"
+    return Recipe([render, train], folder / "model-0001.safetensors")
+
+
+RECIPES = {LANDMARKS: landmark_recipe}
+
+
+def _typed(*words: object) -> list[str]:
+    return [str(word) for word in words]
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked; ``only`` is the list of models, ``notes`` what the file says."""
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add("--only", metavar="NAMES", default=",".join(RECIPES), help="which of them, separated by commas")
+    add("--work", type=Path, metavar="FOLDER", default=Path("build/models"), help="folder for all that is made")
+    add("--output", type=Path, metavar="FOLDER", help="folder of the weights; not given: WORK/weights")
+    what = "JSON with scores and use by model, for the cards; not given: the package's, where the weights are the same"
+    add("--notes", type=Path, metavar="FILE", help=what)
+    arguments = parser.parse_args(argv)
+    arguments.only = [name.strip() for name in arguments.only.split(",")]
+    for name in arguments.only:
+        if name not in RECIPES:
+            raise unknown_name("model of the package", name, RECIPES)
+    arguments.work = arguments.work.absolute()
+    arguments.output = (arguments.output or arguments.work / "weights").absolute()
+    existing(arguments.notes)
+    arguments.notes = _notes(arguments.notes)
+    return arguments
+
+
+def _notes(path: Path | None) -> dict[str, Any]:
+    """By model, what its card is to say."""
+    if path is None:
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"--notes {path}: not JSON ({error})") from None
+    if not isinstance(found, dict) or not all(isinstance(value, dict) for value in found.values()):
+        raise UserError(f'--notes {path}: expected {{"MODEL": {{"scores": ..., "use": ...}}}}')
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the steps of each, write it, and say whether it is the package's."""
+    arguments = parse_arguments(argv)
+    os.environ["OMP_NUM_THREADS"] = "1"  # in the steps: sums of several threads round otherwise
+    load("torch")
+    from lwface.base.origin import file_sha256
+    from lwface.models.shipping import package_notes, ship, write_notes
+
+    road, lines = Road(), []
+    for name in arguments.only:
+        recipe = RECIPES[name](arguments.work)
+        for step in recipe.steps:
+            road.run(step)
+        file = ship(name, recipe.model, arguments.output)
+        write_notes(file, arguments.notes.get(name) or package_notes(file))
+        same = digests().get(name) == file_sha256(file)
+        told = "the package's own, byte for byte" if same else "not the package's bytes: measure it, docs/models.md"
+        lines.append(f"{shown(file)}: {file.stat().st_size:,} bytes, {told}")
+    print("\n" + "\n".join(lines))

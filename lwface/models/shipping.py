@@ -1,0 +1,74 @@
+"""A trained model made one that comes inside the package: float16 on disk, a card, and a line in the list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lwface.base.errors import UserError
+from lwface.base.files import write_json
+from lwface.base.origin import file_sha256
+from lwface.models.card import card_path, model_card, read_card, write_card
+from lwface.models.names import parse_model
+from lwface.models.saved import write_tensors
+from lwface.models.shipped import DIGESTS, shipped_file
+from lwface.models.sources import read_safetensors
+
+NOTES = ("scores", "use")
+RENDERED = "rendered by this package: no picture of a real person, so the package's own licence, Apache-2.0"
+
+
+def ship(name: str, model: Path, folder: Path) -> Path:
+    """Write ``model`` into ``folder`` as the package has it; returns the new file.
+
+    Args:
+        name: what it does: ``detector``, ``landmarks`` or ``face``.
+        model: ``PREFIX-0001.safetensors`` of this project, float32.
+        folder: gets the file, its card, and its line in the list of digests.
+
+    Raises:
+        UserError: ``model`` is no model of this project.
+    """
+    tensors, config = read_safetensors(model)
+    if config is None:
+        raise UserError(f"{model}: holds no settings; expected a model that this project trained")
+    file = write_tensors(shipped_file(name, folder), tensors, config, half=True)
+    write_card(file, {**_card(model, config), "name": name})
+    listed = folder / DIGESTS
+    known = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
+    write_json(listed, dict(sorted({**known, name: file_sha256(file)}.items())))
+    return file
+
+
+def write_notes(file: Path, notes: Mapping[str, Any]) -> None:
+    """Put ``scores`` and ``use`` (:func:`lwface.models.card.card_of_use`) on the card of the shipped model ``file``."""
+    write_card(file, {**read_card(str(file)), **{key: notes[key] for key in NOTES if key in notes}})
+
+
+def package_notes(file: Path) -> dict[str, Any]:
+    """What the package's own card says of the model whose bytes ``file`` has; nothing where it has others."""
+    own = shipped_file(file.name.removesuffix("-0001.safetensors"))
+    if not own.is_file() or file_sha256(own) != file_sha256(file):
+        return {}
+    card = read_card(str(own))
+    return {key: card[key] for key in NOTES if key in card}
+
+
+def _card(model: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The card that training wrote, or one of what a model of points says of itself."""
+    if card_path(model).is_file():
+        card = read_card(str(model))
+        return {key: value for key, value in card.items() if key not in ("file", "sha256")}
+    settings = {"loss": "", "dataset": "", "network": "", **config}
+    data = [_entry(described) for described in config.get("data", ())]
+    steps = int(config.get("max_steps", parse_model(str(model))[1]))
+    return model_card(settings, step=steps, data=data, verification=[], start=None)
+
+
+def _entry(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A set of pictures with points on a card: what a model of points keeps of it."""
+    people = described.get("people", 0)
+    told = {"name": described["name"], "people": people, "images": described["pictures"], "licence": RENDERED}
+    return {**told, "index": "annotations.csv", "index_sha256": described["sha256"]}
