@@ -18,7 +18,7 @@ from typing import Any
 from lwface.base.errors import UserError
 from lwface.base.files import write_json
 from lwface.base.origin import file_sha256, versions
-from lwface.models.names import DEFAULT, model_file
+from lwface.models.names import PACKAGE, model_file
 
 FORMAT = 1
 NOT_STATED, NOT_KNOWN = "not stated", "not known"
@@ -103,7 +103,7 @@ def card_of_use(model: str) -> dict[str, Any] | None:
     try:
         card = read_card(model)
     except UserError:
-        if model == DEFAULT:  # its card came with it
+        if model in PACKAGE:  # its card came with it
             raise
         return None
     return card if "scores" in card and "use" in card else None

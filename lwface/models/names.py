@@ -1,7 +1,7 @@
 """What trained models are called on a command line, and where their files are.
 
 ``PREFIX,EPOCH``, the file ``PREFIX-0001.safetensors`` or ``PREFIX-0001.params`` itself, ``FILE.onnx``, a state dict
-of PyTorch, or ``default``, the face network that comes inside the package. Nothing heavy is imported here: a command
+of PyTorch, or a model that comes inside the package (:data:`PACKAGE`). Nothing heavy is imported here: a command
 looks for its model before it loads what the model runs on.
 """
 
@@ -12,13 +12,18 @@ import re
 from pathlib import Path
 
 from lwface.base.errors import UserError
-from lwface.models.shipped import FACE, shipped_path
+from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, shipped_path
 from lwface.mxnet.names import find_mxnet, params_path
 from lwface.settings.places import checkout
 
 TORCH_SUFFIXES = (".pth", ".pt", ".tar")
 STATE_DICT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")  # of files that need not say which network they belong to
-DEFAULT = "default"  # the face network of the package
+DEFAULT = "default"
+PACKAGE = {
+    DEFAULT: FACE,
+    f"{DEFAULT}-landmarks": LANDMARKS,
+    f"{DEFAULT}-detector": DETECTOR,
+}  # the package's own models
 FILES = f"a file {', '.join(STATE_DICT_SUFFIXES)} or .onnx"
 
 
@@ -43,9 +48,9 @@ def with_epoch(model: str, epoch: int) -> str:
 
 
 def names_epoch(model: str) -> bool:
-    """Whether ``model`` says all by itself: a file, a prefix with an epoch, or ``default``."""
+    """Whether ``model`` says all by itself: a file, a prefix with an epoch, or a model of the package."""
     path = Path(model)
-    return model == DEFAULT or is_onnx(model) or is_state_dict(model) or "," in path.name or path.suffix == ".params"
+    return model in PACKAGE or is_onnx(model) or is_state_dict(model) or "," in path.name or path.suffix == ".params"
 
 
 def in_checkout(text: str, *paths: Path) -> str:
@@ -72,8 +77,8 @@ def model_file(text: str) -> Path:
     Raises:
         UserError: there is no such model.
     """
-    if text == DEFAULT:
-        return shipped_path(FACE)
+    if text in PACKAGE:
+        return shipped_path(PACKAGE[text])
     if is_onnx(text) or is_state_dict(text):
         path = Path(text)
         if not path.is_file():

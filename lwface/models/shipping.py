@@ -16,7 +16,7 @@ from lwface.models.saved import write_tensors
 from lwface.models.shipped import DIGESTS, shipped_file
 from lwface.models.sources import read_safetensors
 
-NOTES = ("scores", "use")
+NOTES = ("scores", "use", "data")  # the last where training wrote no card
 RENDERED = "rendered by this package: no picture of a real person, so the package's own licence, Apache-2.0"
 
 
@@ -43,7 +43,7 @@ def ship(name: str, model: Path, folder: Path) -> Path:
 
 
 def write_notes(file: Path, notes: Mapping[str, Any]) -> None:
-    """Put ``scores`` and ``use`` (:func:`lwface.models.card.card_of_use`) on the card of the shipped model ``file``."""
+    """Put the :data:`NOTES` (:func:`lwface.models.card.card_of_use`) on the card of the shipped model ``file``."""
     write_card(file, {**read_card(str(file)), **{key: notes[key] for key in NOTES if key in notes}})
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lwface.base.errors import UserError
 from lwface.base.extras import require
 from lwface.models.names import (
-    DEFAULT,
+    PACKAGE,
     TORCH_SUFFIXES,
     in_checkout,
     is_onnx,
@@ -71,7 +71,7 @@ class Source:
 
 def read_source(model: str, epoch: int) -> Source:
     """What ``model`` names; arguments and errors as :func:`lwface.models.pretrained.start_from`."""
-    path = model_file(model) if model == DEFAULT else Path(model)
+    path = model_file(model) if model in PACKAGE else Path(model)
     if path.suffix.lower() in TORCH_SUFFIXES:
         return Source(model, read_torch(path))
     if path.suffix.lower() == ".safetensors":

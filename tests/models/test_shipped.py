@@ -9,7 +9,7 @@ import torch
 from lwface.base.errors import UserError
 from lwface.models import shipped
 from lwface.models.card import card_of_use, card_text, model_card, read_card, write_card
-from lwface.models.names import model_file
+from lwface.models.names import PACKAGE, model_file, names_epoch
 from lwface.models.shipped import DIGESTS, WEIGHTS, digests, shipped_path
 from lwface.models.shipping import package_notes, ship, write_notes
 from lwface.models.sources import read_source
@@ -126,6 +126,14 @@ def test_notes_are_of_the_bytes_they_were_measured_on(own, tmp_path):
     (tmp_path / "new").mkdir()
     copy = tmp_path / "new" / file.name
     copy.write_bytes(file.read_bytes())
-    assert package_notes(copy) == {"use": USE, "scores": SCORES}
+    assert package_notes(copy) == {"use": USE, "scores": SCORES, "data": []}
     copy.write_bytes(file.read_bytes()[:-1])
     assert package_notes(copy) == {}
+
+
+def test_the_models_of_the_package_have_names():
+    for text, name in PACKAGE.items():
+        if name in digests():
+            assert model_file(text) == shipped_path(name)
+            assert names_epoch(text)
+            assert read_card(text)["name"] == name

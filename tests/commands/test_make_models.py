@@ -1,0 +1,74 @@
+"""The models of the package made again: steps that their commands take, and what is said of the files."""
+
+import importlib
+import json
+
+import pytest
+import torch
+
+from lwface.base.errors import UserError
+from lwface.commands import make_models
+from lwface.models.card import read_card
+from lwface.models.shipped import digests
+from lwface.models.store import save_model
+from lwface.networks import create_network
+from tests.documented_programs import SETTINGS
+
+NOTES = {"use": {"quality": "q", "not_for": "n", "better": "b", "licence": "l"}, "data": []}
+
+
+@pytest.mark.parametrize("name", sorted(make_models.RECIPES))
+def test_each_step_is_a_command_with_arguments_that_it_takes(name, tmp_path):
+    recipe = make_models.RECIPES[name](tmp_path)
+    assert recipe.model.is_relative_to(tmp_path)
+    assert recipe.model.name == "model-0001.safetensors"
+    for step in recipe.steps:
+        command = importlib.import_module(f"lwface.commands.{step.name.replace('-', '_')}")
+        asked = command.parse_arguments([*step.arguments])
+        if "--output" in step.arguments:  # which the next step looks for
+            asked.output.mkdir(parents=True)
+
+
+def test_every_model_of_the_package_has_a_recipe():
+    assert set(digests()) <= set(make_models.RECIPES)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Steps that leave a small model in no time."""
+    torch.manual_seed(0)
+    network = create_network(SETTINGS)
+
+    def run(self, step):
+        if step.name.startswith("train"):
+            root = step.arguments[step.arguments.index("--models-root") + 1]
+            save_model(f"{root}/r12_ps-integral-points/model", 1, network, {**SETTINGS, "max_steps": 4000, "data": []})
+
+    monkeypatch.setattr(make_models.Road, "run", run)
+
+
+def test_what_was_made_is_written_as_the_package_has_it(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.json").write_text(json.dumps({"landmarks": NOTES}))
+    make_models.main(["--only", "landmarks", "--work", "work", "--notes", "notes.json"])
+    told = capsys.readouterr().out
+    assert "work/weights/landmarks-0001.safetensors" in told
+    assert "not the package's bytes" in told
+    card = read_card(str(tmp_path / "work" / "weights" / "landmarks-0001.safetensors"))
+    assert (card["use"], card["step"]) == (NOTES["use"], 4000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "landmarks,fase"], "unknown model of the package 'fase'"),
+        (["--notes", "text.txt"], r"--notes text\.txt: not JSON"),
+        (["--notes", "list.json"], r'--notes list\.json: expected \{"MODEL"'),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("text")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(UserError, match=message):
+        make_models.parse_arguments(arguments)
