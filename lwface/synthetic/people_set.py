@@ -9,17 +9,13 @@ and those between a new one (``changed``).
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +28,7 @@ from lwface.formats.sequence_pickles import write_pose
 from lwface.synthetic.body import STREAM_OUTING, draw_body, draw_outfit, stream
 from lwface.synthetic.outing import draw_scene, draw_sequence
 from lwface.synthetic.people_options import IMAGES, MASKED, OUTINGS, POSE, PeopleOptions
+from lwface.synthetic.workers import made_by
 
 VERSION = 1  # of the people: a change of what they look like changes it
 WORK = "work.part"
@@ -81,33 +78,12 @@ def generate_people(options: PeopleOptions, output: Path, journal: Journal, work
     missing = [person for person in range(options.people) if person not in done]
     (output / WORK).mkdir(exist_ok=True)
     with progress(total=options.people, label="people", unit="person", initial=len(done)) as bar:
-        for person in _made(missing, partial(make_person, options=options, output=output), workers):
+        for person in made_by(partial(make_person, options=options, output=output), missing, workers):
             journal.add(True, str(person))
             bar.update()
     facts = _assemble(options, output)
     shutil.rmtree(output / WORK)
     journal.finish({"version": VERSION, "options": asdict(options), **facts})
-
-
-def _begin_worker() -> None:
-    cv2.setNumThreads(1)
-
-
-def _made(people: list[int], make: partial[int], workers: int) -> Iterator[int]:
-    """Each of ``people`` when it is made, in ``workers`` processes (up to 1: in this one)."""
-    if workers <= 1 or len(people) <= 1:
-        yield from map(make, people)
-        return
-    # Fresh interpreters of one thread each; the numeric libraries read this when they start.
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(people)), mp_context=context, initializer=_begin_worker) as pool:
-        try:
-            for future in as_completed([pool.submit(make, person) for person in people]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _piece(output: Path, person: int) -> Path:

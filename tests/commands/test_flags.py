@@ -14,7 +14,11 @@ from lwface.commands import COMMANDS
 ORIGINALS = {"--batch_size", "--image_size"}  # spellings of the original program: accepted, and not shown
 FORMER = {"--workers", "--count", "--pairs", "--output"}  # of this one, each in one command at least
 SHARED = {"--model", "--layer", "--batch-size", "--backend", "--num-workers", "--landmarks", "--resize", "--quality"}
-OF_A_RUN = ("train", "train-landmarks")  # its flags are settings of the configuration, explained there
+OF_A_RUN = (
+    "train",
+    "train-landmarks",
+    "train-detector",
+)  # its flags are settings of the configuration, explained there
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -54,6 +54,7 @@ MISSING = {
         ["--student", "a", "--model", "none,1", "--report", "r.pdf"],
         "none-0001.safetensors: no such model",
     ),
+    "train-detector": (["--heads", "none"], "none"),
     "convert-ytf": (["--input", "none", "--output", "o"], "none/training_keypoints.csv"),
     "make-keypoints": (["--input", "none", "--output", "o"], "none: expected training_keypoints.csv"),
     "train-keypoints": (["--data", "none"], "none: no such folder"),
@@ -81,7 +82,7 @@ MISSING = {
     "make-models": (["--notes", "none.json"], "none.json: "),
     "search": (["--track", "deepglint-light", "--dataset", "retina", "--root", "."], "there is no data set 'retina'"),
 }
-READS_NOTHING = {"make-synthetic", "make-people", "demo"}
+READS_NOTHING = {"make-synthetic", "make-people", "make-heads", "demo"}
 # Runs commands up to load(), all in one process, and prints what each said and which of these modules it brought along.
 PROGRAM = """
 import contextlib, importlib, io, json, sys
