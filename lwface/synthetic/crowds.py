@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 FIVE_MIRRORED = (1, 0, 2, 4, 3)
 NOBODY_SHARE = 0.15  # of the pictures
 MOST = 8  # faces in one
-LEAST, LARGEST = 13.0, 0.95  # pixels of a face's size; share of the picture's side
+LEAST, LARGEST = 13.0, 1.25  # pixels of a face's size; share of the picture's side
 TINY = 10.0  # pixels as they are seen at the end, below which a face is unclear
 HIDDEN, GONE = 0.35, 0.9  # share of a face's box behind somebody else: unclear; not there
 OUTSIDE = 0.5  # share of its box beyond the picture from which on it is unclear
@@ -148,7 +148,7 @@ def _put(rng: np.random.Generator, image: Floats, layer: _Layer, shown: list[Sho
     stretch, mirror = np.exp(rng.normal(0, 0.05)), float(rng.integers(0, 2) * 2 - 1)
     matrix = by * np.array(((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))))
     matrix = matrix @ np.diag((mirror * stretch, 1 / stretch))
-    near = 1 - 0.5 * layer.size / side  # what is large is nearer to the middle, or little of it would be seen
+    near = max(1 - 0.5 * layer.size / side, 0.4)  # what is large is nearer to the middle, or little of it would be seen
     target = side / 2 + rng.uniform(-0.5, 0.5, 2) * side * near
     full = np.column_stack((matrix, target - matrix @ middle))
     patch, (left, top) = _warped(head, full, by, side)
