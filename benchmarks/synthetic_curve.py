@@ -1,0 +1,162 @@
+"""How much do more rendered people and more images of each bring for real people, and what would very many bring?
+
+    python datasets/convert_ytf.py --input ytf-keypoints --output datasets/ytf --train-people 220
+    python datasets/make_synthetic.py --output datasets/faces --train-people 8000 --images-per-person 8 --teacher ...
+    python benchmarks/synthetic_curve.py --data datasets/faces --judge datasets/ytf --output build/curve
+
+Each point trains the same network for the same steps on the first people, and the first images of each, of one rendered
+set with its teacher's file: one set is enough for all, as training leaves out the rest by a list. Judged on the people
+held out of ``--judge``, of whom nothing was in training. The table has TAR with its 95 % interval over these people,
+and what was spent. Below it is a fit, the logit of TAR linear in the logarithms of people and of images a person, and
+what it gives for a million images: a line drawn far beyond its points, which is said with it.
+
+What is there is not trained again: interrupted, or with more points, the command goes on when typed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from held_out import FARS, HeldOut, Scores, kept
+from numpy.typing import NDArray
+
+from lwface.base.commands import HelpFormatter, existing, run_command
+from lwface.base.errors import UserError
+from lwface.base.files import write_text
+from lwface.formats.cleaning_list import LEAVE_OUT, CleaningLine, write_cleaning
+from lwface.formats.face_records import FaceRecords
+from lwface.scoring.intervals import percentiles
+
+ROOT = Path(__file__).resolve().parents[1]
+LOSS, TEACHER = "supcon", "teacher.bin"
+RECIPE = ("--per-batch-size 128 --lr 0.1 --lr-policy cosine --warmup-steps 50 --num-workers 1 --in-memory "
+          "--clip-norm 5 --augment 1 --distill cosine --distill-weight 5 --verbose 100000 --resume")  # fmt: skip
+FAR_OFF = ((10_000, 100), (100_000, 10))  # people and images of each: a million images
+
+
+class Point(NamedTuple):
+    """A part of the set, and how its network did."""
+
+    people: int
+    images: int  # of each
+    minutes: float
+    scores: Scores
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line; ``points`` are pairs of people and images of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter, allow_abbrev=False)
+    parser.add_argument("--data", type=Path, metavar="DIR", required=True, help="what make_synthetic.py --teacher made")
+    parser.add_argument("--judge", type=Path, metavar="DIR", required=True, help="what convert_ytf.py made")
+    parser.add_argument("--output", type=Path, metavar="DIR", required=True, help="folder for models and features")
+    usual = "400x8,1600x8,8000x8,1600x2,8000x2"
+    parser.add_argument("--points", metavar="PxI,...", default=usual, help="people x images of each")
+    parser.add_argument("--network", metavar="NAME", default="r10_xs", help="network that is trained")
+    parser.add_argument("--steps", type=int, metavar="N", default=600, help="steps of 128 images, the same for all")
+    parser.add_argument("--precision", metavar="NAME", default="bf16", help="of training")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="of training")
+    arguments = parser.parse_args()
+    arguments.points = [_pair(text) for text in arguments.points.split(",")]
+    return arguments
+
+
+def _pair(text: str) -> tuple[int, int]:
+    people, _, images = text.partition("x")
+    if not (people.isdecimal() and images.isdecimal()):
+        raise UserError(f"--points {text}: expected people x images of each, such as 400x8")
+    return int(people), int(images)
+
+
+def leave_out(records: FaceRecords, people: int, images: int, path: Path) -> None:
+    """The list of all but the first ``images`` images of the first ``people`` people.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    labels = records.labels()
+    order = np.argsort(labels, kind="stable")
+    ranked = labels[order]
+    rank = np.empty(len(labels), np.int64)
+    rank[order] = np.arange(len(labels)) - np.searchsorted(ranked, ranked)
+    used = (labels < people) & (rank < images)
+    if used.sum() != people * images:
+        raise UserError(f"{records.path}: {used.sum()} images for {people} people x {images}: render more of them")
+    named = zip(records.keys[~used].tolist(), labels[~used].tolist(), strict=True)
+    write_cleaning(path, (CleaningLine(str(key), str(label), LEAVE_OUT) for key, label in named), keys=True)
+
+
+def trained(people: int, images: int, arguments: argparse.Namespace) -> tuple[str, float]:
+    """The model of a point and the minutes it took, trained if it is not there."""
+    name = f"{people}x{images}-{arguments.network}-{arguments.steps}-{arguments.seed}"
+    folder = arguments.output / name
+    model = folder / f"{arguments.network}-{LOSS}-{arguments.data.name}" / "model-0001.safetensors"
+    took = folder / "minutes.txt"
+    if not took.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        leave_out(FaceRecords(arguments.data), people, images, folder / "left_out.csv")
+        asked = ["--network", arguments.network, "--loss", LOSS, "--dataset", str(arguments.data.resolve())]
+        asked += ["--models-root", str(folder.resolve()), "--max-steps", str(arguments.steps), *RECIPE.split()]
+        asked += ["--leave-out", str(folder / "left_out.csv"), "--teacher", str(arguments.data / TEACHER)]
+        asked += ["--precision", arguments.precision, "--seed", str(arguments.seed)]
+        start = time.monotonic()
+        command = [sys.executable, str(ROOT / "recognition" / "train.py"), *asked]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        write_text(took, f"{(time.monotonic() - start) / 60:.1f}\n")
+    return str(model), float(took.read_text())
+
+
+def fitted(points: list[Point], far: int) -> NDArray[np.float64]:
+    """Logit of TAR at one of ``FARS`` as ``c[0] + c[1] log10(people) + c[2] log10(images)``: least squares."""
+    tar = np.clip([point.scores.tars[0, far] for point in points], 1e-4, 1 - 1e-4)
+    rows = [(1.0, np.log10(point.people), np.log10(point.images)) for point in points]
+    found: NDArray[np.float64] = np.linalg.lstsq(np.array(rows), np.log(tar / (1 - tar)), rcond=None)[0]
+    return found
+
+
+def at(coefficients: NDArray[np.float64], people: int, images: int) -> float:
+    """The fit's TAR."""
+    return float(1 / (1 + np.exp(-coefficients @ (1.0, np.log10(people), np.log10(images)))))
+
+
+def told(point: Point) -> str:
+    """A line of the table."""
+    text = f"| {point.people} | {point.images} | {point.people * point.images} | {point.minutes:.0f} |"
+    for far in range(len(FARS)):
+        around = percentiles(point.scores.replicates[0, far])
+        within = "" if around is None else f" ({around.low:.3f} to {around.high:.3f})"
+        text += f" {point.scores.tars[0, far]:.3f}{within} |"
+    return text
+
+
+def main() -> None:
+    """Train what is missing, print the table and the fit."""
+    arguments = parse_arguments()
+    existing(arguments.judge / "images" / "labels.txt", arguments.data / TEACHER)
+    judge, points = HeldOut(arguments.judge / "images"), []
+    for people, images in arguments.points:
+        model, minutes = trained(people, images, arguments)
+        features = kept(Path(model).with_name("judged.npy"), judge, model)
+        points.append(Point(people, images, minutes, judge.scores([features])))
+    print(f"\n{arguments.network}, {arguments.steps} steps of 128 images\n")
+    print("| people | images of each | images | minutes | TAR at 1e-2 | TAR at 1e-3 |\n|--:|--:|--:|--:|--:|--:|")
+    print("\n".join(told(point) for point in points))
+    varied = len({point.people for point in points}) > 1 and len({point.images for point in points}) > 1
+    if not varied or len(points) < 4:
+        print("\nno fit: it needs four points, with other people and with other images of each")
+        return
+    for far, asked in enumerate(FARS):
+        line = fitted(points, far)
+        off = ", ".join(f"{people} x {images}: {at(line, people, images):.3f}" for people, images in FAR_OFF)
+        slopes = f"{line[1]:+.3f} for ten times the people, {line[2]:+.3f} for ten times the images"
+        print(f"\nat {float(asked):g}: logit {slopes}; drawn on, far beyond the points and the steps: {off}")
+
+
+if __name__ == "__main__":
+    run_command(main)
