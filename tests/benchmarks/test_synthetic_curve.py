@@ -1,4 +1,4 @@
-"""The curve of rendered people: which images a point has, and that the fit finds the line that points were drawn from."""
+"""The curve of rendered people: which images a point has, and that the fit finds the line of its points."""
 
 from __future__ import annotations
 
