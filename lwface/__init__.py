@@ -11,18 +11,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
     from lwface.base.errors import UserError
     from lwface.formats.face_records import FaceRecords
+    from lwface.landmarks.photographs import align, landmarks
     from lwface.library import compare, embed, load_model
     from lwface.scoring.from_arrays import tar_at_far
 
     __version__: str
 
-__all__ = ["FaceRecords", "UserError", "__version__", "compare", "embed", "load_model", "tar_at_far"]
+__all__ = [
+    "FaceRecords",
+    "UserError",
+    "__version__",
+    "align",
+    "compare",
+    "embed",
+    "landmarks",
+    "load_model",
+    "tar_at_far",
+]
 
 _HOMES = {
     "FaceRecords": "lwface.formats.face_records",
     "UserError": "lwface.base.errors",
+    "align": "lwface.landmarks.photographs",
     "compare": "lwface.library",
     "embed": "lwface.library",
+    "landmarks": "lwface.landmarks.photographs",
     "load_model": "lwface.library",
     "tar_at_far": "lwface.scoring.from_arrays",
 }
@@ -36,7 +49,8 @@ if not TYPE_CHECKING:  # a type checker that saw this would take every name for 
         elif name in _HOMES:
             import importlib
 
-            found = getattr(importlib.import_module(_HOMES[name]), name)
+            home = importlib.import_module(_HOMES[name])
+            found = globals().get(name) or getattr(home, name)  # a room of that name is there now, and can be called
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found

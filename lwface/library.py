@@ -25,18 +25,19 @@ from lwface.features.comparison import cosine
 from lwface.features.embedder import Embedder
 from lwface.features.trust import require_own_features
 from lwface.formats.image import read_rgb
-from lwface.models.names import FILES, is_onnx, is_state_dict
+from lwface.landmarks.photographs import align as align_faces
+from lwface.models.names import DEFAULT, FILES, PACKAGE, is_onnx, is_state_dict
 from lwface.models.pixels import Said
 from lwface.models.pretrained import image_size, open_model
 from lwface.networks.base import IMAGE_SIZE
 
-Images: TypeAlias = np.ndarray | torch.Tensor | Sequence[np.ndarray]
+Images: TypeAlias = np.ndarray | torch.Tensor | Sequence[np.ndarray] | Sequence[PathLike]
 
-FORMS = f"PREFIX,EPOCH such as models/y2-arcface-retina/model,1, or {FILES}"
+FORMS = f"PREFIX,EPOCH such as models/y2-arcface-retina/model,1, {FILES}, or {DEFAULT}"
 
 
 def load_model(
-    name: PathLike,
+    name: PathLike = DEFAULT,
     *,
     network: str | None = None,
     layer: str | None = None,
@@ -49,8 +50,9 @@ def load_model(
     It takes (N, 3, H, W) RGB 0..255, uint8 or float, and gives (N, D), not normalised; ``embedding_size`` is D.
 
     Args:
-        name: ``PREFIX,EPOCH`` of this project or else of MXNet, the file ``PREFIX-0001.safetensors`` of this project,
-            ``FILE.onnx``, or a state dict of PyTorch: ``.pt``, ``.pth``, ``.tar`` or ``.safetensors``.
+        name: ``default``, the network that comes inside the package; ``PREFIX,EPOCH`` of this project or else of MXNet,
+            the file ``PREFIX-0001.safetensors`` of this project, ``FILE.onnx``, or a state dict of PyTorch: ``.pt``,
+            ``.pth``, ``.tar`` or ``.safetensors``.
         network: for a state dict, the network that it belongs to, by its name in the configuration, such as ``m05``.
             arcface_torch's ``iresnet`` (r18 r34 r50 r100 r200) needs none: the units of each stage are counted in the
             names of its tensors, and the embedding is as wide as its last batch norm.
@@ -68,7 +70,7 @@ def load_model(
     text, place = os.fspath(name), select_device(device)
     said = Said.of(pixels, epsilon)
     is_file = is_state_dict(text)
-    if not is_file and "," not in text and not is_onnx(text) and not text.endswith(".params"):
+    if text not in PACKAGE and not is_file and "," not in text and not is_onnx(text) and not text.endswith(".params"):
         raise UserError(f"model {text!r}: expected {FORMS}")
     if is_file and not Path(text).is_file():
         raise UserError(f"{text}: no such model; expected {FORMS}")
@@ -86,6 +88,7 @@ def embed(
     model: nn.Module,
     images: Images,
     *,
+    align: bool = False,
     flip: bool = False,
     batch_size: int = 32,
     normalise: bool = True,
@@ -98,7 +101,9 @@ def embed(
     Args:
         model: takes (N, 3, H, W) uint8 RGB 0..255, gives (N, D), and has ``embedding_size`` D. It runs in evaluation
             mode; each of its modules gets its own mode back.
-        images: (N, H, W, 3) uint8 RGB, or a list of N images (H, W, 3). N may be 0.
+        images: (N, H, W, 3) uint8 RGB, or a list of N images (H, W, 3) or image files. N may be 0. With ``align`` they
+            may have any sizes.
+        align: they are photographs, whose faces are found and aligned first.
         flip: add the feature of the mirrored image, which is what the challenge's image track does.
         batch_size: images the network sees at once.
         normalise: divide each feature by its L2 norm, so that the product of two is their cosine.
@@ -115,7 +120,7 @@ def embed(
         raise UserError(f"{model!r} is the name of a model: open it first, lwface.load_model({model!r})")
     if not hasattr(model, "embedding_size"):
         raise UserError(f"{type(model).__name__} has no embedding_size: set it to how many numbers a feature has")
-    batch = _as_batch(images, image_size(model))
+    batch = _as_batch(align_faces(images) if align else images, image_size(model))  # type: ignore[arg-type]
     place = _device_of(model) if device is None else select_device(device)
     embedder = Embedder(model, device=place, batch_size=batch_size)
     if len(batch):
@@ -128,22 +133,29 @@ def embed(
 
 
 def compare(
-    model: nn.Module, image_a: np.ndarray | PathLike, image_b: np.ndarray | PathLike, *, flip: bool = False
+    model: nn.Module,
+    image_a: np.ndarray | PathLike,
+    image_b: np.ndarray | PathLike,
+    *,
+    align: bool = False,
+    flip: bool = False,
 ) -> float:
-    """The cosine of the features of two aligned faces, from -1 to 1: the higher, the likelier one person.
+    """The cosine of the features of two faces, from -1 to 1: the higher, the likelier one person.
 
     From which cosine two faces are one person depends on the model: ``eval/tar_far.py`` prints thresholds. Exchanging
     the images changes nothing, to the last bit.
 
     Args:
-        model, flip: as for :func:`embed`.
-        image_a, image_b: (H, W, 3) uint8 RGB, or the path of an image file.
+        model, align, flip: as for :func:`embed`.
+        image_a, image_b: (H, W, 3) uint8 RGB, or the path of an image file; aligned faces, or with ``align``
+            photographs.
 
     Raises:
         UserError: as :func:`embed`, or a file is not an image.
         OSError: a file cannot be read.
     """
-    a, b = (embed(model, [_read(image)], flip=flip, batch_size=1, normalise=False)[0] for image in (image_a, image_b))
+    faces = list(align_faces([image_a, image_b])) if align else [_read(image) for image in (image_a, image_b)]
+    a, b = (embed(model, [face], flip=flip, batch_size=1, normalise=False)[0] for face in faces)
     return cosine(a, b)
 
 
@@ -159,6 +171,8 @@ def _device_of(model: nn.Module) -> torch.device:
 
 def _as_batch(images: Images, size: tuple[int, int] | None) -> np.ndarray:
     """``images`` as one array (N, H, W, 3) uint8, each checked; ``size`` is (height, width) or None: any."""
+    if isinstance(images, str | os.PathLike):
+        raise UserError(f"{os.fspath(images)!r} is one image: expected a list, [{os.fspath(images)!r}]")
     if len(images) == 0:
         return np.zeros((0, *(size or (IMAGE_SIZE, IMAGE_SIZE)), 3), np.uint8)
     if isinstance(images, torch.Tensor):
@@ -168,7 +182,7 @@ def _as_batch(images: Images, size: tuple[int, int] | None) -> np.ndarray:
             raise UserError(f"images of shape {images.shape}: expected (N, H, W, 3); one image alone is images[None]")
         _check(images.shape[1:], images.dtype, size)
         return images
-    arrays = [np.asarray(image) for image in images]
+    arrays = [np.asarray(_read(image)) for image in images]
     for image in arrays:
         _check(image.shape, image.dtype, size or (arrays[0].shape[0], arrays[0].shape[1]))
     return np.stack(arrays)
@@ -183,7 +197,7 @@ def _check(shape: tuple[int, ...], dtype: np.dtype, size: tuple[int, int] | None
         raise UserError(f"an image of shape {shape}: expected (H, W, 3), RGB{_shape_remedy(shape)}")
     if size is not None and shape[:2] != size:
         sizes = f"{shape[1]}x{shape[0]} pixels: expected {size[1]}x{size[0]}"
-        raise UserError(f"an image of {sizes}; datasets/align_faces.py (lwface align-faces) aligns and crops faces")
+        raise UserError(f"an image of {sizes}; align=True finds and aligns the face of a photograph")
 
 
 def _shape_remedy(shape: tuple[int, ...]) -> str:

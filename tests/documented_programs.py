@@ -17,6 +17,7 @@ from lwface.formats.recordio import RecordWriter, pack
 from lwface.models.pretrained import iresnet_name
 from lwface.models.store import save_model
 from lwface.networks import create_network
+from lwface.synthetic.render import sample_image
 
 SETTINGS = {"net_name": "fmobilenet", "net_multiplier": 0.25, "emb_size": 16, "net_output": "E", "net_input": 0}
 IRESNET_SETTINGS = {"net_name": "fresnet", "net_units": [1, 2, 3, 1], "emb_size": 8}
@@ -56,6 +57,10 @@ def make_world(folder: Path) -> None:
         for key, jpeg in enumerate(jpegs):
             writer.write(key, pack((0, float(key // IMAGES_EACH), key, 0), jpeg))
     (dataset / "property").write_text(f"{PEOPLE},112,112\n")
+    (folder / "photographs").mkdir()
+    for person, name in enumerate(("anna", "ben")):
+        photograph = encode_jpeg(sample_image(11, person, 0, difficulty=0.5).frame)
+        (folder / "photographs" / f"{name}.jpg").write_bytes(photograph)
     for name, jpeg in (("anna", jpegs[0]), ("ben", jpegs[-1])):
         (folder / "people" / name).mkdir(parents=True)
         (folder / "people" / name / "1.jpg").write_bytes(jpeg)

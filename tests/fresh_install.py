@@ -18,6 +18,22 @@ ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTION = "lightweight-face-recognition"
 NEIGHBOUR = "datasets==5.2.0"  # Hugging Face's
 USE_NEIGHBOUR = "import datasets; print(datasets.Dataset.from_dict({'a': [1]}).num_rows, datasets.__version__)"
+WHEEL_BYTES = 12_000_000
+# Two photographs of people who do not exist, and their comparison by what the package brings, where nothing connects.
+PHOTOGRAPHS = """
+import cv2
+from lwface.synthetic.render import sample_image
+for person, name in enumerate("ab"):
+    cv2.imwrite(f"{name}.png", sample_image(11, person, 0, difficulty=0.5).frame[:, :, ::-1])
+"""
+OFFLINE = """
+import socket, sys
+def refuse(*_): raise OSError("a connection was tried")
+socket.socket.connect = socket.getaddrinfo = refuse
+sys.argv = ["lwface", "compare", "a.png", "b.png"]
+from lwface.commands import main
+main()
+"""
 HOSTILE = "raise RuntimeError('a module of the user, which is none of the business of a library')\n"
 
 
@@ -62,6 +78,14 @@ def check(work: Path) -> None:
     run("pip check", *pip, "check", cwd=work)
     run("both are imported", python, "-c", "import datasets, lwface; print(lwface.__version__)", cwd=elsewhere)
     run("lwface --help", command, "--help", cwd=elsewhere)
+    run("a wheel", *pip, "wheel", "--quiet", "--no-deps", "-w", work / "wheel", work / "project", cwd=work)
+    (wheel,) = (work / "wheel").glob("*.whl")
+    if wheel.stat().st_size >= WHEEL_BYTES:
+        sys.exit(f"FAILED: the wheel has {wheel.stat().st_size:,} bytes, expected less than {WHEEL_BYTES:,}")
+    run("two generated photographs", python, "-c", PHOTOGRAPHS, cwd=elsewhere)
+    told = run("lwface compare, offline", python, "-c", OFFLINE, cwd=elsewhere)
+    if not told.startswith("cosine "):
+        sys.exit(f"FAILED: lwface compare told no cosine:\n{told}")
     programs = ROOT / "tests" / "documented_programs.py"
     run("a small data set and model", python, programs, ROOT / "README.md", elsewhere, cwd=elsewhere)
     run("the program of the README", python, "program.py", cwd=elsewhere)

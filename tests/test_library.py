@@ -152,7 +152,7 @@ def test_a_state_dict_of_arcface_torch_says_which_network_it_is(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("model", {}, "model 'model': expected PREFIX,EPOCH such as models/y2-arcface-retina/model,1, or a file .pth"),
+        ("model", {}, "model 'model': expected PREFIX,EPOCH such as models/y2-arcface-retina/model,1, a file .pth"),
         ("nowhere/model,1", {}, r"nowhere/model-0001.safetensors: no such model, and no model-0001.params either"),
         ("nowhere/model,x", {}, "expected PREFIX,EPOCH"),
         ("nowhere/model-0001.safetensors", {}, "no such model; expected PREFIX,EPOCH"),
@@ -240,7 +240,7 @@ FACE = np.zeros((112, 112, 3), np.uint8)
         (np.zeros((2, 112, 112), np.uint8), r"shape \(112, 112\): .* grey .* np\.dstack\(\[image\] \* 3\)"),
         ([FACE[..., :1]], r"shape \(112, 112, 1\): .* grey"),
         ([FACE, np.zeros((112, 112, 4), np.uint8)], r"images\[\.\.\., :3\]"),
-        (np.zeros((2, 96, 112, 3), np.uint8), r"112x96 pixels: expected 112x112; datasets/align_faces\.py"),
+        (np.zeros((2, 96, 112, 3), np.uint8), r"112x96 pixels: expected 112x112; align=True"),
         ([FACE, FACE[:96]], "112x96 pixels: expected 112x112"),
     ],
 )
@@ -263,7 +263,7 @@ def test_sizes_are_checked_for_models_of_other_programs(network, tmp_path, monke
     save_mxnet("theirs", 0, network)
     Path("model.onnx").write_bytes(export_onnx(network))
     for name in ("theirs,0", "model.onnx"):
-        with pytest.raises(UserError, match="expected 112x112; datasets/align_faces"):
+        with pytest.raises(UserError, match="expected 112x112; align=True"):
             lwface.embed(lwface.load_model(name), np.zeros((1, 96, 96, 3), np.uint8))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fresh_install import copy_tracked, tracked_files
+from tests.fresh_install import WHEEL_BYTES, copy_tracked, tracked_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SDIST = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
@@ -53,6 +53,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     expected = {name for name in tracked_files(ROOT) if name.startswith("lwface/")}
     assert {name for name in names if name.startswith("lwface/")} == expected
     assert "lwface/py.typed" in expected
+    assert Path(str(wheel.filename)).stat().st_size < WHEEL_BYTES
 
 
 def test_the_sample_configuration_is_inside(wheel):

@@ -1,9 +1,9 @@
 """Align the faces of a folder to 112x112 crops, into a folder of the same structure.
 
-Without --landmarks faces are looked for: by a detector, then 68 points by --points-model (without one the five of the
-detector). What was found is the table OUTPUT.faces/faces.csv, one line a face with its box, points and figures, and a
-line with the reason for each image without one. Look at it, correct it (points; 1 or 0 under use) and give it back with
---landmarks: the same points make the same crops.
+Without --landmarks faces are looked for: by a detector, then 68 points by --points-model (not given: by the model that
+comes with the package). What was found is the table OUTPUT.faces/faces.csv, one line a face with its box, points and
+figures, and a line with the reason for each image without one. Look at it, correct it (points; 1 or 0 under use) and
+give it back with --landmarks: the same points make the same crops.
 
 A csv of landmarks is image,x0,y0,...,x4,y4 (the picture's left eye, its right eye, tip of the nose, the picture's left
 mouth corner, its right one) or ...,x67,y67 (the usual 68), x before y, in pixels of the picture as shown (after the
@@ -29,6 +29,7 @@ from lwface.commands.flags import (
     check_crop_flags,
     command_parser,
     detector_files,
+    detector_modules,
     landmark_options,
 )
 from lwface.detection.choices import ALL, FACES, LARGEST, MIN_FACE, chosen_detector
@@ -68,7 +69,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Find, where nothing says where, and align everything."""
     arguments = parse_arguments(argv)
-    load("cv2", *(["torch"] if arguments.points_model else []))
+    load(*(detector_modules(arguments) if arguments.landmarks is None else ["cv2"]))
     from lwface.making.contact_sheet import sheet_beside
     from lwface.making.crop_folder import show_images, write_images
     from lwface.making.face_crops import crop_recipe

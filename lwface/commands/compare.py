@@ -1,10 +1,13 @@
 """Are two faces one person? Their cosine, and what it means by the scores of a test set.
 
+    lwface compare a.jpg b.jpg
     lwface compare a.jpg b.jpg --model models/y2-arcface-retina/model,1
-    lwface compare a.jpg b.jpg --model MODEL --report scores.json --output compare.png
+    lwface compare a.jpg b.jpg --model MODEL --align --report scores.json --output compare.png
 
-Both images are aligned faces of the size that the network takes (112x112): photographs go through
-datasets/align_faces.py (lwface align-faces) first. As in gen_image_feature.py, the mirrored image's feature is added.
+Without --model two photographs are compared by what comes with the package: its detector, its 68 points and its face
+network, of which the last lines say how good it is and what it is not for. With --model both images are aligned faces
+of the size that the network takes (112x112), unless --align finds and aligns them. As in gen_image_feature.py, the
+mirrored image's feature is added.
 
 With --report, the JSON of eval/tar_far.py on features of the same model, it says which FARs the score passes, and
 bounds: at most what share of strangers and at least what share of pairs of one person score as much. They are those
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +36,12 @@ from lwface.commands.flags import (
     command_parser,
     places_of,
 )
-from lwface.models.names import is_state_dict, model_file
+from lwface.detection.choices import chosen_detector
+from lwface.models.card import card_of_use, use_lines
+from lwface.models.names import DEFAULT, is_state_dict, model_file
 from lwface.models.pixels import Said
-from lwface.scoring.reported import ReportedScores, read_reported
+from lwface.models.shipped import LANDMARKS, shipped_path
+from lwface.scoring.reported import FarVerdict, ReportedScores, read_reported, scores_of
 from lwface.settings.sections import load_sections
 
 if TYPE_CHECKING:
@@ -42,14 +49,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 PICTURE_SUFFIX = ".png"
+CROP_SIZE = 112  # of lwface.formats.alignment, which runs on OpenCV
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked; ``report`` is what the file says, or None."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("images", metavar="IMAGE", nargs=2, help="two aligned faces")
-    add_model_flag(parser)
+    add("images", metavar="IMAGE", nargs=2, help="two photographs, or with --model two aligned faces")
+    add_model_flag(parser, required=False)
+    align = "find and align the faces first; not given: where there is no --model"
+    add("--align", action=argparse.BooleanOptionalAction, help=align)
     add_state_dict_flags(parser)
     add_layer_flag(parser)
     flip = "add the feature of the mirrored image"
@@ -69,14 +79,23 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
             check_is_no_folder(flag, path, "a file")
     if arguments.output is not None and not arguments.output.lower().endswith(PICTURE_SUFFIX):
         raise UserError(f"--output {arguments.output}: the picture is a PNG; give a name that ends in {PICTURE_SUFFIX}")
+    if arguments.align is None:
+        arguments.align = arguments.model is None
+    arguments.model = arguments.model or DEFAULT
     model_file(arguments.model)
     existing(*arguments.images)
+    if arguments.align:
+        chosen_detector(None, None)
+        shipped_path(LANDMARKS)
     if arguments.network is not None:
         if not is_state_dict(arguments.model):
             raise UserError(f"--network {arguments.network}: {arguments.model} says itself which network it is")
         load_sections(places_of(arguments)).entry("network", arguments.network)
+    arguments.card = card_of_use(arguments.model) if arguments.report is None and arguments.flip else None
     if arguments.report is not None:
         arguments.report = read_reported(arguments.report, arguments.report_name)
+    elif arguments.card is not None:
+        arguments.report = scores_of(arguments.card["scores"], arguments.card["scores"]["set"], [])
     return arguments
 
 
@@ -100,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     reported = arguments.report
     _check_width(reported, network)
-    faces = [_face(path, image_size(network)) for path in arguments.images]
+    faces = _faces(arguments.images, image_size(network), align=arguments.align)
     embedder = Embedder(network, device=select_device(arguments.device), batch_size=1)
     embedder.require_own_features(faces[0][None])
     score = cosine(*(embedder.embed(face[None], arguments.flip)[0] for face in faces))
@@ -119,7 +138,7 @@ def main(argv: list[str] | None = None) -> None:
 
         print(json.dumps(as_json(score, reported), indent=2))
         return
-    print("\n".join([headline(score, reported), *lines]))
+    print("\n".join([headline(score, reported), *lines, *use_lines(arguments.card)]))
     if arguments.output:
         print(f"picture: {arguments.output}")
 
@@ -155,12 +174,20 @@ def explained(score: float, reported: ReportedScores | None) -> list[str]:
         lines[1] = "of one person's pairs: not told, this is above every threshold there"
     for verdict in reported.verdicts(score):
         says = "one person" if verdict.accepted else "not shown"
-        lines.append(f"at FAR {verdict.far:g}, threshold {verdict.threshold:.4f}: {says}")
+        lines.append(f"at FAR {verdict.far:g}, threshold {verdict.threshold:.4f}, TAR {_share(verdict)}: {says}")
     source = f"by {reported.name}: {reported.genuine_pairs:,} genuine, {reported.impostor_pairs:,} impostor pairs"
     lines.append(source + ("" if found.exact else "; its curve is from a sample here"))
     if reported.others:
         lines.append(f"(also there, for --report-name: {', '.join(reported.others)})")
     return lines
+
+
+def _share(verdict: FarVerdict) -> str:
+    """The TAR of a threshold, with its interval where there is one."""
+    if verdict.tar_interval is None:
+        return f"{verdict.tar:.4f}"
+    low, high = verdict.tar_interval
+    return f"{verdict.tar:.2f} ({low:.2f} to {high:.2f})"
 
 
 def as_json(score: float, reported: ReportedScores | None) -> dict[str, object]:
@@ -180,6 +207,17 @@ def _check_width(reported: ReportedScores | None, network: nn.Module) -> None:
             f"--report: {reported.name} is of features of {reported.dim} numbers, this model gives {width}: "
             "its thresholds are another model's; score this model's features with eval/tar_far.py --json"
         )
+
+
+def _faces(paths: Sequence[str], size: tuple[int, int] | None, *, align: bool) -> list[np.ndarray]:
+    """Both faces as the network takes them, from photographs or from aligned faces."""
+    if not align:
+        return [_face(path, size) for path in paths]
+    from lwface.landmarks import photographs
+
+    if size not in (None, (CROP_SIZE, CROP_SIZE)):
+        raise UserError(f"--align: makes crops of {CROP_SIZE}x{CROP_SIZE}, this network takes others: align them first")
+    return list(photographs.align(paths))
 
 
 def _face(path: str, size: tuple[int, int] | None) -> np.ndarray:

@@ -39,6 +39,8 @@ DOORS = {
     "build-pack": "datasets/build_pack.py",
     "train": "recognition/train.py",
     "train-landmarks": "landmarks/train.py",
+    "make-heads": "datasets/make_heads.py",
+    "train-detector": "landmarks/train_detector.py",
     "gate": "common/flops_counter.py",
     "gen-image-feature": "gen_image_feature.py",
     "gen-video-feature": "gen_video_feature.py",

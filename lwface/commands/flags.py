@@ -15,13 +15,14 @@ from typing import Any
 from lwface.base.commands import HelpFormatter, existing
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting
-from lwface.detection.choices import DETECTOR_NAMES, INSIGHTFACE, MTCNN, YUNET
+from lwface.detection.choices import DETECTOR_NAMES, INSIGHTFACE, MTCNN, OWN_POINTS, YUNET
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
 from lwface.formats.keypoint_tables import LOOKUP, challenge_file
 from lwface.formats.landmark_order import MAX_RESIDUAL, NAMED, Y_FIRST, landmark_order
 from lwface.gate.budgets import TRACKS
 from lwface.models.names import model_file
+from lwface.models.shipped import LANDMARKS, shipped_path
 from lwface.scoring.parameters import REPLICATES
 from lwface.settings.places import Places
 
@@ -47,7 +48,7 @@ def add_model_flag(parser: argparse._ActionsContainer, *, required: bool = True)
     """``--model``: a trained model of any kind."""
     what = (
         "trained model: PREFIX,EPOCH (ours, such as models/y2-arcface-retina/model,1, or MXNet's), FILE.onnx, its own "
-        "file, or an iresnet's state dict .pth, .pt or .safetensors"
+        "file, an iresnet's state dict .pth, .pt or .safetensors, or default, the face network of the package"
     )
     parser.add_argument("--model", required=required, metavar="MODEL", help=what)
 
@@ -228,16 +229,24 @@ def add_detector_flags(parser: argparse._ActionsContainer) -> None:
     what = f"model file of {YUNET}: face_detection_yunet_*.onnx of OpenCV's model zoo"
     add("--detector-model", metavar="FILE", help=what)
     what = (
-        "model that puts 68 points on a face: PREFIX,EPOCH, .safetensors or .onnx; not given: the detector's own five "
-        "points"
+        f"model that puts 68 points on a face: PREFIX,EPOCH, .safetensors or .onnx; {OWN_POINTS}: the detector's own "
+        "five points; not given: the one that comes with the package"
     )
     add("--points-model", metavar="MODEL", help=what)
 
 
 def detector_files(arguments: argparse.Namespace) -> list[Path]:
-    """The model files that ``--detector-model`` and ``--points-model`` name."""
+    """The model files that ``--detector-model`` and ``--points-model`` name, or mean where they are not given."""
     files = [Path(arguments.detector_model)] if arguments.detector_model else []
-    return [*files, model_file(arguments.points_model)] if arguments.points_model else files
+    points = arguments.points_model
+    if points == OWN_POINTS:
+        return files
+    return [*files, shipped_path(LANDMARKS) if points is None else model_file(points)]
+
+
+def detector_modules(arguments: argparse.Namespace) -> list[str]:
+    """What the detector and the points that these flags ask for run on."""
+    return ["cv2", *([] if arguments.points_model == OWN_POINTS else ["torch"])]
 
 
 def add_quality_flag(parser: argparse._ActionsContainer) -> None:

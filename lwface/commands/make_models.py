@@ -2,6 +2,7 @@
 
     python common/make_models.py
     python common/make_models.py --only landmarks --work build/models
+    python common/make_models.py --only landmarks --trained FILE --notes notes.json --output lwface/models/weights
 
 Each step is a command that a user types too, printed with it. A step whose result is there is not repeated; one that
 was interrupted goes on. WORK/weights gets the files, their cards and their digests. The last lines say whether they are
@@ -22,10 +23,12 @@ from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import shown
 from lwface.commands.demo import Road, Step
 from lwface.commands.flags import command_parser
-from lwface.models.shipped import LANDMARKS, digests
+from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, digests
 
 DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
 LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
+HEAD_PEOPLE, DETECTOR_STEPS = 520, 2600
+FACE_NETWORK, FACE_LOSS, FACE_STEPS = "r10_s", "supcon", 6000
 
 
 class Recipe(NamedTuple):
@@ -59,7 +62,58 @@ def landmark_recipe(work: Path) -> Recipe:
     return Recipe([render, train], folder / "model-0001.safetensors")
 
 
-RECIPES = {LANDMARKS: landmark_recipe}
+def detector_recipe(work: Path) -> Recipe:
+    """Boxes and five points: a bank of rendered heads, and scenes put together of them while it learns."""
+    heads, models = work / "heads", work / "models"
+    render = Step("Render heads", "make-heads", _typed("--output", heads, "--people", HEAD_PEOPLE))
+    asked = ["--max-steps", DETECTOR_STEPS, "--verbose", 400, "--judged", 150, "--frequent", 50, "--lr", 0.003]
+    asked += ["--precision", "bf16", "--num-workers", 1, "--models-root", models, "--resume"]
+    train = Step("Train the detector", "train-detector", _typed("--heads", heads, *asked))
+    return Recipe([render, train], models / "face_detector" / "model-0001.safetensors")
+
+
+def face_recipe(work: Path) -> Recipe:
+    """The face network: many rendered people, told apart while their known shapes teach it too."""
+    faces, models = work / "faces", work / "models"
+    asked = [
+        "--seed",
+        21,
+        "--train-people",
+        8000,
+        "--images-per-person",
+        8,
+        "--difficulty",
+        1,
+        "--form",
+        1,
+        "--skin",
+        1,
+    ]
+    asked += ["--looks", 1, "--lights", 0.5, "--background", 0.5, "--video", 0.4, "--restyle", 0.2, "--teacher"]
+    asked += [
+        "--heldout-people",
+        40,
+        "--heldout-images",
+        6,
+        "--video-people",
+        0,
+        "--pack-pairs",
+        1000,
+        "--pack-people",
+        60,
+    ]
+    render = Step("Render people", "make-synthetic", _typed("--output", faces, *asked))
+    asked = ["--max-steps", FACE_STEPS, "--per-batch-size", 128, "--lr", 0.1, "--lr-policy", "cosine"]
+    asked += ["--warmup-steps", 200, "--num-workers", 1, "--in-memory", "--precision", "bf16", "--clip-norm", 5]
+    asked += ["--augment", 1, "--teacher", faces / "teacher.bin", "--distill", "cosine", "--distill-weight", 5]
+    asked += ["--verbose", 100_000, "--checkpoint-steps", 250, "--models-root", models, "--resume"]
+    names = ["--network", FACE_NETWORK, "--loss", FACE_LOSS, "--dataset", faces]
+    train = Step("Train the face network", "train", _typed(*names, *asked))
+    folder = models / f"{FACE_NETWORK}-{FACE_LOSS}-{faces.name}"
+    return Recipe([render, train], folder / "model-0001.safetensors")
+
+
+RECIPES = {DETECTOR: detector_recipe, LANDMARKS: landmark_recipe, FACE: face_recipe}
 
 
 def _typed(*words: object) -> list[str]:
@@ -73,6 +127,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--only", metavar="NAMES", default=",".join(RECIPES), help="which of them, separated by commas")
     add("--work", type=Path, metavar="FOLDER", default=Path("build/models"), help="folder for all that is made")
     add("--output", type=Path, metavar="FOLDER", help="folder of the weights; not given: WORK/weights")
+    add("--trained", type=Path, metavar="FILE", help="of one model: write this one, trained already, and run no step")
     what = "JSON with scores and use by model, for the cards; not given: the package's, where the weights are the same"
     add("--notes", type=Path, metavar="FILE", help=what)
     arguments = parser.parse_args(argv)
@@ -80,9 +135,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in arguments.only:
         if name not in RECIPES:
             raise unknown_name("model of the package", name, RECIPES)
+    if arguments.trained is not None and len(arguments.only) != 1:
+        raise UserError(f"--trained {arguments.trained}: is one model; --only says which")
     arguments.work = arguments.work.absolute()
     arguments.output = (arguments.output or arguments.work / "weights").absolute()
-    existing(arguments.notes)
+    existing(arguments.trained, arguments.notes)
     arguments.notes = _notes(arguments.notes)
     return arguments
 
@@ -110,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
 
     road, lines = Road(), []
     for name in arguments.only:
-        recipe = RECIPES[name](arguments.work)
+        recipe = RECIPES[name](arguments.work) if arguments.trained is None else Recipe([], arguments.trained)
         for step in recipe.steps:
             road.run(step)
         file = ship(name, recipe.model, arguments.output)

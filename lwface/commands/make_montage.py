@@ -1,7 +1,7 @@
 """Make videos in the format of the montage challenge: an .npz each, and a csv that names them.
 
     python datasets/make_montage.py --input ytf-keypoints --output data
-    python datasets/make_montage.py --input videos --points-model MODEL --output data
+    python datasets/make_montage.py --input videos --output data
 
 --input is the YouTube Faces teaching set (training/, test/ and two csv files of 68 landmarks), or a folder of video
 files PERSON_NUMBER.mp4, whose landmarks a model puts; frames without a face are left out. --output gets train/ to index
@@ -16,8 +16,8 @@ from pathlib import Path
 from lwface.base.account import print_summary
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
-from lwface.commands.flags import add_detector_flags, check_least, command_parser, detector_files
-from lwface.detection.choices import chosen_detector
+from lwface.commands.flags import add_detector_flags, check_least, command_parser, detector_files, detector_modules
+from lwface.detection.choices import OWN_POINTS, chosen_detector
 from lwface.making.youtube_names import tables
 
 TEST_PEOPLE = 57
@@ -43,14 +43,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if arguments.teaching:
         if arguments.points_model or arguments.detector or arguments.detector_model:
             raise UserError(f"{arguments.input}: has its landmarks in tables; leave --points-model and --detector out")
-    elif arguments.points_model is None:
-        raise UserError(
-            f"{arguments.input}: has no {' and '.join(table.name for table in tables(arguments.input))}; for a folder "
-            "of videos give --points-model MODEL"
-        )
     else:
         if arguments.join:
             raise UserError("--join is for the teaching set: leave it out")
+        if arguments.points_model == OWN_POINTS:
+            raise UserError(f"--points-model {OWN_POINTS}: a montage goes by 68 points; leave it out, or name a model")
         arguments.detector = chosen_detector(arguments.detector, arguments.detector_model)
         existing(*detector_files(arguments))
     return arguments
@@ -59,7 +56,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Make the set."""
     arguments = parse_arguments(argv)
-    load("cv2", *(["torch"] if arguments.points_model else []))
+    load(*(["cv2"] if arguments.teaching else detector_modules(arguments)))
     from lwface.montage.making import make_of_files, make_of_teaching_set
 
     if arguments.teaching:

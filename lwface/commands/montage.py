@@ -24,8 +24,9 @@ from lwface.commands.flags import (
     check_is_no_folder,
     command_parser,
     detector_files,
+    detector_modules,
 )
-from lwface.detection.choices import chosen_detector
+from lwface.detection.choices import OWN_POINTS, chosen_detector
 from lwface.montage.options import FRAMES, INDEX_SECONDS, POINTS, SECONDS, VIDEOS, WARPS
 
 INDEX, PROCESS, SCORE = "index", "process-video", "score"
@@ -108,7 +109,7 @@ def _add_processor_flags(parser: argparse.ArgumentParser, *, first: bool) -> Non
 
 
 def _add_query(parser: argparse.ArgumentParser) -> None:
-    what = "video to follow: .npz, or a video file or folder of images (which need --points-model)"
+    what = "video to follow: .npz, or a video file or folder of images, whose landmarks are looked for"
     parser.add_argument("file", type=Path, metavar="FILE", help=what)
     add_detector_flags(parser)
 
@@ -143,10 +144,8 @@ def _check_query(arguments: argparse.Namespace) -> None:
         if arguments.points_model or arguments.detector or arguments.detector_model:
             raise UserError(f"{arguments.file}: has its landmarks in it; leave --points-model and --detector out")
         return
-    if arguments.points_model is None:
-        raise UserError(
-            f"{arguments.file}: is no {_ENDING}, so its landmarks have to be found: give --points-model MODEL"
-        )
+    if arguments.points_model == OWN_POINTS:
+        raise UserError(f"--points-model {OWN_POINTS}: a montage goes by 68 points; leave it out, or name a model")
     arguments.detector = chosen_detector(arguments.detector, arguments.detector_model)
     existing(*detector_files(arguments))
 
@@ -154,7 +153,7 @@ def _check_query(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Index, make or score."""
     arguments = parse_arguments(argv)
-    load("cv2", *(["torch"] if getattr(arguments, "points_model", None) else []))
+    load(*(detector_modules(arguments) if getattr(arguments, "detector", None) else ["cv2"]))
     {INDEX: _index, PROCESS: _process, SCORE: _score}[arguments.command](arguments)
 
 

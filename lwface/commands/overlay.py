@@ -18,7 +18,14 @@ from typing import Any
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.base.extras import available, missing
-from lwface.commands.flags import add_detector_flags, check_is_no_folder, check_least, command_parser, detector_files
+from lwface.commands.flags import (
+    add_detector_flags,
+    check_is_no_folder,
+    check_least,
+    command_parser,
+    detector_files,
+    detector_modules,
+)
 from lwface.detection.choices import chosen_detector
 
 FOLDER_RATE = 25  # frames a second of a folder, if nothing else is said
@@ -68,7 +75,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Follow, draw, write, and say what it was."""
     arguments = parse_arguments(argv)
-    load("cv2", *(["torch"] if arguments.points_model else []))
+    load(*detector_modules(arguments))
     import time
 
     from lwface.base.progress import progress

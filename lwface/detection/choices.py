@@ -9,6 +9,8 @@ MTCNN, YUNET, INSIGHTFACE = "mtcnn", "yunet", "insightface"
 DETECTOR_NAMES = (MTCNN, YUNET, INSIGHTFACE)
 NEEDS_FILE = frozenset({YUNET})  # detectors whose weights the user has as a file
 
+OWN_POINTS = "none"  # in place of a model of points: the detector's own five
+
 LARGEST, ALL = "largest", "all"
 FACES = (LARGEST, ALL)
 MIN_FACE = 24.0  # pixels; the smallest face of the 3387 frames of docs/data.md has 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -13,8 +14,12 @@ import lwface
 from lwface.base.errors import UserError
 from lwface.commands import compare, gen_image_feature, tar_far
 from lwface.formats.feature_file import read_features
+from lwface.models import shipped
+from lwface.models.shipped import digests, shipped_path
+from lwface.models.shipping import ship, write_notes
 from lwface.models.store import save_model
 from lwface.networks import create_network
+from lwface.synthetic.render import sample_image
 from tests.documented_programs import SETTINGS, pictures
 
 
@@ -123,3 +128,76 @@ def test_what_does_not_go_together(world, tmp_path):
         run(world, images=("0.png", "broken.png"))
     with pytest.raises(UserError, match="no such model"):
         compare.main([str(folder / "0.png"), str(folder / "1.png"), "--model", f"{folder}/none,1"])
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The package with a face network that knows nothing, whose card says so; two photographs and two that are none."""
+    weights = shutil.copytree(shipped.WEIGHTS, tmp_path / "weights")
+    torch.manual_seed(0)
+    model = save_model(str(tmp_path / "model"), 1, create_network(SETTINGS).eval(), SETTINGS)
+    point = {"far": 0.1, "threshold": -1.0, "tar": 0.7, "tar_interval": [0.65, 0.75], "achieved_far": 0.1}
+    strict = {**point, "far": 0.01, "threshold": 2.0, "tar": 0.4, "tar_interval": [0.3, 0.5], "achieved_far": 0.01}
+    scores = {"dim": SETTINGS["emb_size"], "genuine_pairs": 10, "impostor_pairs": 90, "results": [point, strict]}
+    use = {"quality": "it knows nothing", "not_for": "not for anything", "better": "any other", "licence": "ours"}
+    write_notes(ship("face", model, weights), {"scores": {"set": "nobody", **scores}, "use": use})
+    monkeypatch.setattr(shipped, "WEIGHTS", weights)
+    monkeypatch.chdir(tmp_path)
+    frames = [sample_image(11, person, 0, difficulty=0.5).frame for person in range(2)]
+    images = {
+        "a": frames[0],
+        "b": frames[1],
+        "two": np.concatenate(frames, axis=1),
+        "wall": np.full_like(frames[0], 90),
+    }
+    for name, image in images.items():
+        cv2.imwrite(f"{name}.png", image[:, :, ::-1])
+    (tmp_path / "no.png").write_bytes(b"text")
+    for kept in (digests, shipped_path):
+        kept.cache_clear()
+    yield frames
+    for kept in (digests, shipped_path):
+        kept.cache_clear()
+
+
+def test_two_photographs_by_what_comes_with_the_package(package, capsys):
+    compare.main(["a.png", "b.png"])
+    told = capsys.readouterr().out.splitlines()
+    expected = lwface.compare(lwface.load_model(), *package, align=True, flip=True)
+    assert told[0] == f"cosine {expected:.4f}: one person at FAR 0.1, not at 0.01"
+    assert "at FAR 0.1, threshold -1.0000, TAR 0.70 (0.65 to 0.75): one person" in told
+    assert "at FAR 0.01, threshold 2.0000, TAR 0.40 (0.30 to 0.50): not shown" in told
+    assert told[-4:] == [
+        "by nobody: 10 genuine, 90 impostor pairs",
+        "it knows nothing",
+        "not for anything",
+        "any other",
+    ]
+    compare.main(["a.png", "b.png", "--model", "default", "--align", "--no-flip"])
+    plain = capsys.readouterr().out.splitlines()  # the thresholds are of mirrored features too
+    assert plain[0] == f"cosine {lwface.compare(lwface.load_model('default'), *package, align=True):.4f}"
+    assert not [line for line in plain if "TAR" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("two", r"two\.png: has 2 faces, and it is not clear which is meant"),
+        ("wall", r"wall\.png: no face was found in it; cut the picture"),
+        ("no", r"no\.png: cannot read this image: not a JPEG"),
+    ],
+)
+def test_what_is_no_photograph_of_one_face(package, name, message):
+    with pytest.raises(UserError, match=message):
+        compare.main(["a.png", f"{name}.png"])
+
+
+def test_crops_are_taken_as_they_are_where_that_is_said(package, capsys):
+    crops = lwface.align(package)
+    for name, crop in zip("cd", crops, strict=True):
+        cv2.imwrite(f"{name}.png", crop[:, :, ::-1])
+    compare.main(["c.png", "d.png", "--no-align", "--json"])
+    assert json.loads(capsys.readouterr().out)["cosine"] == lwface.compare(lwface.load_model(), *crops, flip=True)
+    cv2.imwrite("wide.png", np.zeros((100, 150, 3), np.uint8))
+    with pytest.raises(UserError, match=r"wide\.png: 150x100 pixels is no aligned face"):
+        compare.main(["c.png", "wide.png", "--no-align"])

@@ -122,7 +122,7 @@ def test_a_processor_of_one_s_own(data, capsys):
         (["process-video", "query.npz", "--most", "0"], "--most 0: expected 1 or more"),
         (["process-video", "query.npz", "--most", "1"], "5 frames need 5 people, the index has 4"),
         (["process-video", "query.npz", "--look-ahead", "-1"], "--look-ahead -1: expected 0 or more"),
-        (["process-video", "videos.csv"], "is no .npz, so its landmarks have to be found: give --points-model"),
+        (["process-video", "videos.csv", "--points-model", "none"], "a montage goes by 68 points"),
         (["process-video", "query.npz", "--detector", "mtcnn"], "has its landmarks in it"),
         (["--baseline", "process-video", "query.npz", "--repaired"], "give one of them"),
         (["process-video", "cut.npz"], "cut.npz: is damaged or no .npz video"),
