@@ -170,9 +170,11 @@ def main(argv: list[str] | None = None) -> None:
         recipe = RECIPES[name](arguments.work) if arguments.trained is None else Recipe([], arguments.trained)
         for step in recipe.steps:
             road.run(step)
+        own = package_notes(name)  # before the package's own file may be written anew
         file = ship(name, recipe.model, arguments.output)
-        write_notes(file, arguments.notes.get(name) or package_notes(file))
-        same = digests().get(name) == file_sha256(file)
+        digest = file_sha256(file)
+        write_notes(file, arguments.notes.get(name) or own.get(digest, {}))
+        same = digests().get(name) == digest
         told = "the package's own, byte for byte" if same else "not the package's bytes: measure it, docs/models.md"
         lines.append(f"{shown(file)}: {file.stat().st_size:,} bytes, {told}")
     print("\n" + "\n".join(lines))

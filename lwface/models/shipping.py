@@ -47,13 +47,13 @@ def write_notes(file: Path, notes: Mapping[str, Any]) -> None:
     write_card(file, {**read_card(str(file)), **{key: notes[key] for key in NOTES if key in notes}})
 
 
-def package_notes(file: Path) -> dict[str, Any]:
-    """What the package's own card says of the model whose bytes ``file`` has; nothing where it has others."""
-    own = shipped_file(file.name.removesuffix("-0001.safetensors"))
-    if not own.is_file() or file_sha256(own) != file_sha256(file):
+def package_notes(name: str) -> dict[str, dict[str, Any]]:
+    """By SHA-256 the :data:`NOTES` of the package's own model ``name``; nothing where there is no such model."""
+    own = shipped_file(name)
+    if not own.is_file():
         return {}
     card = read_card(str(own))
-    return {key: card[key] for key in NOTES if key in card}
+    return {card["sha256"]: {key: card[key] for key in NOTES if key in card}}
 
 
 def _card(model: Path, config: Mapping[str, Any]) -> dict[str, Any]:
