@@ -24,6 +24,7 @@ from lwface.base.files import shown
 from lwface.commands.demo import Road, Step
 from lwface.commands.flags import command_parser
 from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, digests
+from lwface.scoring.reported import read_reported
 
 DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
 LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
@@ -128,7 +129,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--work", type=Path, metavar="FOLDER", default=Path("build/models"), help="folder for all that is made")
     add("--output", type=Path, metavar="FOLDER", help="folder of the weights; not given: WORK/weights")
     add("--trained", type=Path, metavar="FILE", help="of one model: write this one, trained already, and run no step")
-    what = "JSON with scores and use by model, for the cards; not given: the package's, where the weights are the same"
+    what = (
+        'JSON for the cards, {"face": {"scores": {"file": of tar_far --json, "set": on what}, "use": {...}}}, use with '
+        "quality, not_for, better and licence; not given: the package's, where the weights are the same"
+    )
     add("--notes", type=Path, metavar="FILE", help=what)
     arguments = parser.parse_args(argv)
     arguments.only = [name.strip() for name in arguments.only.split(",")]
@@ -154,7 +158,20 @@ def _notes(path: Path | None) -> dict[str, Any]:
         raise UserError(f"--notes {path}: not JSON ({error})") from None
     if not isinstance(found, dict) or not all(isinstance(value, dict) for value in found.values()):
         raise UserError(f'--notes {path}: expected {{"MODEL": {{"scores": ..., "use": ...}}}}')
+    for notes in found.values():
+        if "file" in notes.get("scores", {}):
+            notes["scores"] = _scores(path.parent / notes["scores"]["file"], notes["scores"]["set"])
     return found
+
+
+def _scores(path: Path, judged_on: str) -> dict[str, Any]:
+    """What a card keeps of a JSON of eval/tar_far.py."""
+    read_reported(path)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        "set": judged_on,
+        **{key: found[key] for key in ("dim", "genuine_pairs", "impostor_pairs", "results", "roc")},
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

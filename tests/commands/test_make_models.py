@@ -14,6 +14,7 @@ from lwface.models.store import save_model
 from lwface.networks import create_network
 from tests.documented_programs import SETTINGS
 
+POINT = {"far": 0.1, "threshold": 0.3, "tar": 0.7, "tar_interval": [0.65, 0.75], "achieved_far": 0.1}
 NOTES = {"use": {"quality": "q", "not_for": "n", "better": "b", "licence": "l"}, "data": []}
 
 
@@ -57,13 +58,17 @@ def made(monkeypatch):
 
 def test_what_was_made_is_written_as_the_package_has_it(made, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.json").write_text(json.dumps({"landmarks": NOTES}))
+    scored = {"dim": 2, "genuine_pairs": 3, "impostor_pairs": 4, "results": [POINT], "roc": [], "rows": 9}
+    (tmp_path / "scores.json").write_text(json.dumps(scored))
+    scores = {"scores": {"file": "scores.json", "set": "nobody"}}
+    (tmp_path / "notes.json").write_text(json.dumps({"landmarks": {**NOTES, **scores}}))
     make_models.main(["--only", "landmarks", "--work", "work", "--notes", "notes.json"])
     told = capsys.readouterr().out
     assert "work/weights/landmarks-0001.safetensors" in told
     assert "not the package's bytes" in told
     card = read_card(str(tmp_path / "work" / "weights" / "landmarks-0001.safetensors"))
     assert (card["use"], card["step"]) == (NOTES["use"], 4000)
+    assert card["scores"] == {"set": "nobody", **{key: value for key, value in scored.items() if key != "rows"}}
 
 
 @pytest.mark.parametrize(
