@@ -235,9 +235,9 @@ def _face(path: str, size: tuple[int, int] | None) -> np.ndarray:
     if size is None or (height, width) == size:
         return image
     wanted = f"{size[1]}x{size[0]}"
-    aligns = "datasets/align_faces.py --input FOLDER --output CROPS (lwface align-faces)"
+    aligns = "give --align, or align a folder: datasets/align_faces.py --input FOLDER --output CROPS"
     if height * size[1] != width * size[0]:
-        raise UserError(f"{path}: {width}x{height} pixels is no aligned face of {wanted}; align it first: {aligns}")
+        raise UserError(f"{path}: {width}x{height} pixels is no aligned face of {wanted}; {aligns}")
     print(
         f"{path}: taken as an aligned face and resized from {width}x{height} to {wanted}; a photograph that is not "
         f"aligned gives a score without meaning: {aligns}",
