@@ -34,8 +34,8 @@ def nme(found: np.ndarray, true: np.ndarray) -> float:
 
 def test_points_in_boxes_that_are_given(faces):
     errors = [nme(lwface.landmarks(face.frame, box_of(face.landmarks68)[None])[0], face.landmarks68) for face in faces]
-    assert max(errors) < 0.05
-    assert np.mean(errors) < 0.03
+    assert max(errors) < 0.025  # 0.018 where they were made
+    assert np.mean(errors) < 0.02  # 0.0142
 
 
 def test_points_of_faces_that_are_found(faces, tmp_path):
