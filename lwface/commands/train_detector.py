@@ -23,6 +23,7 @@ from lwface.settings.run import RUN_SETTINGS
 HELP = {
     "held_out": "share of the bank's people, the last ones, in the scenes that judge",
     "judged": "how many scenes judge",
+    "side": "pixels of the largest scenes learnt from; smaller ones come between",
 }
 
 
@@ -36,6 +37,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name, what in HELP.items():
         value = getattr(usual, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), metavar="N", default=value, help=what)
+    what = "a detector to start from, FILE.safetensors of an earlier training"
+    parser.add_argument("--pretrained", metavar="FILE", default="", help=what)
     for key in RUN_FLAGS:
         add_setting_flag(parser, key, RUN_SETTINGS[key], getattr(usual, key))
     add_device_flag(parser)
@@ -45,11 +48,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         if problem := RUN_SETTINGS[key].problem(getattr(arguments, key)):
             flag = f"--{key.replace('_', '-')} {getattr(arguments, key)}"
             raise UserError(f"{flag}: {problem} ({RUN_SETTINGS[key].meaning})")
-    check_least(arguments, {"max_steps": 1, "judged": 1, "per_batch_size": 2})
+    check_least(arguments, {"max_steps": 1, "judged": 1, "per_batch_size": 2, "side": 64})
     if not 0 < arguments.held_out < 1:
         raise UserError(f"--held-out {arguments.held_out:g}: expected a share above 0 and below 1")
-    existing(arguments.heads)
-    arguments.settings = DetectorSettings(**{key: getattr(arguments, key) for key in (*RUN_FLAGS, *HELP)})
+    existing(arguments.heads, arguments.pretrained or None)
+    arguments.settings = DetectorSettings(**{key: getattr(arguments, key) for key in (*RUN_FLAGS, *HELP, "pretrained")})
     return arguments
 
 

@@ -52,6 +52,18 @@ class FoundRanking(NamedTuple):
             return 0.0, 1.0
         return float(self.recall[good[-1]]), float(self.scores[good[-1]])
 
+    def balanced(self) -> tuple[float, float]:
+        """The highest harmonic mean of precision and recall, and the score from which on detections have it.
+
+        Where nothing is right: 0 and 1.
+        """
+        if not self.right.any():
+            return 0.0, 1.0
+        last = np.append(self.scores[1:] < self.scores[:-1], True)[: len(self.scores)]
+        mean = 2 * np.cumsum(self.right) / (np.arange(1, len(self.right) + 1) + self.faces)
+        best = int(np.where(last, mean, 0).argmax())
+        return float(mean[best]), float(self.scores[best])
+
 
 def ranking(
     found: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]],

@@ -10,7 +10,8 @@ RUN_FLAGS = (
     *("models_root", "max_steps", "per_batch_size", "lr", "wd", "ema", "seed"),
     *("verbose", "frequent", "checkpoint_steps", "num_workers", "precision"),
 )
-SIDES = (192, 256, 256, 320)  # pixels of the pictures of a step, one after the other
+SHARES = (0.6, 0.8, 0.8, 1.0)  # of the largest side, which the pictures of a step have, one step after the other
+UNIT = 32  # pixels, of which sides are multiples
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class DetectorSettings:
     Attributes:
         held_out: share of the bank's people, the last ones, in the pictures that judge.
         judged: how many pictures judge.
+        side: pixels of the largest pictures that are learnt from.
+        pretrained: a detector to start from; empty: random numbers.
     """
 
     models_root: str = "models"
@@ -36,8 +39,15 @@ class DetectorSettings:
     precision: str = "auto"
     held_out: float = 0.1
     judged: int = 300
+    side: int = 320
+    pretrained: str = ""
 
     @property
     def folder(self) -> Path:
         """Where the models are kept."""
         return Path(self.models_root) / NETWORK
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Pixels of the pictures of a step, one step after the other."""
+        return tuple(max(1, round(share * self.side / UNIT)) * UNIT for share in SHARES)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
-from lwface.detection_training.options import SIDES
 from lwface.detection_training.targets import FACE, UNCLEAR, WIDTH
 from lwface.synthetic.crowds import MOST, ShownFace, crowd
 from lwface.synthetic.head_bank import HeadBank
@@ -27,10 +26,11 @@ class SceneDataset:
         bank: of heads.
         people: whose heads are used.
         seed: of everything drawn.
+        sides: pixels of the pictures of a step, one step after the other.
     """
 
-    def __init__(self, bank: HeadBank, people: NDArray[np.int64], seed: int) -> None:
-        self.bank, self.seed = bank, seed
+    def __init__(self, bank: HeadBank, people: NDArray[np.int64], seed: int, sides: Sequence[int]) -> None:
+        self.bank, self.seed, self.sides = bank, seed, tuple(sides)
         chosen = np.isin(bank.people, people)
         behind = np.isnan(bank.points[:, 0, 0])
         self.faces, self.backs = np.flatnonzero(chosen & ~behind), np.flatnonzero(chosen & behind)
@@ -41,7 +41,7 @@ class SceneDataset:
     def batch(self, positions: NDArray[np.int64], step: int, first: int = 0) -> Batch:
         """Images (N, S, S, 3) uint8, S by the step, and faces (N, M, 15) float32; ``first``: place in the step."""
         made = [
-            self._scene(int(position), step, number, SIDES[step % len(SIDES)])
+            self._scene(int(position), step, number, self.sides[step % len(self.sides)])
             for number, position in enumerate(positions, start=first)
         ]
         images = torch.from_numpy(np.stack([image for image, _ in made]))

@@ -14,7 +14,7 @@ INNER = (
     0.25  # of a box's sides, from its middle: there a place learns the face (centre sampling of FCOS's later version)
 )
 NEAR = 0.6  # strides, likewise, for the smallest faces
-REACH = {8: (0.0, 6.0), 16: (2.25, 7.0), 32: (2.75, float("inf"))}  # strides that a face's size has, by the map
+REACH = {8: (0.0, 8.0), 16: (3.0, 10.0), 32: (4.0, float("inf"))}  # strides that a face's size has, by the map
 NOBODY, LEFT_OUT = -1, -2
 
 

@@ -75,11 +75,13 @@ class DetectorTask(Task):
         return Outcome(loss, {"overlap": overlap})
 
     def validate(self, step: int) -> Validation:
-        """Average precision, and recall where 97 % of the detections are right."""
+        """Average precision, the score where precision and recall are best together, and recall at a precision."""
         found = self.judge()
         recall, score = found.recall_at(WANTED)
         precise = found.average_precision()
         print(f"[heldout][{step}]AP: {precise:.5f}", flush=True)
+        mean, at = found.balanced()
+        print(f"[heldout][{step}]F1: {mean:.5f}, score {at:.3f}", flush=True)
         print(f"[heldout][{step}]Recall at precision {WANTED}: {recall:.5f}, score {score:.3f}", flush=True)
         return Validation([Score("heldout", {"ap": precise, "recall": recall, "score": score})], [precise])
 

@@ -23,8 +23,11 @@ from lwface.synthetic.head_bank import Head, HeadBank
 
 Floats = NDArray[np.float32]
 FIVE_MIRRORED = (1, 0, 2, 4, 3)
-NOBODY_SHARE = 0.15  # of the pictures
+NOBODY_SHARE = 0.1  # of the pictures
 MOST = 8  # faces in one
+MORE = 0.75  # of the pictures with somebody, and of those with two, and so on, the share with one more
+BESIDE = 0.45  # of the picture's side, the largest size of all faces but the first
+TRIES = 5  # places that are tried for a face, of which the one is taken where it hides the least
 LEAST, LARGEST = 13.0, 1.25  # pixels of a face's size; share of the picture's side
 TINY = 10.0  # pixels as they are seen at the end, below which a face is unclear
 HIDDEN, GONE = 0.35, 0.9  # share of a face's box behind somebody else: unclear; not there
@@ -85,23 +88,39 @@ def _cast(
     rng: np.random.Generator, bank: HeadBank, faces: Sequence[int], backs: Sequence[int], side: int
 ) -> list[_Layer]:
     """Who and what is in a picture."""
-    count = 0 if rng.random() < NOBODY_SHARE else min(int(rng.geometric(0.5)), MOST)
+    count = 0 if rng.random() < NOBODY_SHARE else min(int(rng.geometric(1 - MORE)), MOST)
     chosen = [*faces[:1], *rng.choice(faces, max(count - 1, 0))][:count]
-    layers = [_Layer(_size(rng, side), bank.head(int(number)), True) for number in chosen]
-    for _ in range(int(rng.poisson(0.8))):
+    layers = [
+        _Layer(_size(rng, (BESIDE if place else LARGEST) * side), bank.head(int(number)), True)
+        for place, number in enumerate(chosen)
+    ]
+    for _ in range(int(rng.poisson(0.7))):
         kind = rng.random()
         if kind < 0.35 and len(backs):
             head = bank.head(int(rng.choice(backs)))
         else:
             whole = bank.head(int(rng.choice(faces)))
             head = scrambled(rng, whole) if kind < 0.75 else headless(whole)
-        layers.append(_Layer(_size(rng, side), head, False))
+        layers.append(_Layer(_size(rng, BESIDE * side), head, False))
     return layers
 
 
-def _size(rng: np.random.Generator, side: int) -> float:
+def _size(rng: np.random.Generator, largest: float) -> float:
     """Of a face in a picture, each octave as often as another."""
-    return float(np.exp(rng.uniform(np.log(LEAST), np.log(LARGEST * side))))
+    return float(np.exp(rng.uniform(np.log(LEAST), np.log(largest))))
+
+
+def _target(rng: np.random.Generator, size: float, side: int, shown: Sequence[ShownFace]) -> NDArray[np.float64]:
+    """Where the middle (2,) of something of ``size`` comes to be: of a few places the one that hides the least."""
+    near = max(1 - 0.5 * size / side, 0.4)  # what is large is nearer to the middle, or little of it would be seen
+    tried = side / 2 + rng.uniform(-0.5, 0.5, (TRIES, 2)) * side * near
+    if not shown:
+        return np.asarray(tried[0])
+    boxes = np.stack([face.box for face in shown])
+    middles, reach = tried[:, None], np.array((0.8, 1.0)) * size  # of the head, to each side of the middle
+    inner = np.minimum(boxes[:, 2:], middles + reach) - np.maximum(boxes[:, :2], middles - reach)
+    hidden = inner.clip(min=0).prod(axis=2) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return np.asarray(tried[int(hidden.sum(axis=1).argmin())])
 
 
 def headless(head: Head) -> Head:
@@ -148,8 +167,7 @@ def _put(rng: np.random.Generator, image: Floats, layer: _Layer, shown: list[Sho
     stretch, mirror = np.exp(rng.normal(0, 0.05)), float(rng.integers(0, 2) * 2 - 1)
     matrix = by * np.array(((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))))
     matrix = matrix @ np.diag((mirror * stretch, 1 / stretch))
-    near = max(1 - 0.5 * layer.size / side, 0.4)  # what is large is nearer to the middle, or little of it would be seen
-    target = side / 2 + rng.uniform(-0.5, 0.5, 2) * side * near
+    target = _target(rng, layer.size, side, shown)
     full = np.column_stack((matrix, target - matrix @ middle))
     patch, (left, top) = _warped(head, full, by, side)
     if patch.size:

@@ -97,7 +97,7 @@ def shot_of(who: Person, index: int, *, behind: bool) -> Shot:
 
 def make_heads_of(number: int, options: HeadOptions, output: Path) -> int:
     """Render all heads of a person into one file of the work folder; the person's number."""
-    who = person(options.seed, number, RANGES.shape)
+    who = person(options.seed, number, RANGES)
     colours, covers, points = [], [], []
     for index in range(options.shots + options.backs):
         behind = index >= options.shots
@@ -164,7 +164,7 @@ class HeadBank:
     """
 
     def __init__(self, path: Path) -> None:
-        file = path / HEADS if path.is_dir() else path
+        self.file = file = path / HEADS if path.is_dir() else path
         if not file.is_file():
             raise UserError(f"{file}: no such bank of heads: python datasets/make_heads.py --output {path}")
         try:

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from lwface.base.errors import UserError
-from lwface.detection_training.options import SIDES, DetectorSettings
+from lwface.detection_training.options import DetectorSettings
 from lwface.detection_training.scenes import SceneDataset, split_bank
 from lwface.detection_training.targets import FACE, UNCLEAR
 from lwface.detection_training.train import train_detector
 from lwface.synthetic.head_bank import HeadBank
 
 STEPS = 4
+SIDES = DetectorSettings(side=160).sides
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +32,7 @@ def _one_thread():
 def settings(folder: Path, **changes: object) -> DetectorSettings:
     usual = DetectorSettings(
         models_root=str(folder), max_steps=STEPS, per_batch_size=2, verbose=4, frequent=2, checkpoint_steps=2,
-        num_workers=0, precision="float32", held_out=0.25, judged=2,
+        num_workers=0, precision="float32", held_out=0.25, judged=2, side=64,
     )  # fmt: skip
     return dataclasses.replace(usual, **changes)
 
@@ -44,17 +45,17 @@ def test_scenes_depend_on_seed_step_and_place_alone(bank: HeadBank) -> None:
     learnt, held = split_bank(bank, 0.25)
     assert held.tolist() == [3]
     positions = np.array([2, 0, 1, 1])
-    data = SceneDataset(bank, learnt, 5)
+    data = SceneDataset(bank, learnt, 5, SIDES)
     assert len(data) == 3
     assert len(data.backs) == 3
     whole = data.batch(positions, 7)
-    again = SceneDataset(bank, learnt, 5)
+    again = SceneDataset(bank, learnt, 5, SIDES)
     again.batch(positions, 3)
     parts = [again.batch(positions[2:], 7, 2), again.batch(positions[:2], 7, 0)]
     assert torch.equal(torch.cat((parts[1].images, parts[0].images)), whole.images)
     assert torch.equal(torch.cat((parts[1].targets, parts[0].targets)), whole.targets)
     assert whole.images.shape[1:] == (SIDES[3], SIDES[3], 3)
-    assert not torch.equal(SceneDataset(bank, learnt, 6).batch(positions, 7).images, whole.images)
+    assert not torch.equal(SceneDataset(bank, learnt, 6, SIDES).batch(positions, 7).images, whole.images)
     rows = data.batch(np.arange(12) % 3, 11).targets
     clear = rows[rows[..., 0] == FACE]
     assert len(clear)
@@ -67,8 +68,7 @@ def test_scenes_depend_on_seed_step_and_place_alone(bank: HeadBank) -> None:
 def test_a_stopped_run_goes_on_to_the_same_weights(
     heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("SIDES", (64,)), ("JUDGED_SIDE", 64)):
-        monkeypatch.setattr(f"lwface.detection_training.scenes.{name}", value)
+    monkeypatch.setattr("lwface.detection_training.scenes.JUDGED_SIDE", 64)
     assert train_detector(settings(tmp_path / "whole"), heads) == 0
     original = SceneDataset.batch
 

@@ -58,3 +58,13 @@ def test_average_precision() -> None:
     assert FoundRanking(scores, right, 3).average_precision() == average_precision_score(right, scores) == 1
     late = FoundRanking(scores, np.array([1, 0, 1, 0, 0, 0], bool), 4)
     assert late.average_precision() == pytest.approx((1 + 2 / 3) / 4)
+
+
+def test_the_balance_of_precision_and_recall() -> None:
+    right = np.array([True, True, False, True, True, False, False])
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.6, 0.5, 0.4])
+    mean, score = FoundRanking(scores, right, 5).balanced()
+    assert mean == pytest.approx(2 * 0.8 * 0.8 / 1.6)
+    assert score == 0.6
+    assert FoundRanking(scores, ~right & False, 5).balanced() == (0.0, 1.0)
+    assert FoundRanking(scores[:0], right[:0], 5).balanced() == (0.0, 1.0)
