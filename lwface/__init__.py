@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
     from lwface.base.errors import UserError
+    from lwface.detection.own import detect
     from lwface.formats.face_records import FaceRecords
     from lwface.landmarks.photographs import align, landmarks
     from lwface.library import compare, embed, load_model
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "align",
     "compare",
+    "detect",
     "embed",
     "landmarks",
     "load_model",
@@ -34,6 +36,7 @@ _HOMES = {
     "UserError": "lwface.base.errors",
     "align": "lwface.landmarks.photographs",
     "compare": "lwface.library",
+    "detect": "lwface.detection.own",
     "embed": "lwface.library",
     "landmarks": "lwface.landmarks.photographs",
     "load_model": "lwface.library",

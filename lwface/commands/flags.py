@@ -15,7 +15,7 @@ from typing import Any
 from lwface.base.commands import HelpFormatter, existing
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting
-from lwface.detection.choices import DETECTOR_NAMES, INSIGHTFACE, MTCNN, OWN_POINTS, YUNET
+from lwface.detection.choices import DETECTOR_NAMES, INSIGHTFACE, MTCNN, OWN, OWN_POINTS, YUNET
 from lwface.features.choices import AUTO, BACKENDS
 from lwface.formats.image_files import JPEG_QUALITY
 from lwface.formats.keypoint_tables import LOOKUP, challenge_file
@@ -222,11 +222,14 @@ def add_detector_flags(parser: argparse._ActionsContainer) -> None:
     """``--detector``, ``--detector-model`` and ``--points-model``: what finds faces and their points."""
     add = parser.add_argument
     what = (
-        f"what finds faces: {MTCNN} (the extra detect; not given: this), {YUNET} (OpenCV's, on --detector-model), "
-        f"{INSIGHTFACE} (the package, where you have it)"
+        f"what finds faces: {OWN} (comes with the package; not given and no {MTCNN}: this), {MTCNN} (the extra detect; "
+        f"not given: this), {YUNET} (OpenCV's, on --detector-model), {INSIGHTFACE} (the package, where you have it)"
     )
     add("--detector", choices=DETECTOR_NAMES, help=what)
-    what = f"model file of {YUNET}: face_detection_yunet_*.onnx of OpenCV's model zoo"
+    what = (
+        f"model file of {YUNET}: face_detection_yunet_*.onnx of OpenCV's model zoo; of {OWN}: what "
+        "landmarks/train_detector.py wrote"
+    )
     add("--detector-model", metavar="FILE", help=what)
     what = (
         f"model that puts 68 points on a face: PREFIX,EPOCH, .safetensors or .onnx; {OWN_POINTS}: the detector's own "

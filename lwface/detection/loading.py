@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from lwface.detection import insightface_faces as _insightface
 from lwface.detection import mtcnn as _mtcnn
+from lwface.detection import own as _own
 from lwface.detection import yunet as _yunet
 from lwface.detection.base import DETECTORS, Detector
 
 __all__ = ["open_detector"]
 
-_FILES = (_insightface, _mtcnn, _yunet)
+_FILES = (_insightface, _mtcnn, _own, _yunet)
 
 
 def open_detector(name: str, model: str | None = None) -> Detector:

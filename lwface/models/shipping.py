@@ -71,4 +71,4 @@ def _entry(described: Mapping[str, Any]) -> dict[str, Any]:
     """A set of pictures with points on a card: what a model of points keeps of it."""
     people = described.get("people", 0)
     told = {"name": described["name"], "people": people, "images": described["pictures"], "licence": RENDERED}
-    return {**told, "index": "annotations.csv", "index_sha256": described["sha256"]}
+    return {**told, "index": described.get("index", "annotations.csv"), "index_sha256": described["sha256"]}

@@ -15,7 +15,7 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.detection.base import Detector, overlap
-from lwface.detection.choices import INSIGHTFACE, MTCNN, MTCNN_PACKAGE, YUNET, chosen_detector
+from lwface.detection.choices import INSIGHTFACE, MTCNN, MTCNN_PACKAGE, OWN, YUNET, chosen_detector
 from lwface.detection.loading import open_detector
 from lwface.landmarks.cropping import box_of
 from lwface.synthetic.render import Picture, sample_image
@@ -28,8 +28,10 @@ def pictures() -> list[Picture]:
     return [sample_image(11, person, 0, difficulty=0.5) for person in range(6)]
 
 
-@pytest.fixture(scope="module", params=[MTCNN, YUNET])
+@pytest.fixture(scope="module", params=[OWN, MTCNN, YUNET])
 def detector(request: pytest.FixtureRequest) -> Detector:
+    if request.param == OWN:
+        return open_detector(OWN)
     if request.param == MTCNN:
         pytest.importorskip("onnxruntime")
         if importlib.util.find_spec(MTCNN_PACKAGE) is None:
@@ -109,8 +111,8 @@ def test_the_choice_of_a_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="brings its own weights"):
         chosen_detector(MTCNN, "m.onnx")
     monkeypatch.setattr("lwface.detection.choices.available", lambda module: False)
-    with pytest.raises(UserError, match=r"pip install '.*\[detect\]'; or give --detector yunet"):
-        chosen_detector(None, None)
+    with pytest.raises(UserError, match=r"pip install '.*\[detect\]'; or leave --detector out"):
+        chosen_detector(MTCNN, None)
     with pytest.raises(UserError, match="pip install insightface"):
         chosen_detector(INSIGHTFACE, None)
 
