@@ -28,7 +28,7 @@ from lwface.scoring.reported import read_reported
 
 DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
 LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
-HEAD_PEOPLE, DETECTOR_SIDE = 520, 192
+HEAD_PEOPLE, DETECTOR_SIDE, DETECTOR_STEPS = 520, 192, 8000
 FACE_NETWORK, FACE_LOSS, FACE_STEPS = "r10_s", "supcon", 6000
 
 
@@ -64,21 +64,13 @@ def landmark_recipe(work: Path) -> Recipe:
 
 
 def detector_recipe(work: Path) -> Recipe:
-    """Boxes and five points: a bank of heads, and two trainings, the second of which starts from the first."""
-    heads, models = work / "heads", [work / "models" / name for name in ("detector-1", "detector-2")]
-    model = [folder / "face_detector" / "model-0001.safetensors" for folder in models]
+    """Boxes and five points: a bank of heads, and scenes that are made of them while the network trains."""
+    heads, models = work / "heads", work / "models" / "detector"
     render = Step("Render heads", "make-heads", _typed("--output", heads, "--people", HEAD_PEOPLE))
-    common = ["--heads", heads, "--side", DETECTOR_SIDE, "--lr", 0.002, "--precision", "bf16", "--num-workers", 0]
-    common += ["--resume"]
-    first = [*common, "--max-steps", 1500, "--verbose", 300, "--judged", 60, "--ema", 0.995, "--models-root", models[0]]
-    second = [*common, "--max-steps", 700, "--verbose", 350, "--judged", 200, "--ema", 0.99, "--models-root", models[1]]
-    second += ["--seed", 1, "--pretrained", model[0]]
-    steps = [
-        render,
-        Step("Train the detector", "train-detector", _typed(*first)),
-        Step("Train it further, on other scenes", "train-detector", _typed(*second)),
-    ]
-    return Recipe(steps, model[1])
+    asked = ["--heads", heads, "--side", DETECTOR_SIDE, "--max-steps", DETECTOR_STEPS, "--lr", 0.002, "--ema", 0.998]
+    asked += ["--precision", "bf16", "--num-workers", 0, "--verbose", 2000, "--judged", 200, "--checkpoint-steps", 500]
+    train = Step("Train the detector", "train-detector", _typed(*asked, "--models-root", models, "--resume"))
+    return Recipe([render, train], models / "face_detector" / "model-0001.safetensors")
 
 
 def face_recipe(work: Path) -> Recipe:
