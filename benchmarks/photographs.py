@@ -21,6 +21,7 @@ from lwface.base.commands import existing, load, run_command
 from lwface.base.errors import UserError
 from lwface.base.files import write_text
 from lwface.commands.demo import Road, Step
+from lwface.detection.choices import OWN
 from lwface.models.names import DEFAULT
 
 PEOPLE, EACH = 10, 4  # forty photographs
@@ -58,11 +59,13 @@ def forty(crops: list[str]) -> list[str]:
     return [own[i * len(own) // EACH] for own in rich for i in range(EACH)]
 
 
-def users_road(road: Road, work: Path, model: str) -> None:
+def users_road(road: Road, work: Path, model: str, detector: str) -> None:
     """Forty photographs to a report."""
     raw, people = str(work / "forty"), str(work / "people")
     features = str(work / "forty.bin")
-    road.run(Step("Find, put points, align", "align-faces", ["--input", raw, "--output", people]))
+    road.run(
+        Step("Find, put points, align", "align-faces", ["--input", raw, "--output", people, "--detector", detector])
+    )
     road.run(Step("A record set of them", "build-rec", ["--input", people, "--output", str(work / "records")]))
     asked = ["--model", model, "--input", people, "--output", features]
     road.run(Step("Features", "gen-image-feature", asked))
@@ -70,15 +73,10 @@ def users_road(road: Road, work: Path, model: str) -> None:
     road.run(Step("A report", "tar-far", [*asked, "--report", str(work / "report")]))
 
 
-def loss(road: Road, work: Path, truth: Path, crops: list[str], model: str) -> None:
+def loss(road: Road, work: Path, truth: Path, crops: list[str], model: str, detector: str) -> None:
     """All frames of the people held out, aligned by the package and by true points, embedded and scored alike."""
-    road.run(
-        Step(
-            "Align all",
-            "align-faces",
-            ["--input", str(work / "all"), "--output", str(work / "found"), "--quality", "95"],
-        )
-    )
+    asked = ["--input", str(work / "all"), "--output", str(work / "found"), "--quality", "95", "--detector", detector]
+    road.run(Step("Align all", "align-faces", asked))
     both = [crop for crop in crops if (work / "found" / person_of(crop) / crop).is_file()]
     print(f"\n{len(both)} of {len(crops)} frames have a face that is clear")
     people = sorted({person_of(crop) for crop in both})
@@ -104,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--truth", type=Path, required=True, help="what convert_ytf made of it")
     add("--work", type=Path, default=Path("build/photographs"), help="folder for all that is made, emptied first")
     add("--model", default=DEFAULT, help="what embeds the crops")
+    add("--detector", default=OWN, help="what finds the faces")
     args = parser.parse_args(argv)
     existing(args.data, args.truth / "images" / "filelist.txt")
     load()
@@ -113,8 +112,8 @@ def main(argv: list[str] | None = None) -> None:
     lay_out(data, forty(crops), work / "forty")
     lay_out(data, crops, work / "all")
     road = Road()
-    users_road(road, work, args.model)
-    loss(road, work, truth, crops, args.model)
+    users_road(road, work, args.model, args.detector)
+    loss(road, work, truth, crops, args.model, args.detector)
 
 
 if __name__ == "__main__":

@@ -110,8 +110,10 @@ def face_recipe(work: Path) -> Recipe:
     asked += ["--verbose", 100_000, "--checkpoint-steps", 250, "--models-root", models, "--resume"]
     names = ["--network", FACE_NETWORK, "--loss", FACE_LOSS, "--dataset", faces]
     train = Step("Train the face network", "train", _typed(*names, *asked))
-    folder = models / f"{FACE_NETWORK}-{FACE_LOSS}-{faces.name}"
-    return Recipe([render, train], folder / "model-0001.safetensors")
+    folder, white = models / f"{FACE_NETWORK}-{FACE_LOSS}-{faces.name}", models / "white"
+    asked = ["--model", f"{folder / 'model'},1", "--data", faces, "--output", f"{white / 'model'},1"]
+    whiten = Step("Let what one person's pictures differ in count less", "whiten", _typed(*asked))
+    return Recipe([render, train, whiten], white / "model-0001.safetensors")
 
 
 RECIPES = {DETECTOR: detector_recipe, LANDMARKS: landmark_recipe, FACE: face_recipe}
