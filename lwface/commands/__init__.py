@@ -20,7 +20,6 @@ COMMANDS = {
     "train": "train a face-recognition network",
     "finetune": "finetune a trained network on one's own people, and judge it on others",
     "report": "a training run as one HTML page",
-    "whiten": "make what one person's images differ in count less, in a trained network",
     "card": "what a model is: data, licences, settings, figures",
     "gate": "count a network, and hold it against a track's budget",
     "gen-image-feature": "write the features of images",

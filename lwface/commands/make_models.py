@@ -23,13 +23,13 @@ from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import shown
 from lwface.commands.demo import Road, Step
 from lwface.commands.flags import command_parser
-from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, digests
+from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, RENDERED, digests
 from lwface.scoring.reported import read_reported
 
 DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
 LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
 HEAD_PEOPLE, DETECTOR_SIDE, DETECTOR_STEPS = 520, 192, 8000
-FACE_NETWORK, FACE_LOSS, FACE_STEPS = "r10_s", "supcon", 6000
+FACE_NETWORK, FACE_LOSSES, FACE_STEPS = "r10_s", ("supcon", "arcface_small"), (6000, 1300)
 
 
 class Recipe(NamedTuple):
@@ -104,16 +104,20 @@ def face_recipe(work: Path) -> Recipe:
         60,
     ]
     render = Step("Render people", "make-synthetic", _typed("--output", faces, *asked))
-    asked = ["--max-steps", FACE_STEPS, "--per-batch-size", 128, "--lr", 0.1, "--lr-policy", "cosine"]
-    asked += ["--warmup-steps", 200, "--num-workers", 1, "--in-memory", "--precision", "bf16", "--clip-norm", 5]
-    asked += ["--augment", 1, "--teacher", faces / "teacher.bin", "--distill", "cosine", "--distill-weight", 5]
-    asked += ["--verbose", 100_000, "--checkpoint-steps", 250, "--models-root", models, "--resume"]
-    names = ["--network", FACE_NETWORK, "--loss", FACE_LOSS, "--dataset", faces]
-    train = Step("Train the face network", "train", _typed(*names, *asked))
-    folder, white = models / f"{FACE_NETWORK}-{FACE_LOSS}-{faces.name}", models / "white"
-    asked = ["--model", f"{folder / 'model'},1", "--data", faces, "--output", f"{white / 'model'},1"]
-    whiten = Step("Let what one person's pictures differ in count less", "whiten", _typed(*asked))
-    return Recipe([render, train, whiten], white / "model-0001.safetensors")
+    common = ["--network", FACE_NETWORK, "--dataset", faces, "--models-root", models, "--resume"]
+    common += ["--per-batch-size", 128, "--lr-policy", "cosine", "--num-workers", 1, "--in-memory", "--clip-norm", 5]
+    common += ["--precision", "bf16", "--augment", 1, "--teacher", faces / "teacher.bin", "--distill", "cosine"]
+    common += ["--distill-weight", 5, "--verbose", 100_000, "--checkpoint-steps", 250, "--data-licence", RENDERED]
+    first, last = (models / f"{FACE_NETWORK}-{loss}-{faces.name}" / "model" for loss in FACE_LOSSES)
+    contrast = ["--loss", FACE_LOSSES[0], "--max-steps", FACE_STEPS[0], "--lr", 0.1, "--warmup-steps", 200]
+    margin = ["--loss", FACE_LOSSES[1], "--max-steps", FACE_STEPS[1], "--lr", 0.03, "--warmup-steps", 50]
+    margin += ["--pretrained", f"{first},1", "--head-start", "mean", "--margin-warmup-steps", 300]
+    steps = [
+        render,
+        Step("Train the face network", "train", _typed(*common, *contrast)),
+        Step("Train it to tell all of them apart", "train", _typed(*common, *margin)),
+    ]
+    return Recipe(steps, last.with_name("model-0001.safetensors"))
 
 
 RECIPES = {DETECTOR: detector_recipe, LANDMARKS: landmark_recipe, FACE: face_recipe}

@@ -19,6 +19,7 @@ WEIGHTS = Path(__file__).with_name("weights")
 DETECTOR, LANDMARKS, FACE = "detector", "landmarks", "face"
 DIGESTS = "sha256.json"
 REMEDY = "install the package again"
+RENDERED = "rendered by this package: no picture of a real person, so the package's own licence, Apache-2.0"
 
 
 def shipped_file(name: str, folder: Path | None = None) -> Path:

@@ -13,11 +13,10 @@ from lwface.base.origin import file_sha256
 from lwface.models.card import card_path, model_card, read_card, write_card
 from lwface.models.names import parse_model
 from lwface.models.saved import write_tensors
-from lwface.models.shipped import DIGESTS, shipped_file
+from lwface.models.shipped import DIGESTS, RENDERED, shipped_file
 from lwface.models.sources import read_safetensors
 
 NOTES = ("scores", "use", "data")  # the last where training wrote no card
-RENDERED = "rendered by this package: no picture of a real person, so the package's own licence, Apache-2.0"
 
 
 def ship(name: str, model: Path, folder: Path) -> Path:
@@ -34,12 +33,21 @@ def ship(name: str, model: Path, folder: Path) -> Path:
     tensors, config = read_safetensors(model)
     if config is None:
         raise UserError(f"{model}: holds no settings; expected a model that this project trained")
-    file = write_tensors(shipped_file(name, folder), tensors, config, half=True)
-    write_card(file, {**_card(model, config), "name": name})
+    file = write_tensors(shipped_file(name, folder), tensors, _without_places(config), half=True)
+    write_card(file, {**_without_places(_card(model, config)), "name": name})
     listed = folder / DIGESTS
     known = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
     write_json(listed, dict(sorted({**known, name: file_sha256(file)}.items())))
     return file
+
+
+def _without_places(value: Any) -> Any:
+    """``value`` with the name alone of every absolute path in it: folders of a machine are nobody's business."""
+    if isinstance(value, Mapping):
+        return {key: _without_places(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(of) for of in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def write_notes(file: Path, notes: Mapping[str, Any]) -> None:

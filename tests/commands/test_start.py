@@ -46,7 +46,6 @@ MISSING = {
         "none-0001.safetensors: no such model",
     ),
     "evaluate-landmarks": (["--solution", "none.txt", "--truth", "none.pkl"], "none.txt"),
-    "whiten": (["--model", "none,1", "--data", ".", "--output", "m,1"], "none-0001.safetensors: no such model"),
     "adapt-landmarks": (
         ["--model", "none,1", "--data", ".", "--output", "m,1"],
         "none-0001.safetensors: no such model",
