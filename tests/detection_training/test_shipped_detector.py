@@ -11,7 +11,7 @@ from lwface.synthetic.head_bank import HeadBank
 from lwface.synthetic.render import sample_image
 
 SCENES = 20
-RECALL, PRECISION, FALSE = 0.6, 0.68, 2  # 0.667, 0.757 and 1 were seen
+RECALL, PRECISION, FALSE = 0.57, 0.85, 1  # 0.619, 0.929 and 0 were seen
 
 
 def test_the_faces_of_scenes_are_found(bank: HeadBank) -> None:
