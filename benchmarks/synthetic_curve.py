@@ -33,9 +33,10 @@ from lwface.base.files import write_text
 from lwface.formats.cleaning_list import LEAVE_OUT, CleaningLine, write_cleaning
 from lwface.formats.face_records import FaceRecords
 from lwface.scoring.intervals import percentiles
+from lwface.settings.dataset_folder import TEACHER
 
 ROOT = Path(__file__).resolve().parents[1]
-LOSS, TEACHER = "supcon", "teacher.bin"
+LOSS = "supcon"
 RECIPE = ("--per-batch-size 128 --lr 0.1 --lr-policy cosine --warmup-steps 50 --num-workers 1 --in-memory "
           "--clip-norm 5 --augment 1 --distill cosine --distill-weight 5 --verbose 100000 --resume")  # fmt: skip
 FAR_OFF = ((10_000, 100), (100_000, 10))  # people and images of each: a million images

@@ -15,6 +15,7 @@ from lwface.base.notes import note
 from lwface.settings.places import SYNTHETIC, how_to_make
 
 CHALLENGES = ("lfw", "cfp_fp", "agedb_30")  # in the order in which the original verifies; own packs come after them
+TEACHER = "teacher.bin"  # what the renderer knows of people, as a teacher's features: lwface/synthetic/knowledge.py
 _PICKLES = (b"\x80", b"(", b"]")  # how a pack begins, by the protocol
 
 
@@ -66,7 +67,7 @@ def _packs(folder: Path) -> list[str]:
     for path in sorted(folder.glob("*.bin")):
         if _is_pack(path):
             names.append(path.stem)
-        else:
+        elif path.name != TEACHER:
             note(f"{path}: no verification pack, so nothing is verified on it")
     if not names and (folder / "train.rec").is_file():  # else that is what is missing
         note(f"{folder}: no verification pack in it, so nothing is verified; datasets/build_pack.py makes one")

@@ -28,6 +28,7 @@ from lwface.formats.face_records import identity_records
 from lwface.formats.image import encode_jpeg
 from lwface.formats.recordio import Header, RecordWriter, pack
 from lwface.formats.verification_pack import write_pack
+from lwface.settings.dataset_folder import TEACHER
 from lwface.synthetic.knowledge import write_teacher
 from lwface.synthetic.options import Options
 from lwface.synthetic.person import person
@@ -36,7 +37,6 @@ from lwface.synthetic.video import video
 
 VERSION = 2  # of the faces: a change of this module's output changes it
 WORK = "work.part"
-TEACHER = "teacher.bin"
 PRODUCTS = (
     "train.rec",
     "train.idx",

@@ -123,3 +123,12 @@ def test_the_set_that_is_made_says_what_makes_it(tmp_path: Path, monkeypatch: py
     assert places.how_to_make(tmp_path / "a b" / "synthetic") == (
         "lwface make-synthetic --output 'a b/synthetic' makes it"
     )
+
+
+def test_a_teachers_file_is_no_pack_and_no_matter(tmp_path, capsys):
+    for name in ("teacher.bin", "other.bin"):
+        (tmp_path / name).write_bytes(b"\x00" * 64)
+    assert folder_entry(str(tmp_path))["val_targets"] == []
+    told = capsys.readouterr().err
+    assert "other.bin: no verification pack" in told
+    assert "teacher.bin" not in told
