@@ -21,7 +21,7 @@ SETTINGS |= {"freeze": "", "freeze_bn": False, "start_share": 0.0}
 
 
 def optimizer_of(network, classifier, kind="sgd"):
-    run = SimpleNamespace(**SETTINGS, optimizer=kind)
+    run = SimpleNamespace(augment=0.0, **SETTINGS, optimizer=kind)
     task = FaceTask(network, classifier, [], None, run, torch.device("cpu"))
     return create_optimizer(task.parameter_groups(), run)
 
