@@ -8,16 +8,13 @@ neither the number of workers nor an interruption changes a byte of the result.
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from lwface.base.files import replacing, write_text
@@ -34,6 +31,7 @@ from lwface.synthetic.options import Options
 from lwface.synthetic.person import person
 from lwface.synthetic.render import Picture, sample_image
 from lwface.synthetic.video import video
+from lwface.synthetic.workers import made_by
 
 VERSION = 2  # of the faces: a change of this module's output changes it
 WORK = "work.part"
@@ -134,39 +132,19 @@ def make_piece(piece: Piece, options: Options, output: Path) -> Piece:
     return piece
 
 
-def _begin_worker() -> None:
-    cv2.setNumThreads(1)
-
-
 def make_pieces(wanted: Sequence[Piece], options: Options, output: Path, journal: Journal, workers: int) -> None:
     """Make every piece that the journal does not name yet, in ``workers`` processes (1: in this one)."""
     done = {entry.name for entry in journal.entries()}
     missing = [piece for piece in wanted if piece.name not in done]
     total = sum(piece.count for piece in wanted)
     (output / WORK).mkdir(exist_ok=True)
-    # A process each, one thread a process; fresh interpreters, so that the limits hold in the numeric libraries.
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     initial = total - sum(piece.count for piece in missing)
     with progress(total=total, label="faces", unit="image", initial=initial) as bar:
-        if not missing:
-            return
-        if workers <= 1:
-            for piece in missing:
-                make_piece(piece, options, output)
-                journal.add(True, piece.name, str(piece.count))
-                bar.update(piece.count)
-            return
-        sample_image(options.seed, missing[0].identity, 0, difficulty=options.difficulty)  # compiles, once for all
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context, initializer=_begin_worker) as pool:
-            try:
-                for future in as_completed([pool.submit(make_piece, piece, options, output) for piece in missing]):
-                    piece = future.result()
-                    journal.add(True, piece.name, str(piece.count))
-                    bar.update(piece.count)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        if missing and workers > 1:
+            sample_image(options.seed, missing[0].identity, 0, difficulty=options.difficulty)  # compiles, once for all
+        for piece in made_by(partial(make_piece, options=options, output=output), missing, workers):
+            journal.add(True, piece.name, str(piece.count))
+            bar.update(piece.count)
 
 
 def load_piece(piece: Piece, output: Path) -> tuple[list[bytes], np.ndarray]:
