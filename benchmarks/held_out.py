@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lwface.features.embedder import Embedder
+from lwface.formats.face_records import FaceRecords
 from lwface.formats.file_list import names_of_rows
 from lwface.formats.image import read_rgb
 from lwface.formats.person_labels import read_labels
@@ -32,13 +33,18 @@ class Scores(NamedTuple):
 
 
 class HeldOut:
-    """The images and people that judge, of a folder with filelist.txt and labels.txt."""
+    """The images and people that judge: of a folder with filelist.txt and labels.txt, or of a train.rec."""
 
     def __init__(self, folder: Path) -> None:
         labels = folder / "labels.txt"
-        rows = len(labels.read_text().split())
-        self.people = read_labels(labels, rows)
-        self.images = np.stack([read_rgb(folder / name) for name in names_of_rows(folder, rows)])
+        if labels.is_file():
+            rows = len(labels.read_text().split())
+            self.people = read_labels(labels, rows)
+            self.images = np.stack([read_rgb(folder / name) for name in names_of_rows(folder, rows)])
+        else:
+            records = FaceRecords(folder)
+            self.people = records.labels().astype(np.int64)
+            self.images = np.stack([image for image, _ in records])
 
     def features(self, model: str | FaceNetwork) -> np.ndarray:
         """Unit features (N, D) float32 of a saved model or of a network, image and mirror added."""

@@ -16,9 +16,6 @@ What is there is not trained again: interrupted, or with more points, the comman
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from held_out import FARS, HeldOut, Scores, kept
 from numpy.typing import NDArray
+from rendered_training import LOSS, NETWORK, PRECISION, train
 
 from lwface.base.commands import HelpFormatter, existing, run_command
 from lwface.base.errors import UserError
@@ -35,10 +33,6 @@ from lwface.formats.face_records import FaceRecords
 from lwface.scoring.intervals import percentiles
 from lwface.settings.dataset_folder import TEACHER
 
-ROOT = Path(__file__).resolve().parents[1]
-LOSS = "supcon"
-RECIPE = ("--per-batch-size 128 --lr 0.1 --lr-policy cosine --warmup-steps 50 --num-workers 1 --in-memory "
-          "--clip-norm 5 --augment 1 --distill cosine --distill-weight 5 --verbose 100000 --resume")  # fmt: skip
 FAR_OFF = ((10_000, 100), (100_000, 10))  # people and images of each: a million images
 
 
@@ -59,9 +53,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="DIR", required=True, help="folder for models and features")
     usual = "400x8,1600x8,8000x8,1600x2,8000x2"
     parser.add_argument("--points", metavar="PxI,...", default=usual, help="people x images of each")
-    parser.add_argument("--network", metavar="NAME", default="r10_xs", help="network that is trained")
+    parser.add_argument("--network", metavar="NAME", default=NETWORK, help="network that is trained")
     parser.add_argument("--steps", type=int, metavar="N", default=600, help="steps of 128 images, the same for all")
-    parser.add_argument("--precision", metavar="NAME", default="bf16", help="of training")
+    parser.add_argument("--precision", metavar="NAME", default=PRECISION, help="of training")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="of training")
     arguments = parser.parse_args()
     arguments.points = [_pair(text) for text in arguments.points.split(",")]
@@ -102,13 +96,17 @@ def trained(people: int, images: int, arguments: argparse.Namespace) -> tuple[st
     if not took.exists():
         folder.mkdir(parents=True, exist_ok=True)
         leave_out(FaceRecords(arguments.data), people, images, folder / "left_out.csv")
-        asked = ["--network", arguments.network, "--loss", LOSS, "--dataset", str(arguments.data.resolve())]
-        asked += ["--models-root", str(folder.resolve()), "--max-steps", str(arguments.steps), *RECIPE.split()]
-        asked += ["--leave-out", str(folder / "left_out.csv"), "--teacher", str(arguments.data / TEACHER)]
-        asked += ["--precision", arguments.precision, "--seed", str(arguments.seed)]
         start = time.monotonic()
-        command = [sys.executable, str(ROOT / "recognition" / "train.py"), *asked]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        train(
+            arguments.data,
+            folder,
+            "--leave-out",
+            str(folder / "left_out.csv"),
+            network=arguments.network,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            precision=arguments.precision,
+        )
         write_text(took, f"{(time.monotonic() - start) / 60:.1f}\n")
     return str(model), float(took.read_text())
 

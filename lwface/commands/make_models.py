@@ -29,6 +29,18 @@ from lwface.scoring.reported import read_reported
 DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
 LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
 HEAD_PEOPLE, DETECTOR_SIDE, DETECTOR_STEPS = 520, 192, 8000
+# The renderer's ranges that the face network learns from, flags of make_synthetic.py; each is weighed by
+# benchmarks/synthetic_factors.py.
+FACE_RANGES = {
+    "difficulty": 1.0,
+    "form": 1.0,
+    "skin": 1.0,
+    "looks": 1.0,
+    "lights": 0.5,
+    "background": 0.5,
+    "video": 0.4,
+    "restyle": 0.2,
+}
 FACE_NETWORK, FACE_LOSSES, FACE_STEPS = "r10_s", ("supcon", "arcface_small"), (6000, 1300)
 
 
@@ -76,21 +88,8 @@ def detector_recipe(work: Path) -> Recipe:
 def face_recipe(work: Path) -> Recipe:
     """The face network: many rendered people, told apart while their known shapes teach it too."""
     faces, models = work / "faces", work / "models"
-    asked = [
-        "--seed",
-        21,
-        "--train-people",
-        8000,
-        "--images-per-person",
-        8,
-        "--difficulty",
-        1,
-        "--form",
-        1,
-        "--skin",
-        1,
-    ]
-    asked += ["--looks", 1, "--lights", 0.5, "--background", 0.5, "--video", 0.4, "--restyle", 0.2, "--teacher"]
+    asked = ["--seed", 21, "--train-people", 8000, "--images-per-person", 8, "--teacher"]
+    asked += [part for name, value in FACE_RANGES.items() for part in (f"--{name}", value)]
     asked += [
         "--heldout-people",
         40,
