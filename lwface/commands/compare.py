@@ -36,11 +36,10 @@ from lwface.commands.flags import (
     command_parser,
     places_of,
 )
-from lwface.detection.choices import chosen_detector
 from lwface.models.card import card_of_use, use_lines
 from lwface.models.names import DEFAULT, is_state_dict, model_file
 from lwface.models.pixels import Said
-from lwface.models.shipped import LANDMARKS, shipped_path
+from lwface.models.shipped import DETECTOR, LANDMARKS, shipped_path
 from lwface.scoring.reported import FarVerdict, ReportedScores, read_reported, scores_of
 from lwface.settings.sections import load_sections
 
@@ -85,7 +84,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     model_file(arguments.model)
     existing(*arguments.images)
     if arguments.align:
-        chosen_detector(None, None)
+        shipped_path(DETECTOR)
         shipped_path(LANDMARKS)
     if arguments.network is not None:
         if not is_state_dict(arguments.model):
@@ -163,11 +162,10 @@ def explained(score: float, reported: ReportedScores | None) -> list[str]:
             "--report FILE, the JSON of eval/tar_far.py on its features, says it",
         ]
     found = reported.meaning(score)
-    strangers = "1 in " + (
-        f"{1 / found.far_at_most:,.0f}" if found.far_at_most <= 0.1 else f"{1 / found.far_at_most:.3g}"
-    )
+    far = found.far_at_most
+    strangers = f"1 in {1 / far:,.0f}" if far <= 0.1 else f"{100 * far:.0f} %"
     lines = [
-        f"of strangers, at most {strangers} score as much (FAR {found.far_at_most:.3g})",
+        f"of strangers, at most {strangers} score as much (FAR {far:.3g})",
         f"of one person's pairs, at least {100 * found.tar_at_least:.1f} % do (TAR {found.tar_at_least:.4f})",
     ]
     if found.beyond:

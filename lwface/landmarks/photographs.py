@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike
 from lwface.detection.base import PointFinder
-from lwface.detection.choices import LARGEST, MIN_FACE, chosen_detector
+from lwface.detection.choices import LARGEST, MIN_FACE, OWN
 from lwface.detection.selection import IF_NONE, UNCLEAR, FaceFinder, FoundFace, verdicts
 from lwface.formats.alignment import CROP_SIZE
 from lwface.formats.alignment import align as crop_by_points
@@ -31,12 +31,14 @@ BY_HAND = "cut the picture to one face, or align it by points of your own: lwfac
 
 @functools.cache
 def usual_finder() -> FaceFinder:
-    """The detector that is taken where none is named, and the package's own 68 points; opened once a process.
+    """The package's own detector and 68 points; opened once a process.
+
+    Its own whatever else is installed: the card of the package's face network tells the scores of these three together.
 
     Raises:
-        UserError: no detector is installed, or a model of the package is damaged.
+        UserError: a model of the package is damaged.
     """
-    return face_finder(chosen_detector(None, None), None, None, IF_NONE)
+    return face_finder(OWN, None, None, IF_NONE)
 
 
 @functools.cache
@@ -58,7 +60,7 @@ def landmarks(image: NDArray[np.uint8] | PathLike, boxes: NDArray[np.floating] |
         first, or the order is that of ``boxes``.
 
     Raises:
-        UserError: no image, no boxes, or no detector is installed.
+        UserError: no image, or no boxes.
         OSError: the file cannot be read.
     """
     picture, _ = opened(image, 1)
