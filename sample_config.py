@@ -157,6 +157,7 @@ network.r10_s.net_act = "relu"
 network.r10_s.net_units = [1, 1, 1, 1]
 network.r10_s.net_widths = [16, 32, 48, 96, 128]
 network.r10_s.net_expansions = [0.5, 1, 1, 1]
+network.r10_s.net_ibn = "stages"
 network.r10_s.lr = 0.05
 
 # Twelve layers to a map of 14x14, joined by one of 7x7: the usual body of points.

@@ -35,6 +35,7 @@ from lwface.networks.base import IMAGE_SIZE, NETWORKS, FaceNetwork, require, req
 from lwface.networks.heads import make_head
 from lwface.networks.layers import (
     BatchNorm,
+    InstanceBatchNorm,
     activation,
     convolution,
     initialise_gaussian_out,
@@ -78,6 +79,8 @@ UNITS = {
 }
 WIDTHS = (64, 64, 128, 256, 512)  # of the first layer and of the four stages
 
+IBN = ("none", "stem", "stages")
+
 
 class UnitShape(NamedTuple):
     """What a unit is made of."""
@@ -90,6 +93,11 @@ class UnitShape(NamedTuple):
     attention: str
     act: str
     bn_mom: float
+    ibn: bool = False  # the norm between its convolutions is an InstanceBatchNorm
+
+    def middle_norm(self) -> BatchNorm | InstanceBatchNorm:
+        """The norm between the two convolutions."""
+        return InstanceBatchNorm(self.middle, bn_mom=self.bn_mom) if self.ibn else self.batch_norm(self.middle)
 
     def batch_norm(self, channels: int) -> BatchNorm:
         """A batch norm as all units use it."""
@@ -120,7 +128,7 @@ class UnitV1(ResidualUnit):
         super().__init__()
         first, second = (1, s.stride) if late_stride else (s.stride, 1)
         self.conv1 = convolution(s.inputs, s.middle, 3, first)
-        self.bn1 = s.batch_norm(s.middle)
+        self.bn1 = s.middle_norm()
         self.relu1 = activation(s.act, s.middle)
         self.conv2 = convolution(s.middle, s.outputs, s.kernel, second)
         self.bn2 = s.batch_norm(s.outputs)
@@ -144,7 +152,7 @@ class UnitV2(ResidualUnit):
         self.bn1 = s.batch_norm(s.inputs)
         self.relu1 = activation(s.act, s.inputs)
         self.conv1 = convolution(s.inputs, s.middle, 3, s.stride)
-        self.bn2 = s.batch_norm(s.middle)
+        self.bn2 = s.middle_norm()
         self.relu2 = activation(s.act, s.middle)
         self.conv2 = convolution(s.middle, s.outputs, s.kernel)
         self.add_attention(s)
@@ -164,7 +172,7 @@ class UnitV3(ResidualUnit):
         super().__init__()
         self.bn1 = s.batch_norm(s.inputs)
         self.conv1 = convolution(s.inputs, s.middle, 3)
-        self.bn2 = s.batch_norm(s.middle)
+        self.bn2 = s.middle_norm()
         self.relu1 = activation(s.act, s.middle)
         self.conv2 = convolution(s.middle, s.outputs, s.kernel, s.stride)
         self.bn3 = s.batch_norm(s.outputs)
@@ -231,6 +239,7 @@ def fresnet(
     net_fusion: Annotated[
         int, Setting("channels of a map that joins the last two stages', for points; 0: none", minimum=0)
     ] = 0,
+    net_ibn: Annotated[str, Setting("where half of the channels have an instance norm", choices=IBN)] = "none",
     bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A residual network of ``num_layers``.
@@ -246,6 +255,8 @@ def fresnet(
         net_kernels: of a unit's second convolution, a stage.
         net_attention: ``none``, ``se``, ``cbam`` or ``cbam_tanh`` at the end of every unit, before it is added.
         net_fusion: the map that the head reads is that of the last stage but one, joined by the last one's.
+        net_ibn: ``stem`` normalises half of the first convolution's channels a picture, ``stages`` also half of those
+            between a unit's convolutions, in all stages but the last (IBN-a). The original has no such layer.
     """
     if num_layers not in UNITS:
         known = ", ".join(str(number) for number in UNITS)
@@ -253,6 +264,7 @@ def fresnet(
     require(net_unit in (1, 2, 3), "net_unit", net_unit, "1 (classic), 2 (pre-activation) or 3 (ArcFace's)")
     require(net_input in (0, 1, 2), "net_input", net_input, "0 (7x7, stride 2), 1 (3x3) or 2 (batch norm, 3x3)")
     require(net_se in (0, 1), "net_se", net_se, "0 (none) or 1 (squeeze-and-excitation)")
+    require(net_ibn in IBN, "net_ibn", net_ibn, f"one of {', '.join(IBN)}")
     clash = bool(net_se) and net_attention not in ("none", "se")
     require(not clash, "net_attention", net_attention, "'se', which net_se = 1 asks for, or net_se = 0")
     stages = tuple(net_units) or UNITS[num_layers]
@@ -264,9 +276,9 @@ def fresnet(
     require_kernels(net_kernels, "of the units' second convolutions, one a stage")
     version: Any = {1: partial(UnitV1, late_stride=net_input != 0), 2: UnitV2, 3: UnitV3}[net_unit]
 
-    def unit(inputs: int, middle: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+    def unit(inputs: int, middle: int, outputs: int, kernel: int, stride: int, *, ibn: bool = False) -> nn.Module:
         attention = "se" if net_se else net_attention
-        made: nn.Module = version(UnitShape(inputs, middle, outputs, kernel, stride, attention, net_act, bn_mom))
+        made: nn.Module = version(UnitShape(inputs, middle, outputs, kernel, stride, attention, net_act, bn_mom, ibn))
         return made
 
     width = net_widths[0]
@@ -274,7 +286,7 @@ def fresnet(
     if net_input == 2:
         layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
     layers["conv0"] = convolution(3, width, 7, 2) if net_input == 0 else convolution(3, width, 3)
-    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom)
+    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom) if net_ibn == "none" else InstanceBatchNorm(width, bn_mom=bn_mom)
     layers["relu0"] = activation(net_act, width)
     parts = [layers]  # before the last stage and, with fusion, that one apart
     for stage, units in enumerate(used):
@@ -283,7 +295,8 @@ def fresnet(
             parts.append({})
         for number in range(units):
             name = f"stage{stage + 1}_unit{number + 1}"
-            parts[-1][name] = unit(width, middle, outputs, net_kernels[stage], 2 if number == 0 else 1)
+            ibn = net_ibn == "stages" and stage < len(used) - 1
+            parts[-1][name] = unit(width, middle, outputs, net_kernels[stage], 2 if number == 0 else 1, ibn=ibn)
             width = outputs
     size = IMAGE_SIZE if net_input else IMAGE_SIZE // 2
     for _ in used:

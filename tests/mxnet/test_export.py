@@ -180,6 +180,7 @@ def small_networks():
     narrow = {"num_layers": 18, "net_widths": [8, 8, 16, 32, 64], "emb_size": 32}
     for unit, start, se in ((1, 0, 1), (1, 1, 0), (2, 0, 1), (2, 1, 0), (3, 0, 0), (3, 2, 1)):
         networks[f"r18 {unit} {start} {se}"] = {**narrow, "net_unit": unit, "net_input": start, "net_se": se}
+    networks |= {f"r18 ibn {where}": {**narrow, "net_ibn": where} for where in ("stem", "stages")}
     networks["oct_r50"] = narrow
     networks |= {"ghostfacenet": {"net_multiplier": 0.5}, "ghostfacenet_v2": {"net_multiplier": 0.5}}
     networks["hrnet_w18"] = {"net_multiplier": 0.25, "net_units": [1, 1, 1], "net_output": "GAP"}

@@ -6,9 +6,11 @@ import torch
 from lwface.base.errors import UserError
 from lwface.gate.flops import count_flops
 from lwface.networks import create_network, mxnet_names
+from lwface.networks.layers import EPS, GLUON_EPS, InstanceBatchNorm
 
 MOBILE = {"net_name": "fmobilefacenet", "net_blocks": [2, 1, 1, 1], "net_widths": [16, 24, 32, 48, 64], "emb_size": 32}
 RESIDUAL = {"net_name": "fresnet", "net_units": [1, 2, 1, 1], "net_widths": [16, 16, 24, 32, 48], "emb_size": 32}
+EPS_OF = {(2, 3): GLUON_EPS, (0, 2, 3): EPS}  # of the instance norm and of the batch norm
 
 
 def on_meta(settings, **changes):
@@ -100,6 +102,56 @@ def test_every_tensor_of_a_varied_residual_network_learns(unit, attention):
     check_learning(create_network({**RESIDUAL, "net_kernels": [5, 3, 7, 3], **changes}))
 
 
+@pytest.mark.parametrize(
+    ("unit", "norms"),
+    [(1, ["stage1_unit1.bn1", "stage2_unit1.bn1", "stage2_unit2.bn1", "stage3_unit1.bn1"])]
+    + [(unit, ["stage1_unit1.bn2", "stage2_unit1.bn2", "stage2_unit2.bn2", "stage3_unit1.bn2"]) for unit in (2, 3)],
+)
+def test_instance_norms_are_where_they_say(unit, norms):
+    def places(where):
+        network = on_meta(RESIDUAL, net_unit=unit, net_ibn=where)
+        return [name for name, module in network.named_modules() if isinstance(module, InstanceBatchNorm)]
+
+    assert places("none") == []
+    assert places("stem") == ["body.bn0"]
+    assert places("stages") == ["body.bn0", *(f"body.{name}" for name in norms)]
+    changed = shapes(on_meta(RESIDUAL, net_ibn="stem"))
+    assert changed["body.bn0.instance.weight"] == (8,)
+    assert changed["body.bn0.batch.running_var"] == (8,)
+    torch.manual_seed(0)
+    check_learning(create_network({**RESIDUAL, "net_unit": unit, "net_ibn": "stages", "net_input": 0}))
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_half_of_the_channels_are_normalised_a_picture_and_half_by_the_batch(form):
+    random = torch.Generator().manual_seed(0)
+    norm = InstanceBatchNorm(7)
+    for parameter in norm.parameters():
+        parameter.data.normal_(generator=random)
+    x = (3 * torch.randn(4, 7, 6, 5, generator=random) + 2).contiguous(memory_format=form)
+    wide = x.double()
+
+    def normal(values, axes):
+        middle = values.mean(axes, keepdim=True)
+        return (values - middle) / ((values - middle).square().mean(axes, keepdim=True) + EPS_OF[axes]).sqrt()
+
+    def scaled(values, part):
+        return values * part.weight.double()[:, None, None] + part.bias.double()[:, None, None]
+
+    ours = norm.train()(x)
+    expected = torch.cat(
+        [scaled(normal(wide[:, :3], (2, 3)), norm.instance), scaled(normal(wide[:, 3:], (0, 2, 3)), norm.batch)], dim=1
+    )
+    torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=1e-5)
+    assert ours.is_contiguous(memory_format=form)
+    quiet = norm.eval()(x)
+    torch.testing.assert_close(quiet[:, :3], ours[:, :3])  # the same in evaluation
+    kept = (wide[:, 3:] - norm.batch.running_mean.double()[:, None, None]) / (
+        norm.batch.running_var.double()[:, None, None] + norm.batch.eps
+    ).sqrt()
+    torch.testing.assert_close(quiet[:, 3:].double(), scaled(kept, norm.batch), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("attention", ["se", "cbam"])
 def test_every_tensor_of_a_varied_mobile_network_learns(attention):
     torch.manual_seed(0)
@@ -134,6 +186,7 @@ def check_learning(network):
         (RESIDUAL, {"net_widths": "64"}, "net_widths is '64'"),
         (RESIDUAL, {"net_kernels": [3, 3, 3]}, "net_kernels is .* expected 4 numbers"),
         (RESIDUAL, {"net_se": 1, "net_attention": "cbam"}, "net_attention is 'cbam': expected 'se', which net_se = 1"),
+        (RESIDUAL, {"net_ibn": "stems"}, "net_ibn is 'stems': expected"),
         (RESIDUAL, {"net_attention": "both"}, "attention .* 'both'"),
     ],
 )
