@@ -36,6 +36,7 @@ from lwface.networks.heads import make_head
 from lwface.networks.layers import (
     BatchNorm,
     InstanceBatchNorm,
+    InstanceNorm,
     activation,
     convolution,
     initialise_gaussian_out,
@@ -239,7 +240,7 @@ def fresnet(
     net_fusion: Annotated[
         int, Setting("channels of a map that joins the last two stages', for points; 0: none", minimum=0)
     ] = 0,
-    net_ibn: Annotated[str, Setting("where half of the channels have an instance norm", choices=IBN)] = "none",
+    net_ibn: Annotated[str, Setting("where pictures are normalised one by one", choices=IBN)] = "none",
     bn_mom: Momentum = 0.9,
 ) -> FaceNetwork:
     """A residual network of ``num_layers``.
@@ -255,8 +256,9 @@ def fresnet(
         net_kernels: of a unit's second convolution, a stage.
         net_attention: ``none``, ``se``, ``cbam`` or ``cbam_tanh`` at the end of every unit, before it is added.
         net_fusion: the map that the head reads is that of the last stage but one, joined by the last one's.
-        net_ibn: ``stem`` normalises half of the first convolution's channels a picture, ``stages`` also half of those
-            between a unit's convolutions, in all stages but the last (IBN-a). The original has no such layer.
+        net_ibn: ``stem`` normalises what the first convolution gives a picture, not by the batch; ``stages`` also half
+            of the channels between a unit's convolutions, in all stages but the last (IBN-a of IBN-Net: Pan et al.,
+            ECCV 2018). The original has no such layers.
     """
     if num_layers not in UNITS:
         known = ", ".join(str(number) for number in UNITS)
@@ -286,7 +288,7 @@ def fresnet(
     if net_input == 2:
         layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
     layers["conv0"] = convolution(3, width, 7, 2) if net_input == 0 else convolution(3, width, 3)
-    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom) if net_ibn == "none" else InstanceBatchNorm(width, bn_mom=bn_mom)
+    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom) if net_ibn == "none" else InstanceNorm(width)
     layers["relu0"] = activation(net_act, width)
     parts = [layers]  # before the last stage and, with fusion, that one apart
     for stage, units in enumerate(used):

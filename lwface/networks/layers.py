@@ -78,6 +78,26 @@ class BatchNorm(nn.Module):
         return f"{self.weight.numel()}, eps={self.eps}, momentum={self.momentum:g}, fix_gamma={self.fix_gamma}"
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Each channel of each picture normalised by itself, with a scale and a shift a channel; the same in evaluation.
+
+    It is computed as a group norm of one channel a group, which is the same and on a CPU faster. ONNX has an instance
+    norm of its own, while a group norm becomes several layers there.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=MXNET_EPS, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` (N, C, H, W) normalised; same shape."""
+        if torch.onnx.is_in_onnx_export():
+            normalised: Tensor = super().forward(x)
+            return normalised
+        last = x.stride(1) == 1
+        y = F.group_norm(x.contiguous(), self.num_features, self.weight, self.bias, self.eps).to(x.dtype)
+        return y.contiguous(memory_format=torch.channels_last) if last else y
+
+
 class InstanceBatchNorm(nn.Module):
     """The first half of the channels normalised a picture, the others by the batch (IBN-Net: Pan et al., ECCV 2018).
 
@@ -89,25 +109,12 @@ class InstanceBatchNorm(nn.Module):
     def __init__(self, channels: int, *, bn_mom: float = 0.9) -> None:
         super().__init__()
         self.first = channels // 2
-        self.instance = nn.InstanceNorm2d(self.first, eps=GLUON_EPS, affine=True)
+        self.instance = InstanceNorm(self.first)
         self.batch = BatchNorm(channels - self.first, bn_mom=bn_mom)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (N, C, H, W) normalised; same shape."""
-        return torch.cat([self._by_picture(x[:, : self.first]), self.batch(x[:, self.first :])], dim=1)
-
-    def _by_picture(self, x: Tensor) -> Tensor:
-        """The instance norm, as a group norm of one channel a group: the same, and on a CPU faster.
-
-        ONNX has an instance norm of its own, while a group norm becomes several layers there.
-        """
-        norm = self.instance
-        if torch.onnx.is_in_onnx_export():
-            normalised: Tensor = norm(x)
-            return normalised
-        last = x.stride(1) == 1
-        y = F.group_norm(x.contiguous(), self.first, norm.weight, norm.bias, norm.eps).to(x.dtype)
-        return y.contiguous(memory_format=torch.channels_last) if last else y
+        return torch.cat([self.instance(x[:, : self.first]), self.batch(x[:, self.first :])], dim=1)
 
 
 def named(**layers: nn.Module | None) -> nn.Sequential:

@@ -6,11 +6,11 @@ import torch
 from lwface.base.errors import UserError
 from lwface.gate.flops import count_flops
 from lwface.networks import create_network, mxnet_names
-from lwface.networks.layers import EPS, GLUON_EPS, InstanceBatchNorm
+from lwface.networks.layers import EPS, MXNET_EPS, InstanceBatchNorm, InstanceNorm
 
 MOBILE = {"net_name": "fmobilefacenet", "net_blocks": [2, 1, 1, 1], "net_widths": [16, 24, 32, 48, 64], "emb_size": 32}
 RESIDUAL = {"net_name": "fresnet", "net_units": [1, 2, 1, 1], "net_widths": [16, 16, 24, 32, 48], "emb_size": 32}
-EPS_OF = {(2, 3): GLUON_EPS, (0, 2, 3): EPS}  # of the instance norm and of the batch norm
+EPS_OF = {(2, 3): MXNET_EPS, (0, 2, 3): EPS}  # of the instance norm and of the batch norm
 
 
 def on_meta(settings, **changes):
@@ -110,14 +110,19 @@ def test_every_tensor_of_a_varied_residual_network_learns(unit, attention):
 def test_instance_norms_are_where_they_say(unit, norms):
     def places(where):
         network = on_meta(RESIDUAL, net_unit=unit, net_ibn=where)
-        return [name for name, module in network.named_modules() if isinstance(module, InstanceBatchNorm)]
+        found = [
+            name for name, module in network.named_modules() if isinstance(module, InstanceBatchNorm | InstanceNorm)
+        ]
+        return [name for name in found if not name.endswith(".instance")]
 
     assert places("none") == []
     assert places("stem") == ["body.bn0"]
     assert places("stages") == ["body.bn0", *(f"body.{name}" for name in norms)]
-    changed = shapes(on_meta(RESIDUAL, net_ibn="stem"))
-    assert changed["body.bn0.instance.weight"] == (8,)
-    assert changed["body.bn0.batch.running_var"] == (8,)
+    changed = shapes(on_meta(RESIDUAL, net_unit=unit, net_ibn="stages"))
+    assert changed["body.bn0.weight"] == (16,)
+    assert "body.bn0.running_var" not in changed
+    assert changed[f"body.{norms[0]}.instance.weight"] == (8,)
+    assert changed[f"body.{norms[0]}.batch.running_var"] == (8,)
     torch.manual_seed(0)
     check_learning(create_network({**RESIDUAL, "net_unit": unit, "net_ibn": "stages", "net_input": 0}))
 
