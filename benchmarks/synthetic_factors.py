@@ -21,12 +21,11 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from held_out import FARS, HeldOut, Scores, kept, told
-from rendered_training import run, train
+from rendered_training import NOTHING, run, train
 
 from lwface.base.commands import HelpFormatter, existing, run_command
 from lwface.base.errors import UserError
@@ -34,7 +33,6 @@ from lwface.base.files import replacing
 from lwface.commands.make_models import FACE_RANGES
 
 BASELINE = "baseline"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 PLAIN = {
     name: 0.0 for name in FACE_RANGES if name != "difficulty"
 }  # the renderer without the ranges of its second form
@@ -77,6 +75,8 @@ ROWS = {
     "people x 4, images / 4": Row(people=4, images=0.25),
     "people / 4, images x 4": Row(people=0.25, images=4),
     "images x 4": Row(images=4),
+    "no norms a picture": Row(training={"settings": {"net_ibn": "none"}}),
+    "norms a picture in the stem alone": Row(training={"settings": {"net_ibn": "stem"}}),
     "no augmentation": Row(training={"augment": 0.0}),
     "augmentation x 2": Row(training={"augment": 2.0}),
     "no teacher": Row(training={"taught": False}),
