@@ -41,7 +41,7 @@ FACE_RANGES = {
     "video": 0.4,
     "restyle": 0.2,
 }
-FACE_NETWORK, FACE_LOSSES, FACE_STEPS = "r10_s", ("supcon", "arcface_small"), (6000, 1300)
+FACE_NETWORK, FACE_LOSSES, FACE_STEPS = "r10_s", ("supcon", "arcface_small"), (5000, 1200)
 
 
 class Recipe(NamedTuple):

@@ -1,4 +1,4 @@
-"""Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200 r10_xs.
+"""Residual networks for faces (ArcFace: Deng et al. 2019, arXiv 1801.07698): r50 r50v1 r100 r100fc r18 r34 r200 r10_s.
 
 The units of He et al. 2016 (arXiv 1603.05027) in three versions, over four stages of 56 to 7 pixels. r18, r34 and r200
 are those of arcface_torch, with whose weights embeddings are the same. It reports multiply-adds, and counts batch norms
@@ -18,6 +18,9 @@ r200    46821634048 23418945536   118833920  23.5
 
 The number 200 has other units in the original's list than in arcface_torch, so r200 sets net_units. It is over every
 budget of the challenge: a network to learn from.
+
+r10_xs and r10_s are this project's, for two CPU cores; r10_s normalises pictures one by one (``net_ibn``), for faces
+unlike those it learns from. r12_p and r12_ps are bodies for points.
 """
 
 from __future__ import annotations

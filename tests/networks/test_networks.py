@@ -35,6 +35,7 @@ MODERN = {
     "r18": (5216096256, 24025600, 14720, 512),  # arcface_torch's, to the unit
     "r34": (8914217984, 34139328, 25856, 512),  # likewise
     "r200": (46821634048, 118833920, 136064, 512),  # likewise
+    "r10_s": (108702912, 710224, 2528, 128),  # this project's own, with instance norms
     "hrnet_w18": (8617972118, 70635860, 56336, 512),  # body: HRNet-W18-C's 19250004 parameters, without its classifier
     "hrnet_w44": (29806491652, 116401840, 99808, 512),  # body: HRNet-W44-C's 65015984
     "polyface": (28103954320, 119928064, 314016, 256),  # the authors', and 512 parameters of the embedding's norm
