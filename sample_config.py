@@ -49,6 +49,12 @@ network.r50 = edict()
 network.r50.net_name = "fresnet"
 network.r50.num_layers = 50
 
+# Pictures normalised one by one, for faces unlike those it learns from: rendered ones.
+network.r50_ibn = edict()
+network.r50_ibn.net_name = "fresnet"
+network.r50_ibn.num_layers = 50
+network.r50_ibn.net_ibn = "stages"
+
 network.r50v1 = edict()
 network.r50v1.net_name = "fresnet"
 network.r50v1.num_layers = 50

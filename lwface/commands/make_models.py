@@ -2,12 +2,14 @@
 
     python common/make_models.py
     python common/make_models.py --only landmarks --work build/models
+    python common/make_models.py --large --work build/large
     python common/make_models.py --only landmarks --trained FILE --notes notes.json --output lwface/models/weights
 
 Each step is a command that a user types too, printed with it. A step whose result is there is not repeated; one that
 was interrupted goes on. WORK/weights gets the files, their cards and their digests. The last lines say whether they are
 the package's own, byte for byte: they are on the machine that those were made on; another processor rounds otherwise
-and gives other weights, with figures within the intervals of the cards.
+and gives other weights, with figures within the intervals of the cards. --large is the same recipe of the face network
+with a million images and a large network, for one GPU.
 """
 
 from __future__ import annotations
@@ -41,7 +43,22 @@ FACE_RANGES = {
     "video": 0.4,
     "restyle": 0.2,
 }
-FACE_NETWORK, FACE_LOSSES, FACE_STEPS = "r10_s", ("supcon", "arcface_small"), (5000, 1200)
+FACE_LOSSES = ("supcon", "arcface_small")
+
+
+class FaceScale(NamedTuple):
+    """How much a face network learns from."""
+
+    people: int
+    images: int  # of each
+    network: str
+    batch: int
+    steps: tuple[int, int]  # by each of FACE_LOSSES
+    workers: int  # processes that render, and that read
+
+
+SMALL = FaceScale(8000, 8, "r10_s", 128, (5000, 1200), 1)  # the package's: two CPU cores
+LARGE = FaceScale(100_000, 10, "r50_ibn", 512, (40_000, 10_000), 12)  # one GPU, 20 epochs and 5
 
 
 class Recipe(NamedTuple):
@@ -85,31 +102,22 @@ def detector_recipe(work: Path) -> Recipe:
     return Recipe([render, train], models / "face_detector" / "model-0001.safetensors")
 
 
-def face_recipe(work: Path) -> Recipe:
+def face_recipe(work: Path, scale: FaceScale = SMALL) -> Recipe:
     """The face network: many rendered people, told apart while their known shapes teach it too."""
     faces, models = work / "faces", work / "models"
-    asked = ["--seed", 21, "--train-people", 8000, "--images-per-person", 8, "--teacher"]
+    asked = ["--seed", 21, "--train-people", scale.people, "--images-per-person", scale.images, "--teacher"]
     asked += [part for name, value in FACE_RANGES.items() for part in (f"--{name}", value)]
-    asked += [
-        "--heldout-people",
-        40,
-        "--heldout-images",
-        6,
-        "--video-people",
-        0,
-        "--pack-pairs",
-        1000,
-        "--pack-people",
-        60,
-    ]
+    asked += ["--heldout-people", 40, "--heldout-images", 6, "--video-people", 0, "--pack-pairs", 1000]
+    asked += ["--pack-people", 60] + (["--num-workers", scale.workers] if scale.workers > 1 else [])
     render = Step("Render people", "make-synthetic", _typed("--output", faces, *asked))
-    common = ["--network", FACE_NETWORK, "--dataset", faces, "--models-root", models, "--resume"]
-    common += ["--per-batch-size", 128, "--lr-policy", "cosine", "--num-workers", 1, "--in-memory", "--clip-norm", 5]
-    common += ["--precision", "bf16", "--augment", 1, "--teacher", faces / "teacher.bin", "--distill", "cosine"]
-    common += ["--distill-weight", 5, "--verbose", 100_000, "--checkpoint-steps", 250, "--data-licence", RENDERED]
-    first, last = (models / f"{FACE_NETWORK}-{loss}-{faces.name}" / "model" for loss in FACE_LOSSES)
-    contrast = ["--loss", FACE_LOSSES[0], "--max-steps", FACE_STEPS[0], "--lr", 0.1, "--warmup-steps", 200]
-    margin = ["--loss", FACE_LOSSES[1], "--max-steps", FACE_STEPS[1], "--lr", 0.03, "--warmup-steps", 50]
+    common = ["--network", scale.network, "--dataset", faces, "--models-root", models, "--resume"]
+    common += ["--per-batch-size", scale.batch, "--lr-policy", "cosine", "--num-workers", scale.workers]
+    common += ["--in-memory", "--clip-norm", 5, "--precision", "bf16", "--augment", 1]
+    common += ["--teacher", faces / "teacher.bin", "--distill", "cosine", "--distill-weight", 5]
+    common += ["--verbose", 100_000, "--checkpoint-steps", 250, "--data-licence", RENDERED]
+    first, last = (models / f"{scale.network}-{loss}-{faces.name}" / "model" for loss in FACE_LOSSES)
+    contrast = ["--loss", FACE_LOSSES[0], "--max-steps", scale.steps[0], "--lr", 0.1, "--warmup-steps", 200]
+    margin = ["--loss", FACE_LOSSES[1], "--max-steps", scale.steps[1], "--lr", 0.03, "--warmup-steps", 50]
     margin += ["--pretrained", f"{first},1", "--head-start", "mean", "--margin-warmup-steps", 300]
     steps = [
         render,
@@ -130,7 +138,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked; ``only`` is the list of models, ``notes`` what the file says."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--only", metavar="NAMES", default=",".join(RECIPES), help="which of them, separated by commas")
+    add("--only", metavar="NAMES", help="which of them, separated by commas; not given: all, with --large face")
+    large = (
+        f"{LARGE.people * LARGE.images:,} images and the network {LARGE.network} in place of the package's, for one GPU "
+        "and hours; not written as the package has its models"
+    )
+    add("--large", action="store_true", help=large)
     add("--work", type=Path, metavar="FOLDER", default=Path("build/models"), help="folder for all that is made")
     add("--output", type=Path, metavar="FOLDER", help="folder of the weights; not given: WORK/weights")
     add("--trained", type=Path, metavar="FILE", help="of one model: write this one, trained already, and run no step")
@@ -140,12 +153,15 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--notes", type=Path, metavar="FILE", help=what)
     arguments = parser.parse_args(argv)
-    arguments.only = [name.strip() for name in arguments.only.split(",")]
+    usual = FACE if arguments.large else ",".join(RECIPES)
+    arguments.only = [name.strip() for name in (arguments.only or usual).split(",")]
     for name in arguments.only:
         if name not in RECIPES:
             raise unknown_name("model of the package", name, RECIPES)
     if arguments.trained is not None and len(arguments.only) != 1:
         raise UserError(f"--trained {arguments.trained}: is one model; --only says which")
+    if arguments.large and (arguments.only != [FACE] or arguments.trained is not None):
+        raise UserError(f"--large is of the face network, trained here: give it with --only {FACE} or alone")
     arguments.work = arguments.work.absolute()
     arguments.output = (arguments.output or arguments.work / "weights").absolute()
     existing(arguments.trained, arguments.notes)
@@ -188,6 +204,12 @@ def main(argv: list[str] | None = None) -> None:
     from lwface.models.shipping import package_notes, ship, write_notes
 
     road, lines = Road(), []
+    if arguments.large:
+        recipe = face_recipe(arguments.work, LARGE)
+        for step in recipe.steps:
+            road.run(step)
+        print(f"\n{shown(recipe.model)}: judge it with gen_image_feature.py and eval/tar_far.py")
+        return
     for name in arguments.only:
         recipe = RECIPES[name](arguments.work) if arguments.trained is None else Recipe([], arguments.trained)
         for step in recipe.steps:

@@ -27,9 +27,13 @@ def refused(command, arguments):
     return ""
 
 
-@pytest.mark.parametrize("name", sorted(make_models.RECIPES))
-def test_each_step_is_a_command_with_arguments_that_it_takes(name, tmp_path):
-    recipe = make_models.RECIPES[name](tmp_path)
+def large(work):
+    return make_models.face_recipe(work, make_models.LARGE)
+
+
+@pytest.mark.parametrize("recipe_of", [*make_models.RECIPES.values(), large])
+def test_each_step_is_a_command_with_arguments_that_it_takes(recipe_of, tmp_path):
+    recipe = recipe_of(tmp_path)
     assert recipe.model.is_relative_to(tmp_path)
     assert recipe.model.name == "model-0001.safetensors"
     for step in recipe.steps:
@@ -71,9 +75,23 @@ def test_what_was_made_is_written_as_the_package_has_it(made, tmp_path, monkeypa
     assert card["scores"] == {"set": "nobody", **{key: value for key, value in scored.items() if key != "rows"}}
 
 
+def test_a_million_images_are_the_same_recipe_and_no_model_of_the_package(tmp_path, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(make_models.Road, "run", lambda self, step: ran.append(step.arguments))
+    make_models.main(["--large", "--work", str(tmp_path)])
+    assert "r50_ibn-arcface_small-faces/model-0001.safetensors" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    small = [step.arguments for step in make_models.face_recipe(tmp_path).steps]
+    changed = {new[at - 1] for old, new in zip(small, ran, strict=True) for at in range(len(old)) if old[at] != new[at]}
+    scale = {"--train-people", "--images-per-person", "--network", "--per-batch-size", "--num-workers", "--max-steps"}
+    assert changed == {*scale, "--pretrained"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--large", "--only", "landmarks"], "--large is of the face network"),
+        (["--large", "--trained", "list.json"], "--large is of the face network"),
         (["--only", "landmarks,fase"], "unknown model of the package 'fase'"),
         (["--only", "landmarks,landmarks", "--trained", "list.json"], r"--trained list\.json: is one model"),
         (["--notes", "text.txt"], r"--notes text\.txt: not JSON"),
