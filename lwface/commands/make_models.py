@@ -140,7 +140,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--only", metavar="NAMES", help="which of them, separated by commas; not given: all, with --large face")
     large = (
-        f"{LARGE.people * LARGE.images:,} images and the network {LARGE.network} in place of the package's, for one GPU "
+        f"{LARGE.people * LARGE.images:,} images and the network {LARGE.network}, not the package's, for one GPU "
         "and hours; not written as the package has its models"
     )
     add("--large", action="store_true", help=large)
