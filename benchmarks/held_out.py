@@ -70,7 +70,7 @@ def kept(path: Path, held_out: HeldOut, model: str | FaceNetwork) -> np.ndarray:
 
 
 def told(scores: Scores, other: Scores, far: int) -> str:
-    """The difference of the first from the other at one of ``FARS``: mean, interval over people, range over seeds.
+    """The difference of the first from the other at one of ``FARS``: mean, interval over people, and range of the seeds.
 
     Bold where the interval leaves out 0.
     """
@@ -78,4 +78,5 @@ def told(scores: Scores, other: Scores, far: int) -> str:
     around = percentiles((scores.replicates - other.replicates)[:, far].mean(axis=0))
     within = "no interval" if around is None else f"{around.low:+.3f} to {around.high:+.3f}"
     mark = "**" if around is not None and (around.low > 0 or around.high < 0) else ""
-    return f"{mark}{change.mean():+.3f}{mark} ({within}; seeds {change.min():+.3f} to {change.max():+.3f})"
+    between = f"; seeds {change.min():+.3f} to {change.max():+.3f}" if len(change) > 1 else ""
+    return f"{mark}{change.mean():+.3f}{mark} ({within}{between})"

@@ -23,6 +23,8 @@ def test_the_difference_is_that_of_the_means_over_seeds(held_out, features):
     assert f"seeds {changes.min():+.3f} to {changes.max():+.3f}" in line
     assert told(bad, good, 0).startswith(f"**{-changes.mean():.3f}** (-")
     assert told(good, good, 0) == "+0.000 (+0.000 to +0.000; seeds +0.000 to +0.000)"
+    one = held_out.scores([features(0, 0.1)])
+    assert told(one, one, 0) == "+0.000 (+0.000 to +0.000)"
 
 
 def test_features_are_made_once(held_out, features, tmp_path, monkeypatch):
