@@ -70,7 +70,7 @@ def kept(path: Path, held_out: HeldOut, model: str | FaceNetwork) -> np.ndarray:
 
 
 def told(scores: Scores, other: Scores, far: int) -> str:
-    """The difference of the first from the other at one of ``FARS``: mean, interval over people, and range of the seeds.
+    """The difference of the first from the other at one of ``FARS``: mean, interval over people, range of the seeds.
 
     Bold where the interval leaves out 0.
     """
