@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lwface.montage.nearest import nearest
 from lwface.montage.processor import Processor, ProcessorResult
-from lwface.montage.shapes import nearest
 
 NEIGHBOURS = 10
 

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, replacing_folder
-from lwface.montage.shapes import Coder, nearest, placed, shapes
+from lwface.montage.nearest import nearest
+from lwface.montage.shapes import Coder, placed, shapes
 
 FORMAT, VERSION = "lwface montage index", 1
 HEADER = "header.json"

@@ -66,28 +66,3 @@ def shapes(points: NDArray[np.floating]) -> Floats:
         z *= (turn / np.where(radius > 0, radius, 1))[:, None]
         found[start : start + _BLOCK] = np.stack([z.real, z.imag], axis=2).reshape(len(block), -1)
     return found
-
-
-def nearest(codes: Floats, asked: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
-    """The ``count`` rows of ``codes`` (N, D) nearest to each of ``asked`` (T, D), by Euclidean distance.
-
-    Ties go to the lower row. By matrix products in blocks: (T, block) numbers are held at once.
-
-    Returns:
-        Rows and squared distances, (T, count) each, nearest first; fewer columns where there are fewer rows.
-    """
-    best = np.empty((len(asked), 0), np.int64)
-    squares = np.empty((len(asked), 0), np.float32)
-    own = (asked**2).sum(axis=1)[:, None]
-    for start in range(0, len(codes), _BLOCK):
-        block = np.asarray(codes[start : start + _BLOCK])
-        distance = own + (block**2).sum(axis=1) - 2 * (asked @ block.T)
-        if distance.shape[1] > count:
-            kept = np.argpartition(distance, count - 1, axis=1)[:, :count]
-        else:
-            kept = np.broadcast_to(np.arange(distance.shape[1]), distance.shape)
-        best = np.concatenate([best, start + kept], axis=1)
-        squares = np.concatenate([squares, np.take_along_axis(distance, kept, axis=1)], axis=1)
-        order = np.lexsort((best, squares), axis=1)[:, :count]
-        best, squares = np.take_along_axis(best, order, axis=1), np.take_along_axis(squares, order, axis=1)
-    return best, np.maximum(squares, 0)

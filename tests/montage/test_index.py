@@ -13,25 +13,13 @@ from lwface.base.errors import UserError
 from lwface.formats.montage_video import read_face_video
 from lwface.montage.database import FrameStore, face_thumbnail, index_videos
 from lwface.montage.index import build, load, save
-from lwface.montage.shapes import Coder, nearest, shapes
+from lwface.montage.shapes import Coder, shapes
 from tests.montage.conftest import FRAMES, SIZE, face, picture
 
 
 @pytest.fixture
 def index(table):
     return index_videos(table)
-
-
-def test_nearest_is_a_search_through_everything(monkeypatch):
-    monkeypatch.setattr("lwface.montage.shapes._BLOCK", 7)
-    dice = np.random.default_rng(0)
-    codes, asked = dice.integers(0, 4, (40, 3)).astype(np.float32), dice.integers(0, 4, (5, 3)).astype(np.float32)
-    rows, squares = nearest(codes, asked, 9)
-    for query, found, square in zip(asked, rows, squares, strict=True):
-        distance = ((codes - query) ** 2).sum(axis=1)
-        np.testing.assert_array_equal(np.sort(distance)[:9], square)
-        np.testing.assert_array_equal(distance[found], square)
-    assert nearest(codes[:4], asked, 9)[0].shape == (5, 4)
 
 
 def test_shapes_do_not_change_with_place_size_and_roll():
