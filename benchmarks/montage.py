@@ -42,7 +42,7 @@ from lwface.montage import index as index_files
 from lwface.montage.baseline import PublishedBaseline, RepairedBaseline
 from lwface.montage.costs import KINDS, FrameCosts, summary
 from lwface.montage.index import FrameIndex, VideoPart, build
-from lwface.montage.nearest import nearest
+from lwface.montage.nearest import Neighbours
 from lwface.montage.processor import Processor, index_name, score
 from lwface.montage.sequence import MontageOptions, SequenceProcessor
 
@@ -146,7 +146,8 @@ Search = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 def searches(codes: NDArray[np.float32]) -> dict[str, Search]:
     """What finds the nearest 64 rows of ``codes``: ours, and the others that are installed."""
-    found: dict[str, Search] = {"ours": lambda asked: nearest(codes, asked, NEAREST)[0]}
+    own = Neighbours(codes)
+    found: dict[str, Search] = {"ours": lambda asked: own.nearest(asked, NEAREST)[0]}
     if available("faiss"):
         import faiss
 

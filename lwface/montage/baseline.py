@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.montage.nearest import nearest
+from lwface.montage.index import FrameIndex
+from lwface.montage.nearest import Neighbours
 from lwface.montage.processor import Processor, ProcessorResult
 
 NEIGHBOURS = 10
@@ -25,8 +26,7 @@ class PublishedBaseline(Processor):
 
     def process_frame(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> ProcessorResult | None:
         """The farthest of the nearest ten, or nothing."""
-        codes = self.index.points.reshape(self.index.count, -1)
-        rows, _ = nearest(codes, landmarks.reshape(1, -1).astype(np.float32), NEIGHBOURS)
+        rows, _ = self._neighbours.nearest(landmarks.reshape(1, -1).astype(np.float32), NEIGHBOURS)
         row = int(rows[0, -1]) + 1
         if row >= self.index.count or self.index.frame(row)[1] == 0:
             return None
@@ -34,6 +34,10 @@ class PublishedBaseline(Processor):
         if image.shape != frame.shape:
             image = np.asarray(cv2.resize(image, (frame.shape[1], frame.shape[0])), np.uint8)
         return ProcessorResult(image, row, landmarks)
+
+    def _take(self, index: FrameIndex) -> None:
+        super()._take(index)
+        self._neighbours = Neighbours(index.points.reshape(index.count, -1))
 
 
 class RepairedBaseline(Processor):

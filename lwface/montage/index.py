@@ -19,6 +19,7 @@ import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, replacing_folder
-from lwface.montage.nearest import nearest
+from lwface.montage.nearest import Neighbours
 from lwface.montage.shapes import Coder, placed, shapes
 
 FORMAT, VERSION = "lwface montage index", 1
@@ -122,9 +123,17 @@ class FrameIndex:
             moved: frames will be moved onto the face, so that place, size and roll do not count.
         """
         if moved:
-            return nearest(self.shapes, self.shape_coder(shapes(points)), count)[0]
+            return self._shape_neighbours.nearest(self.shape_coder(shapes(points)), count)[0]
         asked = placed(points, np.broadcast_to(np.array(size), (len(points), 2)))
-        return nearest(self.places, self.place_coder(asked), count)[0]
+        return self._place_neighbours.nearest(self.place_coder(asked), count)[0]
+
+    @cached_property
+    def _shape_neighbours(self) -> Neighbours:
+        return Neighbours(self.shapes)
+
+    @cached_property
+    def _place_neighbours(self) -> Neighbours:
+        return Neighbours(self.places)
 
 
 def build(parts: Iterable[VideoPart]) -> FrameIndex:

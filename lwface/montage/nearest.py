@@ -24,39 +24,50 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 
-def nearest(codes: Floats, asked: Floats, count: int) -> tuple[Integers, Floats]:
-    """The ``count`` rows of ``codes`` (N, D) nearest to each of ``asked`` (T, D), by Euclidean distance.
+class Neighbours:
+    """The rows of ``codes`` (N, D), all finite, to be searched again and again."""
 
-    Ties go to the lower row. All numbers must be finite.
+    def __init__(self, codes: Floats) -> None:
+        self.codes = np.asarray(codes)
+        self.norms = np.empty((len(codes), 1), np.float32)  # squares of the rows' lengths
+        for start in range(0, len(codes), _MOST):
+            block = self.codes[start : start + _MOST]
+            self.norms[start : start + _MOST, 0] = np.einsum("nd,nd->n", block, block)
 
-    Returns:
-        Rows and squared distances, (T, count) each, nearest first; fewer columns where there are fewer rows.
-    """
-    codes, asked = np.asarray(codes), np.asarray(asked, np.float32)
-    found = [_nearest(codes, asked[at : at + _TOGETHER], count) for at in range(0, len(asked), _TOGETHER)]
-    if not found:
-        return np.empty((0, min(count, len(codes))), np.int64), np.empty((0, min(count, len(codes))), np.float32)
-    return np.concatenate([rows for rows, _ in found]), np.concatenate([squares for _, squares in found])
+    def nearest(self, asked: Floats, count: int) -> tuple[Integers, Floats]:
+        """The ``count`` rows nearest to each of ``asked`` (T, D), all finite, by Euclidean distance.
 
+        Ties go to the lower row.
 
-def _nearest(codes: Floats, asked: Floats, count: int) -> tuple[Integers, Floats]:
-    """:func:`nearest`, the rows shared among the cores."""
-    block = int(np.clip(_PRODUCTS // len(asked), _LEAST, _MOST))
-    share = max(block, -(-len(codes) // len(os.sched_getaffinity(0))))
+        Returns:
+            Rows and squared distances, (T, count) each, nearest first; fewer columns where there are fewer rows.
+        """
+        asked, shape = np.asarray(asked, np.float32), (len(asked), min(count, len(self.codes)))
+        rows, squares = np.empty(shape, np.int64), np.empty(shape, np.float32)
+        for at in range(0, len(asked), _TOGETHER):
+            part = slice(at, at + _TOGETHER)
+            found = self._nearest(asked[part], count)
+            rows[part] = found.rows.reshape(rows[part].shape)
+            squares[part] = found.squares.reshape(rows[part].shape)
+        return rows, squares
 
-    def search(start: int) -> _Nearest:
-        part = _Nearest(codes, asked, count)
-        for at in range(start, min(start + share, len(codes)), block):
-            part.look(at, min(at + block, start + share, len(codes)))
-        part.settle()
-        return part
+    def _nearest(self, asked: Floats, count: int) -> _Nearest:
+        """:meth:`nearest`, the rows shared among the cores."""
+        total, block = len(self.codes), int(np.clip(_PRODUCTS // len(asked), _LEAST, _MOST))
+        share = max(block, -(-total // len(os.sched_getaffinity(0))))
 
-    with libraries().limit(limits=1, user_api="blas"):
-        whole, *others = in_threads(search, range(0, max(len(codes), 1), share))
-    for other in others:
-        whole.take(other)
-    shape = len(asked), min(count, len(codes))
-    return whole.rows.reshape(shape), whole.squares.reshape(shape).astype(np.float32)
+        def search(start: int) -> _Nearest:
+            part, end = _Nearest(self.codes, self.norms, asked, count), min(start + share, total)
+            for at in range(start, end, block):
+                part.look(at, min(at + block, end))
+            part.settle()
+            return part
+
+        with libraries().limit(limits=1, user_api="blas"):
+            whole, *others = in_threads(search, range(0, max(total, 1), share))
+        for other in others:
+            whole.take(other)
+        return whole
 
 
 class _Nearest:
@@ -67,8 +78,8 @@ class _Nearest:
     e |b|^2 is taken off.
     """
 
-    def __init__(self, codes: Floats, asked: Floats, count: int) -> None:
-        self._codes, self._asked, self._count = codes, asked, count
+    def __init__(self, codes: Floats, norms: Floats, asked: Floats, count: int) -> None:
+        self._codes, self._norms, self._asked, self._count = codes, norms, asked, count
         self._rounding = np.float32((codes.shape[1] + 4) * 2.0**-24)
         self._own = (asked.astype(np.float64) ** 2).sum(axis=1)
         self._limit = np.full(len(asked), np.inf, np.float32)
@@ -78,8 +89,7 @@ class _Nearest:
 
     def look(self, start: int, end: int) -> None:
         """Screen the rows from ``start`` to ``end``."""
-        block = self._codes[start:end]
-        norms = np.einsum("nd,nd->n", block, block)[:, None]
+        block, norms = self._codes[start:end], self._norms[start:end]
         least = block @ (-2 * self._asked).T
         least += (1 - 2 * self._rounding) * norms
         if np.isinf(self._limit[0]) and self._count <= len(block):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lwface.montage import nearest as search
-from lwface.montage.nearest import nearest
+from lwface.montage.nearest import Neighbours
 
 
 def through_everything(codes, asked, count):
@@ -47,7 +47,7 @@ def in_order(dice):
 @pytest.mark.parametrize("count", [1, 9, 100, 300, 301])
 def test_it_is_a_search_through_everything(make, count, blocks):
     codes, asked = (part.astype(np.float32) for part in make(np.random.default_rng(0)))
-    rows, squares = nearest(codes, asked, count)
+    rows, squares = Neighbours(codes).nearest(asked, count)
     expected_rows, expected = through_everything(codes, asked, count)
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_allclose(squares, expected, rtol=1e-6)
@@ -58,13 +58,13 @@ def test_more_queries_than_are_looked_at_together(monkeypatch):
     monkeypatch.setattr(search, "_TOGETHER", 3)
     dice = np.random.default_rng(0)
     codes, asked = (dice.standard_normal((n, 4)).astype(np.float32) for n in (50, 10))
-    np.testing.assert_array_equal(nearest(codes, asked, 5)[0], through_everything(codes, asked, 5)[0])
+    np.testing.assert_array_equal(Neighbours(codes).nearest(asked, 5)[0], through_everything(codes, asked, 5)[0])
 
 
 def test_nothing_asked_and_nothing_there():
     codes = np.ones((4, 3), np.float32)
-    assert nearest(codes, codes[:0], 2)[0].shape == (0, 2)
-    assert nearest(codes[:0], codes, 2)[0].shape == (4, 0)
+    assert Neighbours(codes).nearest(codes[:0], 2)[0].shape == (0, 2)
+    assert Neighbours(codes[:0]).nearest(codes, 2)[0].shape == (4, 0)
 
 
 def test_distances_are_faiss_s():
@@ -74,7 +74,7 @@ def test_distances_are_faiss_s():
     asked = codes[::400] + np.float32(0.01)
     flat = faiss.IndexFlatL2(32)
     flat.add(codes)
-    rows, squares = nearest(codes, asked, 64)
+    rows, squares = Neighbours(codes).nearest(asked, 64)
     theirs, their_rows = flat.search(asked, 64)
     np.testing.assert_allclose(squares, theirs, rtol=1e-5, atol=1e-5)
     assert np.mean([len(set(a) & set(b)) for a, b in zip(rows.tolist(), their_rows.tolist(), strict=True)]) > 63.9
