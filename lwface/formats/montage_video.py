@@ -124,7 +124,10 @@ def _members(path: PathLike, names: Sequence[str]) -> list[NDArray[np.generic]]:
 
 
 def _damaged(path: PathLike, error: Exception) -> UserError:
-    return UserError(f"{path}: is damaged or no .npz video: {' '.join(str(error).split()) or type(error).__name__}")
+    why = " ".join(str(error).split()) or type(error).__name__
+    if "pickle" in why:  # NumPy's words, which advise to unpickle it
+        why = "it holds Python objects, which are not unpickled, or no array at all"
+    return UserError(f"{path}: is damaged or no .npz video: {why}")
 
 
 def _checked_points(path: PathLike, points: NDArray[np.generic], frames: int) -> NDArray[np.float64]:

@@ -61,7 +61,10 @@ def index_videos(table: PathLike, *, pictures: bool = True) -> FrameIndex:
     videos = listed_videos(table)
     with ThreadPoolExecutor(THREADS) as pool:
         work = _mapped(pool, videos, pictures)
-        return build(progress(work, total=len(videos), label="index", unit="video"))
+        try:
+            return build(progress(work, total=len(videos), label="index", unit="video"))
+        except UserError as error:
+            raise UserError(f"{error}; get it again, or take its line out of {table}") from None
 
 
 def _mapped(pool: ThreadPoolExecutor, videos: list[tuple[ListedVideo, Path]], pictures: bool) -> Iterator[VideoPart]:
