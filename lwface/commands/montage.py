@@ -2,6 +2,7 @@
 
     cli.py index --videos data/train/videos.csv
     cli.py process-video --videos data/train/videos.csv FILE.npz
+    cli.py process-webcam --videos data/train/videos.csv
     cli.py score --videos data/train/videos.csv FILE.npz --montage output.json
 
 Costs are told by three definitions: public, the challenge's as it runs; signed, without its wrap-around; honest, with
@@ -29,7 +30,7 @@ from lwface.commands.flags import (
 from lwface.detection.choices import OWN_POINTS, chosen_detector
 from lwface.montage.options import FRAMES, INDEX_SECONDS, POINTS, SECONDS, VIDEOS, WARPS
 
-INDEX, PROCESS, SCORE = "index", "process-video", "score"
+INDEX, PROCESS, WEBCAM, SCORE = "index", "process-video", "process-webcam", "score"
 _ENDING = ".npz"
 
 
@@ -45,16 +46,17 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         raise UserError(f"--videos {arguments.videos}: is a folder; give the csv in it")
     if arguments.command == INDEX:
         return arguments
-    existing(arguments.file)
-    if arguments.command == PROCESS:
-        _check_output(arguments)
+    existing(getattr(arguments, "file", None), getattr(arguments, "montage", None))
+    if arguments.command == SCORE:
+        if arguments.json not in (None, "-"):
+            check_is_no_folder("--json", arguments.json, "a file")
     else:
-        existing(arguments.montage)
-        check_output = arguments.json
-        if check_output not in (None, "-"):
-            check_is_no_folder("--json", check_output, "a file")
+        _check_making(arguments)
+        _check_output(arguments)
     _check_query(arguments)
-    existing(Path(f"{arguments.videos}.index"))
+    index = Path(f"{arguments.videos}.index")
+    if not index.exists():
+        raise UserError(f"{index}: there is no index; montage/cli.py index --videos {arguments.videos} makes it")
     return arguments
 
 
@@ -81,14 +83,15 @@ def _parser() -> argparse.ArgumentParser:
     add = process.add_argument
     what = "video to write (default: output.mp4); beside it the montage alone, a contact sheet, the costs and JSON"
     add("--output", type=Path, metavar="FILE.mp4", default=Path("output.mp4"), help=what)
-    what = (
-        "how a frame is moved onto the face: not at all (none), by place, size and roll (similarity), or so that all "
-    )
-    add("--warp", choices=WARPS, default=POINTS, help=f"{what}landmarks coincide (points; default)")
-    add("--no-colour", action="store_true", help="do not match the colours of the face to the query's")
-    add("--most", type=int, metavar="N", help="show a person in N frames at most (default: any number)")
-    what = "decide a frame when N behind it are known, as for live use; 0: at once (default: when all are known)"
-    add("--look-ahead", type=int, metavar="N", help=what)
+    _add_making_flags(process, "any number", "when all are known")
+    webcam = command(WEBCAM, "make the montage that follows a camera; q, Escape or Ctrl-C ends it")
+    add = webcam.add_argument
+    add("--camera", type=int, metavar="N", default=0, help="number of the camera (default: 0)")
+    what = "write what is seen and shown, too; it is whole however the run ends (default: a window alone)"
+    add("--output", type=Path, metavar="FILE.mp4", help=what)
+    add("--seconds", type=float, metavar="S", help="end after so long (default: when it is ended)")
+    _add_making_flags(webcam, "any number; where everyone was, all are shown again", "0")
+    add_detector_flags(webcam)
     score = command(SCORE, "what a montage costs, by all three definitions")
     _add_query(score)
     what = "the montage: OUTPUT.json of process-video, or an .npz of output frames as FILE.npz is one of input frames"
@@ -108,6 +111,19 @@ def _add_processor_flags(parser: argparse.ArgumentParser, *, first: bool) -> Non
     parser.add_argument("--processor", type=Path, metavar="FILE.py", default=default, help=what)
 
 
+def _add_making_flags(parser: argparse.ArgumentParser, most: str, look_ahead: str) -> None:
+    """What our own montage is asked for; ``most`` and ``look_ahead`` say what happens if these are not given."""
+    add = parser.add_argument
+    what = (
+        "how a frame is moved onto the face: not at all (none), by place, size and roll (similarity), or so that all "
+    )
+    add("--warp", choices=WARPS, help=f"{what}landmarks coincide (points; default)")
+    add("--no-colour", action="store_true", help="do not match the colours of the face to the query's")
+    add("--most", type=int, metavar="N", help=f"show a person in N frames at most (default: {most})")
+    what = "decide a frame when N behind it are known, as for live use; 0: at once"
+    add("--look-ahead", type=int, metavar="N", help=f"{what} (default: {look_ahead})")
+
+
 def _add_query(parser: argparse.ArgumentParser) -> None:
     what = "video to follow: .npz, or a video file or folder of images, whose landmarks are looked for"
     parser.add_argument("file", type=Path, metavar="FILE", help=what)
@@ -124,23 +140,39 @@ def _with_command(argv: list[str]) -> list[str]:
     return argv
 
 
-def _check_output(arguments: argparse.Namespace) -> None:
-    if arguments.output.suffix.lower() != ".mp4":
-        raise UserError(f"--output {arguments.output}: the video is an MP4; give a name that ends in .mp4")
-    check_is_no_folder("--output", arguments.output, "a file")
-    if arguments.output.resolve() == arguments.file.resolve():
-        raise UserError(f"--output {arguments.output}: is the video that is read; choose another name")
-    for name, least in (("most", 1), ("look_ahead", 0)):
-        value = getattr(arguments, name)
+def _check_making(arguments: argparse.Namespace) -> None:
+    """What is asked of our own montage, and of nobody else's."""
+    asked = {name: getattr(arguments, name) for name in ("warp", "no_colour", "most", "look_ahead")}
+    given = [f"--{name.replace('_', '-')}" for name, value in asked.items() if value is not None and value is not False]
+    if given and (arguments.baseline or arguments.repaired or arguments.processor):
+        other = "--processor" if arguments.processor else "--baseline" if arguments.baseline else "--repaired"
+        raise UserError(f"{given[0]}: is for the montage of our own; leave it out with {other}")
+    arguments.warp = arguments.warp or POINTS
+    for name, least in (("most", 1), ("look_ahead", 0), ("camera", 0)):
+        value = getattr(arguments, name, None)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} {value}: expected {least} or more")
+    seconds = getattr(arguments, "seconds", None)
+    if seconds is not None and not seconds > 0:
+        raise UserError(f"--seconds {seconds:g}: expected more than 0")
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    output = arguments.output
+    if output is None:
+        return
+    if output.suffix.lower() != ".mp4":
+        raise UserError(f"--output {output}: the video is an MP4; give a name that ends in .mp4")
+    check_is_no_folder("--output", output, "a file")
+    if arguments.command == PROCESS and output.resolve() == arguments.file.resolve():
+        raise UserError(f"--output {output}: is the video that is read; choose another name")
     if not available("av"):
         raise missing("av, which writes videos,", "video")
 
 
 def _check_query(arguments: argparse.Namespace) -> None:
     """A video file needs what finds its landmarks, an ``.npz`` has them."""
-    if arguments.file.suffix.lower() == _ENDING:
+    if arguments.command != WEBCAM and arguments.file.suffix.lower() == _ENDING:
         if arguments.points_model or arguments.detector or arguments.detector_model:
             raise UserError(f"{arguments.file}: has its landmarks in it; leave --points-model and --detector out")
         return
@@ -153,8 +185,10 @@ def _check_query(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Index, make or score."""
     arguments = parse_arguments(argv)
-    load(*(detector_modules(arguments) if getattr(arguments, "detector", None) else ["cv2"]))
-    {INDEX: _index, PROCESS: _process, SCORE: _score}[arguments.command](arguments)
+    # Whether there is a camera is told before PyTorch is imported.
+    finds_faces = getattr(arguments, "detector", None) and arguments.command != WEBCAM
+    load(*(detector_modules(arguments) if finds_faces else ["cv2"]))
+    {INDEX: _index, PROCESS: _process, WEBCAM: _webcam, SCORE: _score}[arguments.command](arguments)
 
 
 def _processor(arguments: argparse.Namespace) -> Any:
@@ -167,7 +201,7 @@ def _processor(arguments: argparse.Namespace) -> Any:
         return own_processor(arguments.processor, arguments.videos)
     if arguments.baseline or arguments.repaired:
         return (PublishedBaseline if arguments.baseline else RepairedBaseline)(arguments.videos)
-    if arguments.command != PROCESS:
+    if arguments.command not in (PROCESS, WEBCAM):
         return SequenceProcessor(arguments.videos)
     options = MontageOptions(arguments.warp, not arguments.no_colour, arguments.most, arguments.look_ahead)
     return SequenceProcessor(arguments.videos, options)
@@ -224,13 +258,10 @@ def _process(arguments: argparse.Namespace) -> None:
     seconds = time.perf_counter() - begin
     costs = score(video, results, processor.index, processor.frames)
     files = beside(arguments.output)
-    made = {
-        "query": str(arguments.file),
-        "processor": type(processor).__name__,
-        **{name: getattr(arguments, name) for name in ("warp", "most", "look_ahead")},
-        "colour": not arguments.no_colour,
-        "seconds": seconds,
-    }
+    made = {"query": str(arguments.file), "processor": type(processor).__name__, "seconds": seconds}
+    if not (arguments.processor or arguments.baseline or arguments.repaired):
+        made |= {name: getattr(arguments, name) for name in ("warp", "most", "look_ahead")}
+        made["colour"] = not arguments.no_colour
     write_videos(arguments.output, video, results, costs, times)
     write_contact_sheet(files["sheet"], video, results, processor.index)
     write_cost_plot(files["plot"], costs)
@@ -243,6 +274,54 @@ def _process(arguments: argparse.Namespace) -> None:
     limit = SECONDS * max(1.0, video.count / FRAMES)
     print(f"{video.count} frames in {_limit(seconds, limit)} ({SECONDS} s for {FRAMES} frames)")
     print("\n".join(table_of(costs)))
+
+
+def _webcam(arguments: argparse.Namespace) -> None:
+    import time
+
+    from lwface.base.notes import note
+    from lwface.landmarks.following import FaceFollower
+    from lwface.landmarks.one_euro import OneEuroFilter
+    from lwface.landmarks.opening import face_finder
+    from lwface.montage.camera import open_camera
+    from lwface.montage.live import follow_camera
+    from lwface.montage.processor import index_name
+    from lwface.training.stop import stop_request
+
+    with stop_request() as request:
+        end = float("inf")
+        window = None
+
+        def over() -> bool:
+            return request.signal is not None or (window is not None and window.closed) or time.monotonic() > end
+
+        camera = open_camera(arguments.camera, over)
+        window = _window(arguments)
+        processor = _processor(arguments)
+        processor.load_index(index_name(arguments.videos))
+        finder = face_finder(arguments.detector, arguments.detector_model, arguments.points_model)
+        if arguments.seconds is not None:
+            end = time.monotonic() + arguments.seconds
+        with camera:
+            show = None if window is None else window.show
+            figures = follow_camera(camera, FaceFollower(finder, OneEuroFilter()), processor, arguments.output, show)
+    if camera.ended:
+        note(f"{camera.name}: {camera.ended}")
+    print("\n".join(figures.lines(arguments.output)))
+
+
+def _window(arguments: argparse.Namespace) -> Any:
+    """The window; None where there can be none, and a file is written instead."""
+    from lwface.base.notes import note
+    from lwface.montage.window import Window
+
+    try:
+        return Window(f"montage of --camera {arguments.camera}")
+    except UserError as error:
+        if arguments.output is None:
+            raise UserError(f"no window can be opened ({error}): give --output FILE.mp4") from None
+        note(f"no window can be opened ({error}): {arguments.output} alone is written; Ctrl-C ends it")
+        return None
 
 
 def _score(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 
+
+class EveryoneShownError(UserError):
+    """Everyone who could be shown next was shown as often as allowed."""
+
+
 WIDTH = 256
 
 Floats = NDArray[np.floating]
@@ -59,7 +64,7 @@ class PathSearch:
             The number of the candidate that is decided for the frame ``look_ahead`` before this one, if there is one.
 
         Raises:
-            UserError: everyone among the candidates was shown as often as allowed.
+            EveryoneShownError: everyone among the candidates was shown as often as allowed; the frame is not added.
         """
         total: Floats = np.asarray(self._cost[:, None] + own, np.float64)
         if change is not None:
@@ -80,13 +85,20 @@ class PathSearch:
         return None
 
     def finish(self) -> list[int]:
-        """The candidates of all frames that were not decided, the first one first."""
+        """The candidates of all frames that were not decided, the first one first; what is pushed now goes on there."""
         at, found = int(self._cost.argmin()), []
+        self._last, self._cost = self._last[at : at + 1], np.zeros(1)
+        if self.most is not None:
+            self._used = self._used[at : at + 1]
         for step in reversed(self._steps):
             found.append(int(step.candidate[at]))
             at = int(step.parent[at])
         self._steps.clear()
         return found[::-1]
+
+    def count_anew(self) -> None:
+        """Forget how often people were shown."""
+        self._used = np.zeros((len(self._cost), 0), np.int64)
 
     def _within_limit(self, total: Floats, people: Integers, most: int) -> tuple[Integers, Integers, Floats]:
         short = int(people.max()) + 1 - self._used.shape[1]
@@ -95,7 +107,7 @@ class PathSearch:
         total = np.where(self._used[:, people] < most, total, np.inf)
         open_ways = int(np.isfinite(total).sum())
         if not open_ways:
-            raise UserError(f"at most {most} frames a person: everyone who could follow was shown that often")
+            raise EveryoneShownError(f"at most {most} frames a person: everyone who could follow was shown that often")
         kept = np.argsort(total, axis=None, kind="stable")[: min(self.width, open_ways)]
         parent, candidate = np.unravel_index(kept, total.shape)
         self._used = self._used[parent]

@@ -75,6 +75,18 @@ class Processor:
         """Answer a frame (H, W, 3) with its landmarks (68, 2) by one of the same shape; None drops it."""
         raise NotImplementedError
 
+    def begin_live(self) -> None:
+        """A camera's frames follow, by :meth:`follow`."""
+        self.reset()
+
+    def follow(self, frame: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> list[ProcessorResult | None]:
+        """The answers that a camera's frame decides, to the oldest that waits first: here, at once, its own."""
+        return [self.process_frame(frame, landmarks)]
+
+    def catch_up(self) -> list[ProcessorResult | None]:
+        """The answers to all frames that still wait: the face is gone, or the camera is off."""
+        return []
+
     def process_video(self, video: FaceVideo) -> list[ProcessorResult | None]:
         """The answers to all frames, one after the other; frames without a face are dropped."""
         self.reset()

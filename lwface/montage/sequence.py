@@ -9,6 +9,7 @@ cheapest way through all frames, or through those that are known so far.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from lwface.montage.costs import IMAGE_WEIGHT, LEVELS, POINTS_SCALE, POINTS_WEIG
 from lwface.montage.database import face_thumbnail, frame_thumbnail
 from lwface.montage.moving import colour_match, coloured, placed_frame, similarity
 from lwface.montage.options import POINTS, RESIZE
-from lwface.montage.paths import PathSearch
+from lwface.montage.paths import EveryoneShownError, PathSearch
 from lwface.montage.places import RESIZED, Move
 from lwface.montage.processor import Processor, ProcessorResult
 from lwface.montage.shapes import placed
@@ -55,6 +56,26 @@ class MontageOptions:
     look_ahead: int | None = None
 
 
+class _Decided(NamedTuple):
+    """A frame of the query with its landmarks, and the row that answers it."""
+
+    frame: NDArray[np.uint8]
+    landmarks: Points
+    row: int
+
+
+class _Waiting(NamedTuple):
+    """A frame of the query with its landmarks and its candidates."""
+
+    frame: NDArray[np.uint8]
+    landmarks: Points
+    rows: NDArray[np.int64]
+
+    def decided(self, choice: int) -> _Decided:
+        """Answered by the candidate of that number."""
+        return _Decided(self.frame, self.landmarks, int(self.rows[choice]))
+
+
 class SequenceProcessor(Processor):
     """Makes the montage that :class:`MontageOptions` ask for."""
 
@@ -65,9 +86,12 @@ class SequenceProcessor(Processor):
 
     def reset(self) -> None:
         """Begin a new video."""
-        self._live = PathSearch(self.options.most, 0)
-        self._rows: list[NDArray[np.int64]] = []
-        self._first: NDArray[np.uint8] | None = None
+        self._begin(0)
+
+    def _begin(self, look_ahead: int) -> None:
+        self._live = PathSearch(self.options.most, look_ahead)
+        self._waiting: list[_Waiting] = []
+        self._before: NDArray[np.int64] | None = None  # the candidates of the frame before
 
     def load_index(self, filename: PathLike) -> None:
         """Take what :meth:`build_index` wrote; one without thumbnails is said to be."""
@@ -79,8 +103,28 @@ class SequenceProcessor(Processor):
         """The best answer that is known when the frame comes: nothing behind it is waited for."""
         decided = self._push(frame, landmarks)
         assert decided is not None
-        self._rows = self._rows[-1:]
-        return self._result(frame, landmarks, int(self._rows[0][decided]))
+        return self._result(*decided)
+
+    def begin_live(self) -> None:
+        """A camera's frames follow, each of which is decided when ``look_ahead`` more are known."""
+        self._begin(self.options.look_ahead or 0)
+
+    def follow(self, frame: NDArray[np.uint8], landmarks: Points) -> list[ProcessorResult | None]:
+        """The answer to the frame ``look_ahead`` before, if there is one.
+
+        Where everyone was shown as often as ``most`` allows, what waits is answered, and people are counted anew.
+        """
+        try:
+            decided = self._push(frame, landmarks)
+        except EveryoneShownError:
+            late = self.catch_up()
+            self._live.count_anew()
+            return [*late, *self.follow(frame, landmarks)]
+        return [] if decided is None else [self._result(*decided)]
+
+    def catch_up(self) -> list[ProcessorResult | None]:
+        """The answers to the frames that wait for others."""
+        return [self._result(*decided) for decided in self._rest()]
 
     def process_video(self, video: FaceVideo) -> list[ProcessorResult | None]:
         """Answers to all frames that have a face, decided together, or ``look_ahead`` frames after each."""
@@ -106,29 +150,31 @@ class SequenceProcessor(Processor):
         return [int(pool[at]) for at in search.finish()]
 
     def _ahead(self, video: FaceVideo, numbers: NDArray[np.int64]) -> list[int]:
-        self.reset()
-        self._live = PathSearch(self.options.most, self.options.look_ahead)
-        found: list[int] = []
-        for number in numbers.tolist():
-            decided = self._push(video.frame(number), video.points[number])
-            if decided is not None:
-                found.append(int(self._rows[len(found)][decided]))
-        rest = self._live.finish()
-        return found + [int(self._rows[len(found) + at][choice]) for at, choice in enumerate(rest)]
+        self._begin(self.options.look_ahead or 0)
+        pushed = (self._push(video.frame(number), video.points[number]) for number in numbers.tolist())
+        decided = [found for found in pushed if found is not None]
+        return [found.row for found in decided + self._rest()]
 
-    def _push(self, frame: NDArray[np.uint8], landmarks: Points) -> int | None:
-        """One frame more of those that come one by one."""
+    def _push(self, frame: NDArray[np.uint8], landmarks: Points) -> _Decided | None:
+        """One frame more of those that come one by one, and the one that is decided by it."""
         size = frame.shape[0], frame.shape[1]
         rows = self._candidates(landmarks, size)
         own = self._own(landmarks, size, rows)
         change = None
-        if self._first is None:
-            self._first = frame
+        if self._before is None:
             own = own + self._first_change(frame, landmarks, rows)
         else:
-            change = self._changes(self._rows[-1], rows)
-        self._rows.append(rows)
-        return self._live.push(own, change, self.index.person_of(rows))
+            change = self._changes(self._before, rows)
+        choice = self._live.push(own, change, self.index.person_of(rows))
+        self._before = rows
+        self._waiting.append(_Waiting(frame, landmarks, rows))
+        return None if choice is None else self._waiting.pop(0).decided(choice)
+
+    def _rest(self) -> list[_Decided]:
+        """The frames that were not decided."""
+        waiting, self._waiting = self._waiting, []
+        choices = self._live.finish()
+        return [frame.decided(choice) for frame, choice in zip(waiting, choices, strict=True)]
 
     @property
     def _moved(self) -> bool:

@@ -17,7 +17,8 @@ from lwface.base.errors import UserError
 from lwface.commands import make_montage, montage
 from lwface.formats.montage_video import read_face_video, write_face_video
 from lwface.formats.video import TimedFrame, open_frames, video_writer
-from tests.montage.conftest import FRAMES, SIZE, face, picture, table  # noqa: F401
+from lwface.montage.camera import LiveCamera
+from tests.montage.conftest import FRAMES, SIZE, Film, face, picture, table  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("av")
@@ -125,7 +126,18 @@ def test_a_processor_of_one_s_own(data, capsys):
         (["process-video", "videos.csv", "--points-model", "none"], "a montage goes by 68 points"),
         (["process-video", "query.npz", "--detector", "mtcnn"], "has its landmarks in it"),
         (["--baseline", "process-video", "query.npz", "--repaired"], "give one of them"),
+        (["--baseline", "process-video", "query.npz", "--most", "2"], "--most: is for the montage of our own"),
+        (["process-webcam", "--repaired", "--look-ahead", "0"], "leave it out with --repaired"),
+        (["process-webcam", "--camera", "-1"], "--camera -1: expected 0 or more"),
+        (["process-webcam", "--seconds", "0"], "--seconds 0: expected more than 0"),
+        (["process-webcam", "--points-model", "none"], "a montage goes by 68 points"),
         (["process-video", "cut.npz"], "cut.npz: is damaged or no .npz video"),
+        (["process-video", "text.npz"], "it holds Python objects, which are not unpickled, or no array at all"),
+        (
+            ["index", "--videos", "cut.csv"],
+            "cut.npz: is damaged or no .npz video: File is not a zip file; get it again",
+        ),
+        (["process-video", "query.npz", "--videos", "cut.csv"], "montage/cli.py index --videos cut.csv makes it"),
         (["score", "query.npz", "--montage", "videos.csv"], "is no montage: neither JSON nor an .npz"),
         (["score", "query.npz", "--montage", "ben_0.npz", "--json", "."], "--json .: is a folder"),
         (["score", "query.npz", "--montage", "cid_0.npz"], "has 4 frames, the query has 5"),
@@ -134,10 +146,12 @@ def test_a_processor_of_one_s_own(data, capsys):
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(data, typed, told):
     (data / "cut.npz").write_bytes((data / "query.npz").read_bytes()[:900])
+    (data / "text.npz").write_text("a page that says why the file is not there")
+    (data / "cut.csv").write_text("videoID\ncut\n")
     (data / "old.json").write_text('{"format": "lwface montage", "version": 9, "frames": [0, 0, 0, 0, 0]}')
     before = sorted(path.name for path in data.iterdir())
     with pytest.raises(UserError) as error:
-        montage.main([*typed, "--videos", "videos.csv"])
+        montage.main(typed if "--videos" in typed else [*typed, "--videos", "videos.csv"])
     assert told in str(error.value)
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in data.iterdir()) == before
@@ -187,6 +201,52 @@ def test_ctrl_c_while_the_video_is_written_leaves_no_file(data):
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert sorted(path.name for path in data.iterdir()) == before
+
+
+@pytest.fixture
+def film(data, monkeypatch):
+    """A camera that gives the query's frames, no display, and Ctrl-C in its third frame where ``interrupted``."""
+    source = Film(read_face_video("query.npz"))
+    source.interrupted = False
+
+    def follower(frame):
+        if source.interrupted and source.given == 3:
+            signal.raise_signal(signal.SIGINT)
+        return source.follower(frame)
+
+    def camera(number, over):
+        return LiveCamera(source, f"--camera {number}", lambda: over() or source.looked_for())
+
+    monkeypatch.setattr("lwface.montage.camera.open_camera", camera)
+    monkeypatch.setattr("lwface.landmarks.following.FaceFollower", lambda *_: follower)
+    monkeypatch.setattr("lwface.landmarks.opening.face_finder", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    monkeypatch.setattr("lwface.base.notes._told", set())
+    return source
+
+
+def test_a_camera_is_followed_until_it_ends(data, film, capsys):
+    montage.main(["process-webcam", "--videos", "videos.csv", "--output", "live.mp4", "--look-ahead", "1"])
+    told = capsys.readouterr()
+    assert "live.mp4: 5 frames, 5 of them with a face, 0 of these dropped" in told.out
+    assert "the camera gave 5, there was no time for 0" in told.out
+    assert "shown 0.8 frames behind the camera on average, 1 at most" in told.out
+    assert "note: no window can be opened (this Python has no tkinter): live.mp4 alone is written" in told.err
+    assert "note: --camera 0: gives no more frames" in told.err
+    assert open_frames(data / "live.mp4").count == 5
+
+
+def test_ctrl_c_ends_a_camera_s_video_and_leaves_it_whole(data, film, capsys):
+    film.interrupted = True
+    montage.main(["process-webcam", "--camera", "2", "--videos", "videos.csv", "--output", "live.mp4", "--baseline"])
+    assert "live.mp4: 3 frames" in capsys.readouterr().out
+    assert open_frames(data / "live.mp4").count == 3
+    assert not [path for path in data.iterdir() if path.name.startswith(".")]
+
+
+def test_a_camera_needs_a_window_or_a_file(data, film):
+    with pytest.raises(UserError, match=r"no window can be opened .*: give --output FILE\.mp4"):
+        montage.main(["process-webcam", "--videos", "videos.csv"])
 
 
 class Known:
