@@ -246,7 +246,7 @@ def _query(arguments: argparse.Namespace) -> Any:
 def _process(arguments: argparse.Namespace) -> None:
     import time
 
-    from lwface.montage.output import beside, write_contact_sheet, write_cost_plot, write_videos
+    from lwface.montage.output import beside, replacing_all, write_contact_sheet, write_cost_plot, write_videos
     from lwface.montage.processor import index_name, score
     from lwface.montage.record import table_of, write_record
 
@@ -257,15 +257,16 @@ def _process(arguments: argparse.Namespace) -> None:
     results = processor.process_video(video)
     seconds = time.perf_counter() - begin
     costs = score(video, results, processor.index, processor.frames)
-    files = beside(arguments.output)
     made = {"query": str(arguments.file), "processor": type(processor).__name__, "seconds": seconds}
     if not (arguments.processor or arguments.baseline or arguments.repaired):
         made |= {name: getattr(arguments, name) for name in ("warp", "most", "look_ahead")}
         made["colour"] = not arguments.no_colour
-    write_videos(arguments.output, video, results, costs, times)
-    write_contact_sheet(files["sheet"], video, results, processor.index)
-    write_cost_plot(files["plot"], costs)
-    write_record(files["record"], results, costs, video, processor.index, made)
+    with replacing_all(arguments.output) as part:
+        files = beside(part)
+        write_videos(part, video, results, costs, times)
+        write_contact_sheet(files["sheet"], video, results, processor.index)
+        write_cost_plot(files["plot"], costs)
+        write_record(files["record"], results, costs, video, processor.index, made)
     dropped = sum(result is None for result in results)
     rows = [int(result.frame_idx) for result in results if result is not None]
     people = {processor.index.frame(row)[0].person for row in rows}

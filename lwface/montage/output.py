@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lwface.base.files import PathLike, replacing
+from lwface.base.files import PathLike, replacing, sync_folder
 from lwface.base.progress import progress
 from lwface.formats.image import encode_jpeg
 from lwface.formats.montage_video import FaceVideo
@@ -30,6 +34,21 @@ def beside(output: Path) -> dict[str, Path]:
     """The files that go with the video ``output``."""
     names = {"alone": "alone.mp4", "sheet": "sheet.jpg", "plot": "costs.png", "record": "json"}
     return {what: output.with_suffix(f".{ending}") for what, ending in names.items()}
+
+
+@contextlib.contextmanager
+def replacing_all(output: Path) -> Iterator[Path]:
+    """Where to write ``output`` and what is :func:`beside` it: they get their names together, when the block ends well.
+
+    So the record is never that of another video.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.stem}.", dir=output.parent) as folder:
+        part = Path(folder) / output.name
+        yield part
+        for path, target in zip((part, *beside(part).values()), (output, *beside(output).values()), strict=True):
+            os.replace(path, target)
+    sync_folder(output.parent)
 
 
 def write_videos(

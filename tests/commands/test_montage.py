@@ -249,6 +249,21 @@ def test_a_camera_needs_a_window_or_a_file(data, film):
         montage.main(["process-webcam", "--videos", "videos.csv"])
 
 
+def test_what_is_beside_a_video_is_never_of_another(data, monkeypatch):
+    """Ctrl-C when the videos are written and the sheet is not: what an earlier run left stays as it was."""
+    montage.main(["--repaired", "process-video", "--videos", "videos.csv", "query.npz"])
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
+
+    def stopped(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lwface.montage.output.encode_jpeg", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        montage.main(["process-video", "--videos", "videos.csv", "query.npz"])
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
+    assert [path.name for path in data.iterdir() if path.is_dir()] == ["videos.csv.index"]
+
+
 class Known:
     """A follower that knows the query's landmarks, or finds no face."""
 
