@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
@@ -113,6 +113,18 @@ def by_keys(desk: Desk, wrong: list[str]) -> None:
         wrong.append(f"{reached} of {wanted} links and buttons are reached by Tab")
 
 
+def remove_by_keys(desk: Desk, name: str, wrong: list[str]) -> None:
+    """An organiser removes somebody without a pointer: opens it, goes on to the button, presses it."""
+    page = desk.go("/organise")
+    page.locator("li", has_text=name).locator("summary").focus()
+    for key in ("Enter", "Tab", "Enter"):
+        page.keyboard.press(key)
+    try:
+        page.get_by_text(f"{name} is removed").wait_for()
+    except Error:
+        wrong.append("nobody is removed by keys")
+
+
 def main() -> None:
     case = json.loads(sys.argv[1])
     site = "{0.scheme}://{0.netloc}".format(urlsplit(case["link"]))
@@ -120,7 +132,7 @@ def main() -> None:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        olga, ann, stranger = (Desk(browser, site, complaints) for _ in range(3))
+        olga, ann, ben, stranger = (Desk(browser, site, complaints) for _ in range(4))
         olga.join(case["link"], name="Olga")
         link = olga.made("Make a link")
         ann.join(link, team="Elm and Ash", name="Ann")
@@ -128,6 +140,7 @@ def main() -> None:
         ann.go("/team")
         ann.page.fill("#label", "laptop")
         key = ann.made("Make a key")
+        ben.join(ann.made("Make a link"), name="Ben")
         assert "Elm and Ash" in stranger.go("/").locator("table").inner_text()
         pages = {"board": "/board/landmarks", "rules": "/rules", "login": "/login"}
         mine = {
@@ -140,6 +153,8 @@ def main() -> None:
             for name, path in some.items():
                 look(desk, folder, name, path, wrong)
         by_keys(stranger, wrong)
+        remove_by_keys(olga, "Ben", wrong)
+        look(olga, folder, "removed", "/organise", wrong)
         with stranger.page.expect_download() as download:
             stranger.go("/rules").get_by_role("link", name="Starting kit, zip").click()
         assert download.value.suggested_filename == "landmarks-kit.zip"

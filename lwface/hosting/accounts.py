@@ -15,6 +15,7 @@ from lwface.hosting.keys import digest, hash_password, is_outdated, is_password,
 from lwface.hosting.tables import (
     LEADER,
     ORGANISER,
+    OUT,
     ROLES,
     InviteRow,
     PersonRow,
@@ -114,6 +115,8 @@ def log_in(session: Session, name: str, password: str) -> PersonRow:
     person = session.scalars(rows).first()
     if not is_password(person.password if person else None, password) or person is None:
         raise DeniedError("no such name and password")
+    if person.role == OUT:
+        raise DeniedError("an organiser has removed you: ask them")
     if is_outdated(person.password):
         person.password = hash_password(password)
     return person
@@ -131,7 +134,7 @@ def open_session(session: Session, person: PersonRow) -> str:
 def find_session(session: Session, key: str) -> SessionRow | None:
     """Who a cookie belongs to."""
     row = session.get(SessionRow, digest(key))
-    return row if row is not None and row.expires >= now(session) else None
+    return row if row is not None and row.expires >= now(session) and row.person.role != OUT else None
 
 
 def close_session(session: Session, key: str) -> None:
@@ -151,7 +154,7 @@ def new_token(session: Session, person: PersonRow, label: str) -> str:
 def find_token(session: Session, key: str) -> PersonRow | None:
     """Who a program's key belongs to."""
     row = session.scalars(select(TokenRow).where(TokenRow.digest == digest(key))).first()
-    return row.person if row is not None else None
+    return row.person if row is not None and row.person.role != OUT else None
 
 
 def has_organiser(session: Session) -> bool:
@@ -182,7 +185,8 @@ def _new_team(session: Session, name: str) -> int:
 
 
 def _check_room(session: Session, team: int) -> None:
-    people = session.execute(select(func.count()).where(PersonRow.team_id == team)).scalar_one()
+    inside = (PersonRow.team_id == team, PersonRow.role != OUT)
+    people = session.execute(select(func.count()).where(*inside)).scalar_one()
     if people >= MOST_TEAM:
         raise UserError(f"the team has {people} people, which is as many as it may have")
 

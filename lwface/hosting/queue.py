@@ -16,7 +16,19 @@ from sqlalchemy.orm import Session
 
 from lwface.hosting.database import Database, now
 from lwface.hosting.site import Site
-from lwface.hosting.tables import CANCELLED, FAILED, QUEUED, REFUSED, RUNNING, SCORED, UPLOADING, WAITING, ScoreRow
+from lwface.hosting.tables import (
+    CANCELLED,
+    FAILED,
+    QUEUED,
+    REFUSED,
+    REMOVED,
+    RUNNING,
+    SCORED,
+    UPLOADING,
+    WAITING,
+    ScoreRow,
+    UploadRow,
+)
 from lwface.hosting.tables import SubmissionRow as Row
 
 
@@ -118,10 +130,14 @@ def cancel(session: Session, submission: int) -> bool:
 
 
 def score_again(session: Session, version: int) -> int:
-    """Queue all that was scored, is to be, or failed, to be scored with ``version`` of the reference; how many."""
+    """Queue all that was scored, is to be, or failed, to be scored with ``version`` of the reference; how many.
+
+    What failed and whose team has removed its files stays as it is.
+    """
     again = {"state": QUEUED, "version": version, "attempt": 0, "worker": None, "lease": None, "finished": None}
-    concerned = Row.state.in_((SCORED, FAILED, *WAITING))
-    result: Any = session.execute(update(Row).where(concerned).values(**again))
+    gone = select(UploadRow.submission_id).where(UploadRow.state == REMOVED)
+    concerned = (Row.state.in_((SCORED, FAILED, *WAITING)), Row.id.not_in(gone))
+    result: Any = session.execute(update(Row).where(*concerned).values(**again))
     return int(result.rowcount)
 
 

@@ -91,11 +91,12 @@ class Scorer:
         return True
 
     def _score(self, held: Claim, folder: Path) -> None:
-        gone = [held.names[part] for part, path in held.files.items() if not Path(path).exists()]
-        if gone:
+        try:
+            job = self.job(held, folder)
+        except FileNotFoundError as error:  # where its team cancels it at this moment, it is no longer ours to refuse
+            gone = [held.names[part] for part, path in held.files.items() if path == error.filename]
             refuse(self.database, held, f"{gone[0]}: its file is gone", failed=True)
             return
-        job = self.job(held, folder)
         with open(folder / "stderr", "w+b") as errors, self._started(job, errors) as process:
             try:
                 watched = self._watch(process, held)

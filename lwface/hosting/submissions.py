@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from lwface.base.errors import UserError
@@ -20,6 +19,7 @@ from lwface.hosting.site import GIB, Site
 from lwface.hosting.tables import (
     CANCELLED,
     COMPLETE,
+    FAILED,
     OPEN,
     QUEUED,
     REFUSED,
@@ -146,13 +146,31 @@ def sweep(database: Database, site: Site) -> int:
         old = select(UploadRow.submission_id).where(UploadRow.touched >= now(session) - UNTOUCHED_S)
         idle = (SubmissionRow.state == UPLOADING, SubmissionRow.id.not_in(old))
         session.execute(update(SubmissionRow).where(*idle).values(state=CANCELLED, finished=now(session)))
-        ended = SubmissionRow.state.in_((REFUSED, CANCELLED))
-        rows = session.scalars(select(UploadRow).join(SubmissionRow).where(ended, UploadRow.state != REMOVED)).all()
+    return _remove(database, site, SubmissionRow.state.in_((REFUSED, CANCELLED)))
+
+
+def remove_files(database: Database, site: Site, submission: int) -> int:
+    """Remove the files of a submission that no score needs (:func:`is_done_with`); how many files."""
+    failed = and_(SubmissionRow.state == FAILED, SubmissionRow.score_id.is_(None))
+    unused = or_(SubmissionRow.state.in_((REFUSED, CANCELLED)), failed)
+    return _remove(database, site, SubmissionRow.id == submission, unused)
+
+
+def is_done_with(row: SubmissionRow) -> bool:
+    """Whether it ended without a score and still has files."""
+    unused = row.state in (REFUSED, CANCELLED) or (row.state == FAILED and row.score_id is None)
+    return unused and any(one.state != REMOVED for one in row.uploads)
+
+
+def _remove(database: Database, site: Site, *which: ColumnElement[bool]) -> int:
+    """The files first, then what the database tells of them: killed in between, this is done again."""
+    with database.writing() as session:
+        there = select(UploadRow).join(SubmissionRow).where(*which, UploadRow.state != REMOVED)
+        rows = session.scalars(there.order_by(UploadRow.id).with_for_update(of=(UploadRow, SubmissionRow))).all()
         for row in rows:
+            (site.files / row.id).unlink(missing_ok=True)
             row.state = REMOVED
-    for row in rows:
-        Path(site.files / row.id).unlink(missing_ok=True)
-    return len(rows)
+        return len(rows)
 
 
 def _same(session: Session, person: PersonRow, track: str, part: str, length: int, digest: str) -> UploadRow | None:

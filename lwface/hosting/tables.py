@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, Text, Uni
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 ORGANISER, LEADER, MEMBER = ROLES = ("organiser", "leader", "member")
+OUT = "removed"  # instead of a role: who may not log in any more
 UPLOADING, QUEUED, RUNNING, SCORED, REFUSED, FAILED, CANCELLED = STATES = (
     "uploading",
     "queued",
@@ -50,7 +51,7 @@ class TeamRow(Serial):
 
 
 class PersonRow(Serial):
-    """Someone who can log in; an organiser has no team."""
+    """Someone who can log in, unless their role is :data:`OUT`; an organiser has no team."""
 
     __tablename__ = "person"
     name: Mapped[str] = mapped_column(unique=True)
@@ -171,7 +172,7 @@ class SettingRow(Table):
 
 
 class DeedRow(Serial):
-    """What an organiser did, and when."""
+    """What an organiser or a team did to people or files, and when."""
 
     __tablename__ = "deed"
     at: Mapped[float]

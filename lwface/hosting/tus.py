@@ -19,7 +19,7 @@ from lwface.base.errors import UserError
 from lwface.hosting.hall import Hall
 from lwface.hosting.queue import cancel
 from lwface.hosting.quotas import QuotaError
-from lwface.hosting.submissions import complete, start
+from lwface.hosting.submissions import complete, remove_files, start
 from lwface.hosting.tables import COMPLETE, UPLOADING, UploadRow
 from lwface.hosting.uploads import Receiver, UploadError, check_wanted, sole_writer
 from lwface.hosting.visit import Asking, Changing, InHall, Visit
@@ -140,7 +140,7 @@ async def append(request: Request, upload: str, hall: InHall, visit: Changing) -
     if request.headers.get("content-type") != BODY:
         raise UploadError(415, f"Content-Type: expected {BODY}")
     offset, checksum = _count(request, "upload-offset"), read_checksum(request.headers.get("upload-checksum"))
-    await run_in_threadpool(own_upload, hall, visit, upload)
+    check_wanted(await run_in_threadpool(own_upload, hall, visit, upload))
     with sole_writer(hall.site.files, upload) as file:
         receiver = await run_in_threadpool(
             Receiver,
@@ -181,4 +181,5 @@ def end(request: Request, upload: str, hall: InHall, visit: Changing) -> Respons
     with hall.database.writing() as session:
         if row.submission.state != UPLOADING or not cancel(session, row.submission_id):
             raise UploadError(403, "it is whole already: cancel its submission")
+    remove_files(hall.database, hall.site, row.submission_id)
     return Response(status_code=204, headers=_headers())

@@ -101,6 +101,14 @@ async def form_of(request: Request) -> Form:
         raise UserError(f"this form has more than {MOST_FIELDS} fields") from None
 
 
+def number_of(form: Form, name: str) -> int:
+    """The number in a field of a form; :class:`UserError` where there is none."""
+    text = form.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise UserError(f"{name} {text[:20]!r}: expected a number")
+    return int(text)
+
+
 async def checked_visit(request: Request) -> Visit:
     """Who asks for something to be changed, when they may: see this module.
 

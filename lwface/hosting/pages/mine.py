@@ -18,11 +18,12 @@ from lwface.challenge.kinds import get_kind
 from lwface.hosting.accounts import DeniedError, invite, new_token, tally
 from lwface.hosting.board import PRIVATE, PUBLIC, shown_figure, shown_half
 from lwface.hosting.hall import Hall
+from lwface.hosting.membership import hand_lead, write_deed
 from lwface.hosting.queue import cancel
 from lwface.hosting.quotas import counted, used_bytes
-from lwface.hosting.submissions import MODEL, MODEL_ENDINGS, SUBMISSION, parts
-from lwface.hosting.tables import MEMBER, ORGANISER, PersonRow, ScoreRow, SubmissionRow, TokenRow
-from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit
+from lwface.hosting.submissions import MODEL, MODEL_ENDINGS, SUBMISSION, is_done_with, parts, remove_files
+from lwface.hosting.tables import MEMBER, ORGANISER, OUT, PersonRow, ScoreRow, SubmissionRow, TokenRow
+from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit, number_of
 
 router = APIRouter()
 LATEST = 100  # submissions on a page
@@ -44,7 +45,15 @@ def submissions(hall: InHall, visit: Asking) -> Response:
         scores = {one.id: one for one in _scores(session, rows)}
         figures = {row.id: _public(hall, row, scores.get(row.score_id or 0)) for row in rows}
         used = used_bytes(session, team)
-    return hall.page("submissions.html", visit=visit, here="/submissions", rows=rows, figures=figures, used=used)
+    return hall.page(
+        "submissions.html",
+        visit=visit,
+        here="/submissions",
+        rows=rows,
+        figures=figures,
+        used=used,
+        is_done_with=is_done_with,
+    )
 
 
 @router.get("/submissions/events")
@@ -55,6 +64,8 @@ async def events(request: Request, hall: InHall, visit: Asking) -> Response:
     async def stream() -> AsyncIterator[str]:
         told, ends, spoke = None, time.monotonic() + STREAM_S, 0.0
         while time.monotonic() < ends and not await request.is_disconnected():
+            if visit.member.id in await run_in_threadpool(hall.fresh, "out", lambda: removed_people(hall)):
+                return
             found = await run_in_threadpool(hall.fresh, ("live", team), lambda: live(hall, team))
             if found != told:
                 told, spoke = found, time.monotonic()
@@ -77,6 +88,12 @@ def live(hall: Hall, team: int) -> list[dict[str, Any]]:
     return [{"id": row.id, "state": row.state, "progress": round(row.progress, 3), "doing": row.doing} for row in rows]
 
 
+def removed_people(hall: Hall) -> set[int]:
+    """Who may see nothing any more, though their page is open."""
+    with hall.database.reading() as session:
+        return set(session.scalars(select(PersonRow.id).where(PersonRow.role == OUT)))
+
+
 @router.get("/submissions/{number}")
 def submission(number: Number, hall: InHall, visit: Asking) -> Response:
     """One, and its report."""
@@ -91,6 +108,7 @@ def submission(number: Number, hall: InHall, visit: Asking) -> Response:
         details=json.loads(score.details) if score else None,
         halves=halves,
         shown=shown_figure,
+        is_done_with=is_done_with,
     )
 
 
@@ -112,6 +130,20 @@ def stop(number: Number, hall: InHall, visit: Changing) -> Response:
     with hall.database.writing() as session:
         if not cancel(session, number):
             raise DeniedError("it is too late to cancel it", 409)
+    remove_files(hall.database, hall.site, number)
+    return RedirectResponse("/submissions", 303)
+
+
+@router.post("/submissions/{number}/remove")
+def remove(number: Number, hall: InHall, visit: Changing) -> Response:
+    """Remove the files of one that ended without a score: their space is the team's again."""
+    row, _, _ = _seen(hall, visit, number)
+    if row.team_id != visit.member.team_id:
+        raise DeniedError("only its team removes a submission's files")
+    if not remove_files(hall.database, hall.site, number):
+        raise DeniedError("its files are in use, for its score, or gone already; cancel what is not scored yet", 409)
+    with hall.database.writing() as session:
+        write_deed(session, visit.member, f"removed the files of submission {number}, which has no score")
     return RedirectResponse("/submissions", 303)
 
 
@@ -150,6 +182,15 @@ def invite_member(hall: InHall, visit: Changing) -> Response:
     return _team(hall, visit, f"{hall.site.url}/join/{key}", "A link for one person.")
 
 
+@router.post("/team/lead")
+def lead(hall: InHall, form: Fields, visit: Changing) -> Response:
+    """Hand the lead to a member of the team."""
+    with hall.database.writing() as session:
+        heir = hand_lead(session, visit.leader.team_id or 0, number_of(form, "person"), by=visit.leader.id)
+        write_deed(session, visit.leader, f"handed the lead of the team to {heir.name}")
+    return RedirectResponse("/team", 303)
+
+
 @router.post("/keys")
 def make_key(hall: InHall, form: Fields, visit: Changing) -> Response:
     """A key for a program."""
@@ -172,7 +213,7 @@ def _team(hall: Hall, visit: Visit, made: str = "", made_says: str = "") -> Resp
     with hall.database.reading() as session:
         people = session.scalars(
             select(PersonRow)
-            .where(PersonRow.team_id == visit.member.team_id, PersonRow.team_id.is_not(None))
+            .where(PersonRow.team_id == visit.member.team_id, PersonRow.team_id.is_not(None), PersonRow.role != OUT)
             .order_by(PersonRow.id)
         ).all()
         tokens = session.scalars(

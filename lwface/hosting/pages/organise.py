@@ -13,18 +13,20 @@ from lwface.hosting.accounts import invite, printable
 from lwface.hosting.board import FROZEN, REVEALED
 from lwface.hosting.database import change_setting, now, setting
 from lwface.hosting.hall import Hall
+from lwface.hosting.membership import hand_lead, let_in_again, remove_person, write_deed
 from lwface.hosting.queue import score_again
 from lwface.hosting.quotas import used_bytes
 from lwface.hosting.tables import (
     LEADER,
     ORGANISER,
+    OUT,
     STATES,
     DeedRow,
     PersonRow,
     SubmissionRow,
     TeamRow,
 )
-from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit
+from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit, number_of
 
 router = APIRouter(prefix="/organise")
 VERSION = "version"  # setting: of the reference
@@ -59,6 +61,38 @@ def new_password(number: Number, hall: InHall, visit: Changing) -> Response:
         key = invite(session, person.role, person=person.id)
         note(session, visit, f"made a link for a new password of {person.name}")
     return _page(hall, visit, made=f"{hall.site.url}/join/{key}", made_says=f"The link for {person.name}.")
+
+
+@router.post("/people/{number}/remove")
+def remove(number: Number, hall: InHall, visit: Changing) -> Response:
+    """Let somebody log in no more."""
+    with hall.database.writing() as session:
+        person = remove_person(session, visit.organiser.id, number)
+        note(session, visit, f"removed {person.name}")
+    return _page(
+        hall, visit, done=f"{person.name} is removed: logged out everywhere, and their keys are worth nothing."
+    )
+
+
+@router.post("/people/{number}/return")
+def let_in(number: Number, hall: InHall, visit: Changing) -> Response:
+    """Let somebody who was removed log in again."""
+    with hall.database.writing() as session:
+        visit.organiser  # noqa: B018 (it denies)
+        person = let_in_again(session, number)
+        note(session, visit, f"let {person.name} in again, as {person.role}")
+    return _page(hall, visit, done=f"{person.name} can log in again, as {person.role}.")
+
+
+@router.post("/teams/{number}/lead")
+def lead(number: Number, hall: InHall, form: Fields, visit: Changing) -> Response:
+    """Hand the lead of a team to one of its members."""
+    with hall.database.writing() as session:
+        visit.organiser  # noqa: B018 (it denies)
+        team = _one(session, TeamRow, number)
+        heir = hand_lead(session, team.id, number_of(form, "person"))
+        note(session, visit, f"handed the lead of {team.name} to {heir.name}")
+    return _page(hall, visit, done=f"{heir.name} leads {team.name}.")
 
 
 @router.post("/freeze")
@@ -108,7 +142,7 @@ def disqualify(number: Number, hall: InHall, form: Fields, visit: Changing) -> R
 
 def note(session: Session, visit: Visit, what: str) -> None:
     """Write down who did what; :class:`lwface.hosting.accounts.DeniedError` for one who may not."""
-    session.add(DeedRow(at=now(session), person=visit.organiser.name, what=what))
+    write_deed(session, visit.organiser, what)
 
 
 def _one(session: Session, kind: type[Row], number: int) -> Row:
@@ -138,7 +172,7 @@ def _page(hall: Hall, visit: Visit, *, made: str = "", made_says: str = "", done
             revealed=setting(session, REVEALED),
             version=setting(session, VERSION, "1"),
             teams=[(team, handed_in.get(team.id, 0), used_bytes(session, team.id)) for team in teams],
-            people=session.scalars(select(PersonRow).order_by(PersonRow.name)).all(),
+            people=session.scalars(select(PersonRow).order_by(PersonRow.role == OUT, PersonRow.name)).all(),
             rows=session.scalars(select(SubmissionRow).order_by(SubmissionRow.id.desc()).limit(LATEST)).all(),
             deeds=session.scalars(select(DeedRow).order_by(DeedRow.id.desc()).limit(LATEST)).all(),
         )
