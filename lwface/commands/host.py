@@ -10,6 +10,7 @@ Ctrl-C ends it; what was being uploaded or scored goes on at the next start. doc
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--team-space", type=float, default=50, metavar="GB", help="space of a team's files, in units of 1024^3 bytes")
     add("--score-memory", type=float, default=4, metavar="GB", help="memory of one scoring, in units of 1024^3 bytes")
     add("--score-seconds", type=float, default=1800, metavar="S", help="time of one scoring")
+    what = "scorings in a cage of bubblewrap: auto where that works, always or not at all, never; docs/hosting.md"
+    add("--cage", choices=("auto", "always", "never"), default="auto", help=what)
     add("--lease", type=float, default=15, metavar="S", help="a scoring process silent for so long counts as dead")
     arguments = parser.parse_args(argv)
     existing(arguments.challenge)
@@ -68,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     load("lwface.hosting.server")
     from lwface.challenge.definition import read_challenge
     from lwface.challenge.scorers import check_reference
+    from lwface.hosting.cage import choose_cage
     from lwface.hosting.server import listening_socket, prepare, serve
 
     challenge = read_challenge(arguments.challenge)
@@ -76,10 +80,16 @@ def main(argv: list[str] | None = None) -> None:
     listener = listening_socket(arguments.listen, arguments.port) if arguments.web else None
     port = listener.getsockname()[1] if listener else arguments.port
     site = site_asked_for(arguments, port)
+    why = choose_cage(arguments.cage, site) if arguments.scorers else None
+    site = dataclasses.replace(site, cage=bool(arguments.scorers) and why is None)
     link = prepare(site)
     print(f"{challenge.title}: {site.url}, data in {shown(site.data)}; Ctrl-C ends it", flush=True)
     if arguments.web and arguments.listen not in HERE and not site.url.startswith("https:"):
         print("note: passwords go over the net as they are: put a proxy that speaks https before it", file=sys.stderr)
+    if site.cage:
+        print("scorings run in bubblewrap: without a network, in a folder of their own", flush=True)
+    elif arguments.scorers:
+        print(f"note: scorings run without a cage: {why}", file=sys.stderr)
     if link:
         print(f"the first organiser comes by {link}", flush=True)
     serve(site, listener, arguments.web, arguments.scorers)

@@ -27,7 +27,7 @@ Tell = Callable[[dict[str, Any]], None]
 def main() -> None:
     """Do the job."""
     job = json.loads(sys.stdin.readline())
-    end_with_parent(job["parent"])
+    end_with_parent(os.getppid() if job["caged"] else job["parent"])  # a cage ends with its parent, and has own numbers
     set_limits(job["memory_bytes"], job["file_bytes"], job["seconds"])
     os.chdir(job["work"])
     tell = _teller()

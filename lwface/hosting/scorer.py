@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from lwface.hosting.cage import PACKAGE, caged, exit_status
 from lwface.hosting.database import SECRET, Database, setting
 from lwface.hosting.keys import new_key
 from lwface.hosting.queue import Claim, Ranks, claim, finish, give_back, refuse, renew
@@ -34,7 +35,6 @@ from lwface.hosting.submissions import sweep, working_name
 IDLE_S = 0.5  # between looks at an empty queue
 SWEEP_S = 60.0
 LONGEST_LINE = 64 * 1024**2  # bytes of a result
-PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -102,8 +102,11 @@ class Scorer:
                 watched = self._watch(process, held)
             finally:
                 process.kill()
+                if process.stdout is not None:
+                    process.stdout.read()  # to its end: what is in a cage ends a moment after it
                 process.wait()
-            self.settle(held, watched, process.returncode, errors)
+            status = exit_status(process.returncode) if self.site.cage else process.returncode
+            self.settle(held, watched, status, errors)
 
     def job(self, held: Claim, folder: Path) -> dict[str, Any]:
         """What the sub-process is told, with the files of the submission under their own names in ``folder``."""
@@ -114,6 +117,7 @@ class Scorer:
             os.link(path, files[part])
         return {
             "parent": os.getpid(),
+            "caged": self.site.cage,
             "work": str(folder),
             "challenge": str(Path(self.site.challenge).resolve()),
             "track": held.track,
@@ -132,6 +136,7 @@ class Scorer:
         }
         own = {"HOME": job["work"], "TMPDIR": job["work"], "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "lwface.hosting.child"]
+        command = caged(self.site, Path(job["work"]), command) if self.site.cage else command
         with subprocess.Popen(  # never in the folder of the submission, where Python would look for modules
             command, cwd=PACKAGE, env={**kept, **own}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         ) as process:

@@ -13,10 +13,10 @@ from types import FrameType
 
 from lwface.base.errors import UserError
 from lwface.hosting.accounts import has_organiser, invite
+from lwface.hosting.cage import PACKAGE
 from lwface.hosting.database import SECRET, Database, change_setting, setting
 from lwface.hosting.keys import new_key
 from lwface.hosting.processes import SCORE, WEB
-from lwface.hosting.scorer import PACKAGE
 from lwface.hosting.site import VARIABLE, Site
 from lwface.hosting.tables import ORGANISER
 

@@ -23,6 +23,7 @@ class Site:
         memory_bytes, seconds, file_bytes: of one scoring: memory, time on the clock, size of a file it may write.
         lease_s: a scoring process that does not report for so long is taken for dead.
         most_attempts: how often a submission is tried whose scoring processes were killed.
+        cage: whether scorings run in one (:mod:`lwface.hosting.cage`).
         requests: log-ins and the like that an address or an account may try in a minute.
     """
 
@@ -37,6 +38,7 @@ class Site:
     lease_s: float = 15.0
     most_attempts: int = 20
     requests: int = 30
+    cage: bool = False
 
     @property
     def files(self) -> Path:

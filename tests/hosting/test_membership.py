@@ -72,7 +72,7 @@ def test_who_is_removed_is_out_at_once_and_what_they_handed_in_stays(both):
     ben_id = ident(both, "Ben")
     assert ann.post(f"/organise/people/{ben_id}/remove").status == 403
     assert organised(both, f"people/{ben_id}/remove").status == 200
-    events.read()  # it ends
+    assert b"event: out" in events.read()  # and it ends
     connection.close()
     for one in (ben, other):
         assert one.get("/submissions").headers["location"] == "/login"

@@ -65,6 +65,7 @@ async def events(request: Request, hall: InHall, visit: Asking) -> Response:
         told, ends, spoke = None, time.monotonic() + STREAM_S, 0.0
         while time.monotonic() < ends and not await request.is_disconnected():
             if visit.member.id in await run_in_threadpool(hall.fresh, "out", lambda: removed_people(hall)):
+                yield "event: out\ndata: removed\n\n"
                 return
             found = await run_in_threadpool(hall.fresh, ("live", team), lambda: live(hall, team))
             if found != told:

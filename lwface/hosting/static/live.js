@@ -4,6 +4,7 @@ const table = document.getElementById("submissions");
 if (table && window.EventSource) {
   const source = new EventSource("/submissions/events");
   const ended = ["scored", "refused", "failed", "cancelled"];
+  source.addEventListener("out", () => { source.close(); location.reload(); });
   source.addEventListener("submissions", (event) => {
     for (const told of JSON.parse(event.data)) {
       const row = document.getElementById("submission-" + told.id);
