@@ -54,7 +54,8 @@ def why_not(site: Site) -> str | None:
     if shutil.which(PROGRAM) is None:
         return "install bubblewrap, such as by apt-get install bubblewrap"
     command = [sys.executable, "-m", "lwface.hosting.cage", site.challenge]
-    site.work.mkdir(parents=True, exist_ok=True)
+    for place in (site.files, site.work):
+        place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=site.work) as folder:
         try:
             done = subprocess.run(
@@ -85,7 +86,8 @@ def caged(site: Site, folder: Path, command: Sequence[str]) -> list[str]:
 
 def needed_paths(challenge: Path) -> list[str]:
     """What a scoring reads beside the system: Python, packages, this one, and of the challenge what scores."""
-    python = [sys.base_prefix, sys.prefix, *(path for path in sys.path if os.path.isabs(path)), str(PACKAGE / "lwface")]
+    given = sys.path[1:] if sys.path[:1] == [os.getcwd()] else sys.path  # python -m begins with where it was called
+    python = [sys.base_prefix, sys.prefix, *(path for path in given if os.path.isabs(path)), str(PACKAGE / "lwface")]
     folder = challenge.resolve()
     found = read_challenge(folder)
     scores = [folder / DEFINITION, folder / KIT, *(found.reference(track) for track in found.tracks)]

@@ -104,6 +104,14 @@ def test_a_link_that_has_nothing_behind_it_there(in_cage, tmp_path, course):
     assert "truth.txt" in why_not(dataclasses.replace(in_cage, challenge=str(folder)))
 
 
+def test_a_site_inside_what_is_shown(in_cage, tmp_path, monkeypatch):
+    """As where the challenge lies in a checkout that ``PYTHONPATH`` names."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    inside = dataclasses.replace(in_cage, data=str(tmp_path / "course" / "hosted"))
+    assert why_not(inside) is None
+    assert not list(inside.work.iterdir())
+
+
 def test_what_a_scoring_cannot_do_in_it(in_cage):
     folder, data = in_cage.work / "x", Path(in_cage.data)
     folder.mkdir(parents=True)
