@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lwface.base.errors import UserError
-from lwface.hosting.database import Database, now
+from lwface.hosting.database import Database, clock, now
 from lwface.hosting.keys import digest, hash_password, is_outdated, is_password, new_key
 from lwface.hosting.tables import (
     LEADER,
@@ -133,8 +133,11 @@ def open_session(session: Session, person: PersonRow) -> str:
 
 def find_session(session: Session, key: str) -> SessionRow | None:
     """Who a cookie belongs to."""
-    row = session.get(SessionRow, digest(key))
-    return row if row is not None and row.expires >= now(session) and row.person.role != OUT else None
+    if not key:
+        return None
+    rows = select(SessionRow).where(SessionRow.digest == digest(key), SessionRow.expires >= clock(session))
+    row = session.scalars(rows).first()
+    return row if row is not None and row.person.role != OUT else None
 
 
 def close_session(session: Session, key: str) -> None:

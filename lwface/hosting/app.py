@@ -18,7 +18,7 @@ from lwface.base.commands import one_line
 from lwface.base.errors import UserError
 from lwface.hosting import tus
 from lwface.hosting.hall import Hall, open_hall
-from lwface.hosting.pages import account, mine, organise, public, taking
+from lwface.hosting.pages import account, live, mine, organise, public, taking
 from lwface.hosting.quotas import QuotaError
 from lwface.hosting.site import VARIABLE, Site, site_of
 from lwface.hosting.tables import ORGANISER
@@ -67,7 +67,7 @@ def make_app(site: Site) -> FastAPI:
     app.state.hall = hall
     app.add_middleware(SafeHeaders)
     app.mount("/static", StaticFiles(directory=STATIC))
-    for router in (public.router, account.router, mine.router, organise.router, taking.router, tus.router):
+    for router in (public.router, account.router, live.router, mine.router, organise.router, taking.router, tus.router):
         app.include_router(router)
     app.add_exception_handler(UserError, _told)
     app.add_exception_handler(HTTPException, _not_found)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from lwface.challenge.definition import Challenge
 from lwface.challenge.kinds import ChallengeTrack, FigureKind
-from lwface.hosting.database import now, setting
+from lwface.hosting.database import Standing
 from lwface.hosting.tables import QUEUED, RUNNING, SCORED, ScoreRow, SubmissionRow, TeamRow
 
 PUBLIC, PRIVATE = "public", "private"
@@ -61,16 +61,16 @@ class Board:
     entries: list[BoardEntry] = field(default_factory=list)
 
 
-def shown_half(session: Session, challenge: Challenge) -> str:
+def shown_half(now: Standing, challenge: Challenge) -> str:
     """The half that people see now."""
-    revealed = setting(session, REVEALED)
-    ended = now(session) >= challenge.closes.timestamp()
+    revealed = now.settings.get(REVEALED, "")
+    ended = now.moment >= challenge.closes.timestamp()
     return PRIVATE if revealed == "yes" or (ended and revealed != "no") else PUBLIC
 
 
-def make_board(session: Session, track: ChallengeTrack, half: str) -> Board:
+def make_board(session: Session, now: Standing, track: ChallengeTrack, half: str) -> Board:
     """The board of ``track`` as it is now, or was when it was frozen."""
-    text = setting(session, FROZEN)
+    text = now.settings.get(FROZEN)
     frozen = float(text) if text else None
     rows = _best(session, track.name, half, frozen)
     figures = [json.loads(score.figures) for _, score, _ in rows]
@@ -110,6 +110,7 @@ def _best(
     best = chosen.subquery()
     order = (ScoreRow.public if half == PUBLIC else ScoreRow.private).desc()
     rows = select(SubmissionRow, ScoreRow, TeamRow).join(ScoreRow, ScoreRow.id == SubmissionRow.score_id)
+    rows = rows.options(defer(ScoreRow.details))  # the longest of it, and no board shows it
     rows = rows.join(TeamRow, TeamRow.id == SubmissionRow.team_id).join(best, best.c.id == SubmissionRow.id)
     found = session.execute(rows.where(best.c.rank == 1).order_by(order)).all()
     by_name = [(one[0], one[1], one[2]) for one in found]

@@ -1,18 +1,21 @@
 """The database of a hosted challenge: SQLite in one file, or PostgreSQL by its URL. It holds the queue too.
 
 A writing transaction of SQLite begins as a writer (``BEGIN IMMEDIATE``): one that begins as a reader and writes later
-is refused when another has written meanwhile. In PostgreSQL, rows are locked where it matters (``FOR UPDATE``).
+is refused when another has written meanwhile. In PostgreSQL, rows are locked where it matters (``FOR UPDATE``), and
+what only reads has connections of its own without transactions: at its level of isolation (read committed) each
+statement sees what is there when it begins anyway, so ``BEGIN`` and ``ROLLBACK`` would be two trips for nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy import ColumnElement, Engine, create_engine, event, func, literal_column, make_url, select
+from sqlalchemy.exc import ArgumentError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session
 
 from lwface.base.errors import UserError
@@ -21,6 +24,8 @@ from lwface.hosting.tables import SettingRow, Table
 BUSY_S = 60  # how long a writer of SQLite waits for the one before it
 SECRET = "secret"  # setting: of this server, for what nobody may foresee
 CONNECTIONS = 20  # of a process at rest, twice so many at most: as many as its threads
+WRITERS = 5  # of these, where what reads has connections of its own
+TRUSTED_S = 1.0  # a connection that was used so lately is not tried before it is used again
 ALONE = 7_113_021  # any number: of PostgreSQL's lock for what one process does at a time
 
 
@@ -34,13 +39,21 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self.address = make_url(url)
-            alive = not self.is_sqlite  # look whether a server is still there before a connection to it is used
-            self.engine = create_engine(url, pool_size=CONNECTIONS, max_overflow=CONNECTIONS, pool_pre_ping=alive)
+            size = CONNECTIONS if self.is_sqlite else WRITERS
+            self.engine = create_engine(url, pool_size=size, max_overflow=2 * CONNECTIONS - size)
         except (ArgumentError, ImportError) as error:
             raise UserError(f"--database: {error}; expected such as postgresql+pg8000://user@host/name") from None
+        self.reader = self.engine
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+            return
+        size = CONNECTIONS - WRITERS
+        self.reader = create_engine(
+            url, pool_size=size, max_overflow=2 * CONNECTIONS - size, isolation_level="AUTOCOMMIT"
+        )
+        for engine in (self.engine, self.reader):
+            _try_after_rest(engine)
 
     @property
     def is_sqlite(self) -> bool:
@@ -49,8 +62,8 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that changes nothing."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """A session that changes nothing."""
+        with Session(self.reader, expire_on_commit=False) as session:
             yield session
 
     @contextlib.contextmanager
@@ -79,13 +92,32 @@ class Database:
     def close(self) -> None:
         """Let go of its connections."""
         self.engine.dispose()
+        self.reader.dispose()
 
 
 def now(session: Session) -> float:
     """Seconds since 1970 by the clock of the database: one clock for all machines that share it."""
+    return float(session.execute(select(clock(session))).scalar_one())
+
+
+def clock(session: Session) -> ColumnElement[float]:
+    """The same, for a statement that needs it: one trip instead of two."""
     sqlite = session.get_bind().dialect.name == "sqlite"
-    clock = "(julianday('now') - 2440587.5) * 86400.0" if sqlite else "extract(epoch from clock_timestamp())"
-    return float(session.execute(text(f"select {clock}")).scalar_one())
+    words = "(julianday('now') - 2440587.5) * 86400.0" if sqlite else "extract(epoch from clock_timestamp())::float8"
+    return literal_column(words)
+
+
+class Standing(NamedTuple):
+    """What the organiser has set, by key, and the time by the database's clock."""
+
+    settings: dict[str, str]
+    moment: float
+
+
+def standing(session: Session) -> Standing:
+    """All settings and the time in one statement; there is a setting from the start (:data:`SECRET`)."""
+    rows = session.execute(select(SettingRow.key, SettingRow.value, clock(session))).all()
+    return Standing({key: value for key, value, _ in rows}, float(rows[0][2]) if rows else now(session))
 
 
 def setting(session: Session, key: str, default: str = "") -> str:
@@ -97,6 +129,26 @@ def setting(session: Session, key: str, default: str = "") -> str:
 def change_setting(session: Session, key: str, value: str) -> None:
     """Set it."""
     session.merge(SettingRow(key=key, value=value))
+
+
+def _try_after_rest(engine: Engine) -> None:
+    """Look whether a server is still there before a connection that was idle is used; it is made anew where not.
+
+    SQLAlchemy's own way (``pool_pre_ping``) looks every time, which is another trip for each.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _(_connection: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used", time.monotonic()) < TRUSTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except (engine.dialect.loaded_dbapi.Error, OSError):
+            raise InvalidatePoolError from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

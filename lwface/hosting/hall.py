@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -37,6 +39,7 @@ class Hall:
     database: Database
     templates: Environment
     _kept: dict[Hashable, _Kept] = field(default_factory=dict)
+    _watched: Counter[int] = field(default_factory=Counter)  # changed in the thread of the event loop alone
 
     def page(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """The template ``name`` with what it shows."""
@@ -50,6 +53,19 @@ class Hall:
             if time.monotonic() - kept.made >= FRESH_S:
                 kept.value, kept.made = make(), time.monotonic()
             return kept.value
+
+    @contextlib.contextmanager
+    def watching(self, team: int) -> Iterator[None]:
+        """Count one more page that is open on a team's submissions, until the block ends."""
+        self._watched[team] += 1
+        try:
+            yield
+        finally:
+            self._watched[team] -= 1
+
+    def watched(self) -> list[int]:
+        """The teams that somebody looks at."""
+        return sorted(team for team, pages in list(self._watched.items()) if pages)
 
 
 def open_hall(site: Site) -> Hall:

@@ -126,9 +126,9 @@ class SubmissionRow(Serial):
     worker: Mapped[str | None]
     lease: Mapped[float | None]
     score_id: Mapped[int | None]  # the newest of its scores
-    team: Mapped[TeamRow] = relationship(lazy="joined")
-    person: Mapped[PersonRow] = relationship(lazy="joined")
-    uploads: Mapped[list[UploadRow]] = relationship(back_populates="submission", lazy="selectin")
+    team: Mapped[TeamRow] = relationship()
+    person: Mapped[PersonRow] = relationship()
+    uploads: Mapped[list[UploadRow]] = relationship(back_populates="submission")
     scores: Mapped[list[ScoreRow]] = relationship(back_populates="submission", order_by="ScoreRow.version")
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
-from lwface.hosting.database import Database, now
+from lwface.hosting.database import Database, clock, now
 from lwface.hosting.tables import COMPLETE, OPEN, UPLOADING, UploadRow
 
 SAFE_BYTES = 32 * 1024**2
@@ -152,7 +152,7 @@ class Receiver:
         with self.database.writing() as session:
             row = session.get_one(UploadRow, self.upload, with_for_update={"of": UploadRow})
             check_wanted(row)
-            row.offset, row.touched = self.at, now(session)
+            row.offset, row.touched = self.at, clock(session)
             if self.at == self.length:
                 row.state = COMPLETE
                 session.flush()

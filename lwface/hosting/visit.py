@@ -72,6 +72,8 @@ def visit_of(request: Request) -> Visit:
     """Who asks."""
     hall = hall_of(request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" and COOKIE not in request.cookies:
+        return Visit()
     with hall.database.reading() as session:
         if scheme.lower() == "bearer":
             person = find_token(session, key)

@@ -1,22 +1,19 @@
-"""What a team sees of its own: submissions with live progress, reports, the page to hand in, people, keys."""
+"""What a team sees of its own: submissions, reports, the page to hand in, people, keys."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
-from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
-from sqlalchemy import delete, select
-from sqlalchemy.orm import selectinload
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import defer, joinedload
+from sqlalchemy.orm.interfaces import ORMOption
 
 from lwface.challenge.kinds import get_kind
 from lwface.hosting.accounts import DeniedError, invite, new_token, tally
 from lwface.hosting.board import PRIVATE, PUBLIC, shown_figure, shown_half
+from lwface.hosting.database import standing
 from lwface.hosting.hall import Hall
 from lwface.hosting.membership import hand_lead, write_deed
 from lwface.hosting.queue import cancel
@@ -27,7 +24,6 @@ from lwface.hosting.visit import Asking, Changing, Fields, InHall, Number, Visit
 
 router = APIRouter()
 LATEST = 100  # submissions on a page
-LIVE_S, STREAM_S = 1.0, 600.0  # between looks; until a browser has to ask anew
 
 
 @router.get("/submissions")
@@ -35,16 +31,10 @@ def submissions(hall: InHall, visit: Asking) -> Response:
     """All of the team's."""
     team = visit.team
     with hall.database.reading() as session:
-        rows = session.scalars(
-            select(SubmissionRow)
-            .where(SubmissionRow.team_id == team)
-            .options(selectinload(SubmissionRow.uploads))
-            .order_by(SubmissionRow.id.desc())
-            .limit(LATEST)
-        ).all()
-        scores = {one.id: one for one in _scores(session, rows)}
-        figures = {row.id: _public(hall, row, scores.get(row.score_id or 0)) for row in rows}
+        found = session.execute(_latest(team)).unique().all()
         used = used_bytes(session, team)
+    rows = [row for row, _ in found]
+    figures = {row.id: _public(hall, row, scores) for row, scores in found}
     return hall.page(
         "submissions.html",
         visit=visit,
@@ -54,45 +44,6 @@ def submissions(hall: InHall, visit: Asking) -> Response:
         used=used,
         is_done_with=is_done_with,
     )
-
-
-@router.get("/submissions/events")
-async def events(request: Request, hall: InHall, visit: Asking) -> Response:
-    """What changes of the team's submissions, as server-sent events."""
-    team = visit.team
-
-    async def stream() -> AsyncIterator[str]:
-        told, ends, spoke = None, time.monotonic() + STREAM_S, 0.0
-        while time.monotonic() < ends and not await request.is_disconnected():
-            if visit.member.id in await run_in_threadpool(hall.fresh, "out", lambda: removed_people(hall)):
-                yield "event: out\ndata: removed\n\n"
-                return
-            found = await run_in_threadpool(hall.fresh, ("live", team), lambda: live(hall, team))
-            if found != told:
-                told, spoke = found, time.monotonic()
-                yield f"event: submissions\ndata: {json.dumps(found)}\n\n"
-            elif time.monotonic() - spoke > 15:
-                spoke = time.monotonic()
-                yield ": still here\n\n"
-            await asyncio.sleep(LIVE_S)
-
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
-
-
-def live(hall: Hall, team: int) -> list[dict[str, Any]]:
-    """What a team's latest submissions are doing."""
-    of = SubmissionRow
-    columns = select(of.id, of.state, of.progress, of.doing).where(of.team_id == team)
-    with hall.database.reading() as session:
-        rows = session.execute(columns.order_by(of.id.desc()).limit(20)).all()
-    return [{"id": row.id, "state": row.state, "progress": round(row.progress, 3), "doing": row.doing} for row in rows]
-
-
-def removed_people(hall: Hall) -> set[int]:
-    """Who may see nothing any more, though their page is open."""
-    with hall.database.reading() as session:
-        return set(session.scalars(select(PersonRow.id).where(PersonRow.role == OUT)))
 
 
 @router.get("/submissions/{number}")
@@ -116,7 +67,7 @@ def submission(number: Number, hall: InHall, visit: Asking) -> Response:
 @router.get("/api/submissions/{number}")
 def as_json(number: Number, hall: InHall, visit: Asking) -> Response:
     """One, for programs."""
-    row, score, halves = _seen(hall, visit, number)
+    row, score, halves = _seen(hall, visit, number, defer(ScoreRow.details))
     found = json.loads(score.figures) if score else {}
     told = {name: getattr(row, name) for name in ("id", "track", "state", "line", "progress", "doing", "attempt")}
     return JSONResponse(told | {"figures": {half: found[half] for half in halves if half in found}})
@@ -225,25 +176,32 @@ def _team(hall: Hall, visit: Visit, made: str = "", made_says: str = "") -> Resp
     )
 
 
-def _seen(hall: Hall, visit: Visit, number: int) -> tuple[SubmissionRow, ScoreRow | None, list[str]]:
-    """A submission that who asks may see, its score, and the halves of it that they may see."""
+def _seen(
+    hall: Hall, visit: Visit, number: int, *options: ORMOption
+) -> tuple[SubmissionRow, ScoreRow | None, list[str]]:
+    """A submission that who asks may see, its score (loaded with ``options``), and the halves that they may see."""
     with hall.database.reading() as session:
-        row = session.get(SubmissionRow, number, options=[selectinload(SubmissionRow.uploads)])
+        wanted = (joinedload(SubmissionRow.uploads), joinedload(SubmissionRow.team), joinedload(SubmissionRow.person))
+        row = session.get(SubmissionRow, number, options=wanted)
         organises = visit.member.role == ORGANISER
         if row is None or not (organises or row.team_id == visit.member.team_id):
             raise DeniedError("your team has no submission of this number", 404)
-        score = session.get(ScoreRow, row.score_id) if row.score_id else None
-        private = organises or shown_half(session, hall.challenge) == PRIVATE
+        if not row.score_id:
+            return row, None, []
+        score = session.get(ScoreRow, row.score_id, options=options)
+        private = organises or shown_half(standing(session), hall.challenge) == PRIVATE
         return row, score, [PUBLIC, PRIVATE, "all"] if private else [PUBLIC]
 
 
-def _scores(session: Any, rows: Any) -> list[ScoreRow]:
-    wanted = [row.score_id for row in rows if row.score_id]
-    return list(session.scalars(select(ScoreRow).where(ScoreRow.id.in_(wanted))))
+def _latest(team: int) -> Select[SubmissionRow, str]:
+    """A team's latest submissions with the figures of their scores, in one statement, without the long reports."""
+    rows = select(SubmissionRow, ScoreRow.figures).outerjoin(ScoreRow, ScoreRow.id == SubmissionRow.score_id)
+    with_them = (joinedload(SubmissionRow.uploads), joinedload(SubmissionRow.person).lazyload(PersonRow.team))
+    return rows.where(SubmissionRow.team_id == team).options(*with_them).order_by(SubmissionRow.id.desc()).limit(LATEST)
 
 
-def _public(hall: Hall, row: SubmissionRow, score: ScoreRow | None) -> str:
-    if score is None:
+def _public(hall: Hall, row: SubmissionRow, scores: str | None) -> str:
+    if scores is None:
         return ""
     figure = hall.challenge.track(row.track).figures[0]
-    return shown_figure(figure, json.loads(score.figures)[PUBLIC][figure.name])
+    return shown_figure(figure, json.loads(scores)[PUBLIC][figure.name])

@@ -6,16 +6,16 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Response
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from lwface.base.errors import UserError
 from lwface.hosting.accounts import invite, printable
 from lwface.hosting.board import FROZEN, REVEALED
-from lwface.hosting.database import change_setting, now, setting
+from lwface.hosting.database import change_setting, now, setting, standing
 from lwface.hosting.hall import Hall
 from lwface.hosting.membership import hand_lead, let_in_again, remove_person, write_deed
 from lwface.hosting.queue import score_again
-from lwface.hosting.quotas import used_bytes
+from lwface.hosting.quotas import used_bytes_of_all
 from lwface.hosting.tables import (
     LEADER,
     ORGANISER,
@@ -160,6 +160,8 @@ def _page(hall: Hall, visit: Visit, *, made: str = "", made_says: str = "", done
             session.execute(select(SubmissionRow.team_id, func.count()).group_by(SubmissionRow.team_id)).all()
         )
         teams = session.scalars(select(TeamRow).order_by(TeamRow.name)).all()
+        space, told = used_bytes_of_all(session), standing(session).settings
+        latest = select(SubmissionRow).options(joinedload(SubmissionRow.team))
         return hall.page(
             "organise.html",
             visit=visit,
@@ -168,11 +170,11 @@ def _page(hall: Hall, visit: Visit, *, made: str = "", made_says: str = "", done
             made_says=made_says,
             done=done,
             counts=[f"{counts.get(state, 0)} {state}" for state in STATES],
-            frozen=setting(session, FROZEN),
-            revealed=setting(session, REVEALED),
-            version=setting(session, VERSION, "1"),
-            teams=[(team, handed_in.get(team.id, 0), used_bytes(session, team.id)) for team in teams],
+            frozen=told.get(FROZEN),
+            revealed=told.get(REVEALED, ""),
+            version=told.get(VERSION, "1"),
+            teams=[(team, handed_in.get(team.id, 0), space.get(team.id, 0)) for team in teams],
             people=session.scalars(select(PersonRow).order_by(PersonRow.role == OUT, PersonRow.name)).all(),
-            rows=session.scalars(select(SubmissionRow).order_by(SubmissionRow.id.desc()).limit(LATEST)).all(),
+            rows=session.scalars(latest.order_by(SubmissionRow.id.desc()).limit(LATEST)).all(),
             deeds=session.scalars(select(DeedRow).order_by(DeedRow.id.desc()).limit(LATEST)).all(),
         )

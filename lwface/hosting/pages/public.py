@@ -14,6 +14,7 @@ from lwface.challenge.kinds import get_kind
 from lwface.challenge.templates import PAGES, kit_of
 from lwface.hosting.accounts import DeniedError
 from lwface.hosting.board import PRIVATE, PUBLIC, Board, board_csv, board_json, make_board, shown_figure, shown_half
+from lwface.hosting.database import standing
 from lwface.hosting.hall import Hall
 from lwface.hosting.plot import plot_board
 from lwface.hosting.tables import ORGANISER, WAITING, SubmissionRow
@@ -106,7 +107,8 @@ def _board(hall: Hall, visit: Visit, name: str, half: str) -> ShownBoard:
 
     def make() -> ShownBoard:
         with hall.database.reading() as session:
-            made = make_board(session, track, half or shown_half(session, hall.challenge))
+            now = standing(session)
+            made = make_board(session, now, track, half or shown_half(now, hall.challenge))
             again = (SubmissionRow.track == name, SubmissionRow.state.in_(WAITING), SubmissionRow.score_id.is_not(None))
             waiting = session.execute(select(func.count()).select_from(SubmissionRow).where(*again)).scalar_one()
             return ShownBoard(made, plot_board(made), int(waiting))

@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from lwface.hosting.board import PRIVATE, PUBLIC, board_csv, guarded, make_board
+from lwface.hosting.database import standing
 from lwface.hosting.hall import Hall
 from lwface.hosting.submissions import safe_name
 from lwface.hosting.tables import REMOVED, DeedRow, PersonRow, SubmissionRow, TeamRow
@@ -55,7 +56,8 @@ def as_zip(hall: InHall, visit: Asking) -> Response:
 def everything(hall: Hall) -> dict[str, Any]:
     """Teams, people, submissions with all their scores, and what organisers did."""
     with hall.database.reading() as session:
-        wanted = select(SubmissionRow).options(selectinload(SubmissionRow.uploads), selectinload(SubmissionRow.scores))
+        lists = (selectinload(SubmissionRow.uploads), selectinload(SubmissionRow.scores))
+        wanted = select(SubmissionRow).options(*lists, joinedload(SubmissionRow.team), joinedload(SubmissionRow.person))
         rows = session.scalars(wanted.order_by(SubmissionRow.id)).all()
         return {
             "teams": [
@@ -96,7 +98,7 @@ def zipped(hall: Hall) -> Iterator[bytes]:
     for track in hall.challenge.tracks:
         for half in (PUBLIC, PRIVATE):
             with hall.database.reading() as session:
-                table = board_csv(make_board(session, track, half))
+                table = board_csv(make_board(session, standing(session), track, half))
             yield archive.add_text(f"{track.name}-{half}.csv", table)
     for row in told["submissions"]:
         for file in row["files"]:
