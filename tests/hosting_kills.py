@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEAMS, EACH, TRACK = 5, 8, "landmarks"
 PIECE, PAUSE_S = 4096, 0.05
 PAUSE_OF_KILLS_S, PATIENCE_S = 0.3, 15.0  # mean pause between kills; how long one waits for what it kills
+START_S = 300.0  # that a server may take on a busy machine
 ENDED = ("scored", "refused", "failed", "cancelled")
 SHARES = {"server": 0.08, "web": 0.24, "scorer": 0.27, "scoring": 0.27, "uploader": 0.14}  # of the kills, about
 
@@ -106,12 +107,13 @@ class Hosted:
         return {pid: command for one in self.processes for pid, command in below(one.pid).items()}
 
     def link(self) -> str:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + START_S
         while time.monotonic() < ends:
             if found := re.search(r"comes by (\S+)", self.log.read_text()):
                 return found[1]
             time.sleep(0.1)
-        raise SystemExit(self.log.read_text())
+        self.end()
+        raise SystemExit(f"the server does not start within {START_S:g} s: {self.log.read_text()}")
 
     def end(self) -> None:
         for process in self.processes:
