@@ -20,7 +20,7 @@ from lwface.base.errors import UserError
 from lwface.base.extras import available, missing
 from lwface.base.files import shown
 from lwface.commands.flags import check_least, command_parser
-from lwface.hosting.site import GIB, Site, sqlite_url
+from lwface.hosting.site import AUTO, CAGES, GIB, Site, sqlite_url
 
 NEEDS = ("fastapi", "uvicorn", "sqlalchemy", "argon2", "jinja2")
 DATABASE = "LWFACE_DATABASE"
@@ -47,7 +47,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--score-memory", type=float, default=4, metavar="GB", help="memory of one scoring, in units of 1024^3 bytes")
     add("--score-seconds", type=float, default=1800, metavar="S", help="time of one scoring")
     what = "scorings in a cage of bubblewrap: auto where that works, always or not at all, never; docs/hosting.md"
-    add("--cage", choices=("auto", "always", "never"), default="auto", help=what)
+    add("--cage", choices=CAGES, default=AUTO, help=what)
     add("--lease", type=float, default=15, metavar="S", help="a scoring process silent for so long counts as dead")
     arguments = parser.parse_args(argv)
     existing(arguments.challenge)

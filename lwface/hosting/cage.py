@@ -21,11 +21,10 @@ from lwface.base.errors import UserError
 from lwface.challenge.definition import DEFINITION, read_challenge
 from lwface.challenge.scorers import check_reference
 from lwface.challenge.templates import KIT
-from lwface.hosting.site import Site
+from lwface.hosting.site import ALWAYS, NEVER, Site
 
 PROGRAM = "bwrap"
 PACKAGE = Path(__file__).resolve().parents[2]
-AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")
 SYSTEM = (  # what is not there is left out
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store"),
     *("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"),

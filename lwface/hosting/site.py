@@ -8,6 +8,7 @@ from pathlib import Path
 
 MIB, GIB = 1024**2, 1024**3
 VARIABLE = "LWFACE_HOSTING"  # environment of the processes: a database's password is not for the list of processes
+AUTO, ALWAYS, NEVER = CAGES = ("auto", "always", "never")  # when scorings run in a cage
 
 
 @dataclass(frozen=True)
