@@ -7,8 +7,8 @@ least score overlaps the least box of the true points by 0.3 or more, after the 
 boxes by a constant map (``BoxFit``), which is fitted here and printed, ready for the adapter. Other detections may be
 other people: of them those count as alone that no other detector has. Recall and precision are by the adapter's own
 map at an overlap of 0.5; a face of somebody else that another detector has too is neither right nor wrong. ``--peers``
-adds packages in environments of their own, which ``make peers`` sets up. All see one frame after the other in turns,
-on one core.
+adds packages in environments of their own, which ``make peers`` sets up. ``--face 320`` makes each face so long and
+shows at most 640 pixels around it. All see one frame after the other in turns, on one core.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "peers" / "detected.py"
 PEERS = {"deface": ("deface", 0.5), "mediapipe-short": ("mediapipe", 0.5), "mediapipe-full": ("mediapipe", 0.5)}
 FOUND = 0.3  # intersection over union
+WINDOW = 640  # pixels a side of a frame that --face enlarged
 
 
 class Answer(NamedTuple):
@@ -214,6 +215,25 @@ def _last(values: NDArray[np.float64]) -> float:
     return float(values[-1]) if len(values) else 0.0
 
 
+def sized(
+    image: NDArray[np.uint8], points: NDArray[np.float64], pixels: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The part of a frame around a face that is made ``pixels`` long: at most WINDOW a side, and its points there.
+
+    Args:
+        image: (H, W, 3) uint8.
+        points: (68, 2) of its face, whose least box is ``pixels`` on its longer side afterwards.
+    """
+    left, top, right, bottom = box_of(points)
+    scale = pixels / max(right - left, bottom - top)
+    bigger = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    middle = np.array((left + right, top + bottom)) / 2 * scale
+    size = np.array(bigger.shape[1::-1])
+    first = np.clip(np.round(middle - WINDOW / 2), 0, np.maximum(size - WINDOW, 0)).astype(int)
+    part = bigger[first[1] : first[1] + WINDOW, first[0] : first[0] + WINDOW]
+    return np.ascontiguousarray(part), (points + 0.5) * scale - 0.5 - first
+
+
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
@@ -222,7 +242,10 @@ def main() -> None:
     parser.add_argument("--own-model", metavar="FILE", help=f"other weights of {OWN} than the package's")
     parser.add_argument("--peers", action="store_true", help="with the packages that make peers sets up")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="one of N frames")
+    parser.add_argument("--face", type=float, metavar="PIXELS", help="enlarge every frame so that its face is so long")
     args = parser.parse_args()
+    if args.face is not None and args.peers:
+        raise UserError("--face: the peers read the frames as they are; leave --peers out")
     existing(args.input, args.detector_model, args.own_model)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -230,13 +253,17 @@ def main() -> None:
     os.sched_setaffinity(0, core)  # and that of every process that is started from here
     landmarks = read_youtube_faces(args.input).landmarks
     names = list(landmarks)[:: args.every]
-    truth = np.stack([landmarks[name] for name in names])
+    points = []
     source = f"{len(names)} frames of the YouTube Faces teaching set"
     with contestants(args.detector_model, args.own_model, args.peers) as found:
         for name in progress(names, label="frames", unit="frame"):
-            image = read_rgb(args.input / name)
+            image, here = read_rgb(args.input / name), landmarks[name]
+            if args.face is not None:
+                image, here = sized(image, here, args.face)
+            points.append(here)
             for one in found:
                 one.see(args.input / name, image)
+    truth = np.stack(points)
     print(f"{source}, one core")
     print(
         "detector           score  found  others  alone  box overlap  box residual  five points   ms/frame  "

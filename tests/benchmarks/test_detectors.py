@@ -77,3 +77,22 @@ def test_a_peer_that_ends_is_told() -> None:
         assert [[face.score for face in seen.faces] for seen in peer.answers] == [[0.9]]
         with pytest.raises(UserError, match=r"peer ended at a\.jpg"):
             peer.see(Path("a.jpg"), np.zeros((1, 1, 3), np.uint8))
+
+
+@pytest.mark.parametrize("pixels", [60.0, 400.0])
+def test_a_frame_is_enlarged_around_its_face(pixels):
+    shown = sample_image(3, 0, 0)
+    frame, points = shown.frame, shown.landmarks68.astype(np.float64)
+    part, moved = benchmark.sized(frame, points, pixels)
+    box = box_of(moved)
+    assert max(box[2] - box[0], box[3] - box[1]) == pytest.approx(pixels)
+    assert max(part.shape[:2]) <= benchmark.WINDOW
+    scale = pixels / max(np.ptp(points, axis=0))
+    corners = np.array([[-0.5, -0.5], [frame.shape[1] - 0.5, frame.shape[0] - 0.5]])
+    whole = np.round((corners[1] - corners[0]) * scale)
+    assert part.shape[:2] == tuple(np.minimum(whole, benchmark.WINDOW).astype(int)[::-1])
+    nose = np.round(moved[30]).astype(int)
+    patch = part[nose[1] - 2 : nose[1] + 3, nose[0] - 2 : nose[0] + 3].mean(axis=(0, 1))
+    there = np.round(points[30]).astype(int)
+    near = frame[there[1] - 3 : there[1] + 4, there[0] - 3 : there[0] + 4].reshape(-1, 3)
+    assert (np.abs(near.mean(axis=0) - patch) < 25).all()
