@@ -21,7 +21,8 @@ LEAST = 0.05  # scores that are looked at at all
 OVERLAP = 0.4  # of two boxes, from which on they are of one face
 MOST = 400  # boxes before that
 UNIT = STRIDES[-1]
-COARSE = 320  # pixels of a picture's longer side from which on it is looked at in half its size, too
+COARSE = 256  # pixels of a picture's longer side from which on it is looked at in half its size, too
+LARGE = 96.0  # pixels of a face that is believed in a picture which is looked at smaller, too
 
 
 def padded(image: NDArray[np.uint8]) -> Tensor:
@@ -35,15 +36,22 @@ def padded(image: NDArray[np.uint8]) -> Tensor:
 def faces_in(network: FaceDetector, image: NDArray[np.uint8]) -> list[Detection]:
     """The faces of ``image`` (H, W, 3) uint8 RGB, each once, the surest first; scores are 0 to 1.
 
-    A large picture is looked at in half its size, too: its largest faces are larger than those that were learnt.
+    A large picture is looked at in half its size, too, and so on. A large face is left to the smaller picture: it is
+    larger than those that were learnt, and the network takes parts of it, and of much else, for faces of that size.
     """
-    found = [*_sure(network, image)]
-    if max(image.shape[:2]) > COARSE:
-        size = max(1, image.shape[1] // 2), max(1, image.shape[0] // 2)
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        by = np.array(image.shape[1::-1]) / size
-        found += [_enlarged(face, by) for face in _sure(network, small)]
-    return _each_once(found)
+    found: list[Detection] = []
+    seen, by = image, np.ones(2)
+    while max(seen.shape[:2]) > COARSE:
+        found += [_enlarged(face, by) for face in _sure(network, seen) if _size(face) <= LARGE]
+        half = max(1, seen.shape[1] // 2), max(1, seen.shape[0] // 2)
+        by = by * seen.shape[1::-1] / half
+        seen = np.asarray(cv2.resize(seen, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return _each_once([*found, *(_enlarged(face, by) for face in _sure(network, seen))])
+
+
+def _size(face: Detection) -> float:
+    """Pixels: the root of its box's area."""
+    return float(np.sqrt(np.prod(face.box[2:] - face.box[:2])))
 
 
 def _sure(network: FaceDetector, image: NDArray[np.uint8]) -> list[Detection]:
