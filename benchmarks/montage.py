@@ -9,8 +9,8 @@ published baseline, the repaired one and ours in its forms, and the costs of all
 300x300 out of smooth noise, indexes as many landmarks as --frames says, and follows 240 frames; the search is timed
 beside FAISS's exact one where that is installed, and beside Annoy:
 
-    pip install --target /tmp/annoy annoy==1.17.3
-    PYTHONPATH=/tmp/annoy python benchmarks/montage.py --search --frames 600000
+    pip install --target build/annoy annoy==1.17.3
+    PYTHONPATH=build/annoy python benchmarks/montage.py --search --frames 600000
 """
 
 from __future__ import annotations

@@ -131,19 +131,25 @@ def rendered(row: Row, seed: int, folder: Path, arguments: argparse.Namespace) -
     return folder
 
 
+def folder_of(name: str, seed: int, arguments: argparse.Namespace) -> Path:
+    """Where all of a row and a seed lies."""
+    folder: Path = arguments.output / f"{re.sub('[^a-z0-9]+', '-', name)}-{seed}"
+    return folder
+
+
 def features_of(name: str, seed: int, judge: HeldOut, arguments: argparse.Namespace) -> np.ndarray | None:
     """Features of the judging images by the network of a row and a seed, made if they are not there.
 
     None where they are not and only the table is asked for.
     """
     row = ROWS[name]
-    folder = arguments.output / f"{re.sub('[^a-z0-9]+', '-', name)}-{seed}"
+    folder = folder_of(name, seed, arguments)
     file = folder / "judged.npy"
     if not file.exists():
         if arguments.table:
             return None
         own = bool(row.ranges) or (row.people, row.images) != (1.0, 1.0)
-        data = rendered(row, seed, (folder if own else arguments.output / f"{BASELINE}-{seed}") / "faces", arguments)
+        data = rendered(row, seed, (folder if own else folder_of(BASELINE, seed, arguments)) / "faces", arguments)
         training = dict(row.training)
         steps = arguments.steps * training.pop("more_steps", 1)
         model = train(data, folder, steps=steps, seed=seed, **training)
@@ -158,7 +164,7 @@ def scores_of(name: str, seed: int, judge: HeldOut, arguments: argparse.Namespac
     features = features_of(name, seed, judge, arguments)
     if features is None:
         return None
-    file = arguments.output / f"{re.sub('[^a-z0-9]+', '-', name)}-{seed}" / "scores.npz"
+    file = folder_of(name, seed, arguments) / "scores.npz"
     if not file.exists():
         with replacing(file) as stream:
             np.savez(stream, **judge.scores([features])._asdict())
@@ -204,7 +210,7 @@ def main() -> None:
         for seed in arguments.seeds:
             for name in arguments.rows:
                 features_of(name, seed, judge, arguments)
-            shutil.rmtree(arguments.output / f"{BASELINE}-{seed}" / "faces", ignore_errors=True)
+            shutil.rmtree(folder_of(BASELINE, seed, arguments) / "faces", ignore_errors=True)
     print("\n".join(lines(judge, arguments)))
 
 

@@ -195,6 +195,11 @@ def _scores(path: Path, judged_on: str) -> dict[str, Any]:
     }
 
 
+def _run(road: Road, recipe: Recipe) -> None:
+    for step in recipe.steps:
+        road.run(step)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the steps of each, write it, and say whether it is the package's."""
     arguments = parse_arguments(argv)
@@ -206,14 +211,12 @@ def main(argv: list[str] | None = None) -> None:
     road, lines = Road(), []
     if arguments.large:
         recipe = face_recipe(arguments.work, LARGE)
-        for step in recipe.steps:
-            road.run(step)
+        _run(road, recipe)
         print(f"\n{shown(recipe.model)}: judge it with gen_image_feature.py and eval/tar_far.py")
         return
     for name in arguments.only:
         recipe = RECIPES[name](arguments.work) if arguments.trained is None else Recipe([], arguments.trained)
-        for step in recipe.steps:
-            road.run(step)
+        _run(road, recipe)
         own = package_notes(name)  # before the package's own file may be written anew
         file = ship(name, recipe.model, arguments.output)
         digest = file_sha256(file)
