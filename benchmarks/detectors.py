@@ -244,6 +244,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="one of N frames")
     parser.add_argument("--face", type=float, metavar="PIXELS", help="enlarge every frame so that its face is so long")
     args = parser.parse_args()
+    if args.face is not None and not 16 <= args.face <= WINDOW:
+        raise UserError(f"--face {args.face:g}: expected 16 to {WINDOW} pixels")
     if args.face is not None and args.peers:
         raise UserError("--face: the peers read the frames as they are; leave --peers out")
     existing(args.input, args.detector_model, args.own_model)
