@@ -20,7 +20,7 @@ The number 200 has other units in the original's list than in arcface_torch, so 
 budget of the challenge: a network to learn from.
 
 r10_xs and r10_s are this project's, for two CPU cores; r10_s normalises pictures one by one (``net_ibn``), for faces
-unlike those it learns from. r12_p and r12_ps are bodies for points.
+unlike those it learns from. r12_p, r12_ps and r12_pxs are bodies for points.
 """
 
 from __future__ import annotations
@@ -55,7 +55,6 @@ from lwface.networks.settings import (
     Kernels,
     Momentum,
     SqueezeExcitation,
-    Stem,
     Units,
     Widths,
 )
@@ -233,7 +232,7 @@ def fresnet(
     net_output: Head = "E",
     net_act: Activation = "prelu",
     net_unit: Annotated[int, Setting("kind of unit", minimum=1)] = 3,
-    net_input: Stem = 1,
+    net_input: Annotated[int, Setting("kind of input stem", choices=(0, 1, 2, 3))] = 1,
     net_se: SqueezeExcitation = 0,
     net_units: Units = (),
     net_widths: Widths = WIDTHS,
@@ -251,7 +250,8 @@ def fresnet(
     Args:
         net_unit: 1 classic, 2 pre-activation, 3 ArcFace's unit. (The original lists a 4, whose code it does not have.)
         net_input: 0 first convolution 7x7 of stride 2; 1 3x3 of stride 1; 2 the same behind a batch norm of the raw
-            pixels. Units of version 1 have the stride in their first convolution for 0, else in their second.
+            pixels; 3 3x3 of stride 2, which the original lacks: a fifth of the products of 0. Units of version 1 have
+            the stride in their first convolution for 0 and 3, else in their second.
         net_se: 1 adds squeeze-and-excitation to every unit, as ``net_attention = "se"`` does.
         net_units: units of the four stages; empty: those that ``num_layers`` names. The last ones may have none.
         net_widths: channels of the first convolution and of the four stages.
@@ -267,7 +267,9 @@ def fresnet(
         known = ", ".join(str(number) for number in UNITS)
         raise UserError(f"num_layers is {num_layers!r}: choose from {known}")
     require(net_unit in (1, 2, 3), "net_unit", net_unit, "1 (classic), 2 (pre-activation) or 3 (ArcFace's)")
-    require(net_input in (0, 1, 2), "net_input", net_input, "0 (7x7, stride 2), 1 (3x3) or 2 (batch norm, 3x3)")
+    stems = "0 (7x7, stride 2), 1 (3x3), 2 (batch norm, 3x3) or 3 (3x3, stride 2)"
+    require(net_input in (0, 1, 2, 3), "net_input", net_input, stems)
+    halving = net_input in (0, 3)  # a stem that makes 56x56 of the image
     require(net_se in (0, 1), "net_se", net_se, "0 (none) or 1 (squeeze-and-excitation)")
     require(net_ibn in IBN, "net_ibn", net_ibn, f"one of {', '.join(IBN)}")
     clash = bool(net_se) and net_attention not in ("none", "se")
@@ -279,7 +281,7 @@ def fresnet(
     require_numbers("net_widths", net_widths, 5, "the channels of the first convolution and of the four stages")
     require_numbers("net_expansions", net_expansions, 4, "one a stage", least=0.1)
     require_kernels(net_kernels, "of the units' second convolutions, one a stage")
-    version: Any = {1: partial(UnitV1, late_stride=net_input != 0), 2: UnitV2, 3: UnitV3}[net_unit]
+    version: Any = {1: partial(UnitV1, late_stride=not halving), 2: UnitV2, 3: UnitV3}[net_unit]
 
     def unit(inputs: int, middle: int, outputs: int, kernel: int, stride: int, *, ibn: bool = False) -> nn.Module:
         attention = "se" if net_se else net_attention
@@ -290,7 +292,7 @@ def fresnet(
     layers: dict[str, nn.Module] = {}
     if net_input == 2:
         layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
-    layers["conv0"] = convolution(3, width, 7, 2) if net_input == 0 else convolution(3, width, 3)
+    layers["conv0"] = convolution(3, width, 7 if net_input == 0 else 3, 2 if halving else 1)
     layers["bn0"] = BatchNorm(width, bn_mom=bn_mom) if net_ibn == "none" else InstanceNorm(width)
     layers["relu0"] = activation(net_act, width)
     parts = [layers]  # before the last stage and, with fusion, that one apart
@@ -303,12 +305,12 @@ def fresnet(
             ibn = net_ibn == "stages" and stage < len(used) - 1
             parts[-1][name] = unit(width, middle, outputs, net_kernels[stage], 2 if number == 0 else 1, ibn=ibn)
             width = outputs
-    size = IMAGE_SIZE if net_input else IMAGE_SIZE // 2
+    size = IMAGE_SIZE // 2 if halving else IMAGE_SIZE
     for _ in used:
         size = -(-size // 2)
     body: nn.Module = named(**layers)
     if net_fusion:
-        halves = IMAGE_SIZE % (2 ** (len(used) + (net_input == 0))) == 0  # 112 is halved four times, then rounded up
+        halves = IMAGE_SIZE % (2 ** (len(used) + halving)) == 0  # 112 is halved four times, then rounded up
         require(halves, "net_fusion", net_fusion, "0 where the last map is not half as wide as the one before it")
         fine, coarse = net_widths[len(used) - 1], width
         joining = unit(net_fusion, net_fusion, net_fusion, 3, 1)

@@ -102,6 +102,19 @@ def test_every_tensor_of_a_varied_residual_network_learns(unit, attention):
     check_learning(create_network({**RESIDUAL, "net_kernels": [5, 3, 7, 3], **changes}))
 
 
+@pytest.mark.parametrize("unit", [1, 2, 3])
+def test_a_small_stem_halves_like_the_large_one(unit):
+    large, small = (on_meta(RESIDUAL, net_unit=unit, net_input=stem) for stem in (0, 3))
+    assert shapes(small).keys() == shapes(large).keys()
+    differing = [name for name, shape in shapes(small).items() if shape != shapes(large)[name]]
+    assert differing == ["body.conv0.weight"]
+    assert shapes(small)["body.conv0.weight"] == (*shapes(large)["body.conv0.weight"][:2], 3, 3)
+    width = shapes(small)["body.conv0.weight"][0]
+    assert count_flops(large).flops - count_flops(small).flops == 2 * 56 * 56 * width * 3 * (7 * 7 - 3 * 3)
+    torch.manual_seed(0)
+    check_learning(create_network({**RESIDUAL, "net_unit": unit, "net_input": 3}))
+
+
 @pytest.mark.parametrize(
     ("unit", "norms"),
     [(1, ["stage1_unit1.bn1", "stage2_unit1.bn1", "stage2_unit2.bn1", "stage3_unit1.bn1"])]
