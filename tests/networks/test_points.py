@@ -142,8 +142,31 @@ def test_uncertain_coordinates_are_a_laplace_likelihood(places):
     draw = torch.Generator().manual_seed(6)
     output = torch.randn((6, 4 * K), generator=draw)
     found, logs = learner.decode(output).double(), output[:, 2 * K :].reshape(6, K, 2).double()
-    naive = -torch.distributions.Laplace(found, logs.exp()).log_prob(places.double()).mean() - np.log(2)
+    naive = -torch.distributions.Laplace(found, 0.25 + logs.exp()).log_prob(places.double()).mean() - np.log(2)
     assert learner.loss(output, places, POINT_LOSSES["nll"]).item() == pytest.approx(naive.item(), rel=1e-5)
+
+
+def test_no_uncertain_coordinate_outweighs_the_others(places):
+    """However sure of a place that is wrong: its pull is that of a certain one, times four."""
+    learner = network_of("coordinates", "nll").head
+    output = learner.encode(places + 30)
+    output[:, 2 * K :] = -80.0
+    found = output.detach().requires_grad_()
+    learner.loss(found, places, POINT_LOSSES["nll"]).backward()
+    plain = output[:, : 2 * K].detach().requires_grad_()
+    learner_of_l1 = network_of("coordinates", "l1").head
+    learner_of_l1.loss(plain, places, POINT_LOSSES["l1"]).backward()
+    torch.testing.assert_close(found.grad[:, : 2 * K], 4 * plain.grad, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("loss", ["l1", "nll"])
+def test_coordinates_are_not_rounded_by_bf16(loss, places):
+    network = network_of("coordinates", loss)
+    network.head.learn_mean(places[3])
+    images = torch.randint(0, 256, (3, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(7)).float()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = network.head.decode(network.output(images))
+    torch.testing.assert_close(found, places[3].expand(3, K, 2), atol=1e-4, rtol=0)
 
 
 def test_neighbours_are_the_nearest_of_the_mean_face(places):

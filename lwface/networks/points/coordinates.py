@@ -10,6 +10,7 @@ from lwface.networks.layers import BatchNorm
 from lwface.networks.points.base import POINT_HEADS, Distance, PointHead
 
 CHANNELS = 64  # that the map is reduced to before all its positions go into the linear layer
+LEAST_SCALE = 0.25  # pixels, of a likelihood; without it one point that is known too surely outweighs all others
 SCALE = 16.0  # pixels a unit of the linear layer's output, so that fresh weights put points near the middle
 
 
@@ -17,8 +18,8 @@ SCALE = 16.0  # pixels a unit of the linear layer's output, so that fresh weight
 class Coordinates(PointHead):
     """1x1 convolution to few channels, batch norm, PReLU, and a linear layer over the whole map.
 
-    With ``uncertain`` each coordinate has the logarithm of a scale beside it, for the likelihood of a Laplace
-    distribution.
+    With ``uncertain`` each coordinate has the logarithm of a scale (above the least) beside it, for the likelihood of a
+    Laplace distribution.
     """
 
     losses = ("wing", "l1", "smooth_l1", "nll")
@@ -39,15 +40,19 @@ class Coordinates(PointHead):
         self.places.bias[: 2 * self.points] = self.encode(mean[None])[0, : 2 * self.points]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Numbers (N, 2 K), or (N, 4 K) with the scales behind the coordinates."""
-        return self.places(self.act(self.norm(self.reduce(features))).flatten(1))
+        """Numbers (N, 2 K), or (N, 4 K) with the scales behind the coordinates; float32, as bf16 has steps of a pixel's
+        quarter there.
+        """
+        reduced = self.act(self.norm(self.reduce(features))).flatten(1)
+        with torch.autocast(reduced.device.type, enabled=False):
+            return self.places(reduced.to(self.places.weight.dtype))
 
     def decode(self, output: Tensor) -> Tensor:
         """The coordinates, scaled."""
         return output[:, : 2 * self.points].unflatten(1, (self.points, 2)) * SCALE + IMAGE_SIZE / 2
 
     def encode(self, places: Tensor) -> Tensor:
-        """The inverse; scales of a pixel."""
+        """The inverse; scales of a pixel and the least."""
         numbers = ((places - IMAGE_SIZE / 2) / SCALE).flatten(1)
         return torch.cat((numbers, torch.zeros_like(numbers)), 1) if self.uncertain else numbers
 
@@ -56,5 +61,5 @@ class Coordinates(PointHead):
         losses = distance(self.decode(output), places)  # (N, K, 2)
         if not self.uncertain:
             return losses.mean()
-        log_scale = output[:, 2 * self.points :].unflatten(1, (self.points, 2))
-        return (losses * torch.exp(-log_scale) + log_scale).mean()
+        scale = LEAST_SCALE + output[:, 2 * self.points :].unflatten(1, (self.points, 2)).exp()
+        return (losses / scale + scale.log()).mean()
