@@ -21,7 +21,7 @@ from lwface.hosting.queue import cancel
 from lwface.hosting.quotas import QuotaError
 from lwface.hosting.submissions import complete, remove_files, start
 from lwface.hosting.tables import COMPLETE, UPLOADING, UploadRow
-from lwface.hosting.uploads import Receiver, UploadError, check_wanted, sole_writer
+from lwface.hosting.uploads import Receiver, UploadError, check_wanted, make_file, sole_writer
 from lwface.hosting.visit import Asking, Changing, InHall, Visit
 
 VERSION = "1.0.0"
@@ -141,6 +141,7 @@ async def append(request: Request, upload: str, hall: InHall, visit: Changing) -
         raise UploadError(415, f"Content-Type: expected {BODY}")
     offset, checksum = _count(request, "upload-offset"), read_checksum(request.headers.get("upload-checksum"))
     check_wanted(await run_in_threadpool(own_upload, hall, visit, upload))
+    await run_in_threadpool(make_file, hall.database, hall.site.files, upload)
     with sole_writer(hall.site.files, upload) as file:
         receiver = await run_in_threadpool(
             Receiver,

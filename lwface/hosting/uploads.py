@@ -55,18 +55,34 @@ def begin_upload(
     return row
 
 
-@contextlib.contextmanager
-def sole_writer(files: Path, upload: str) -> Iterator[BinaryIO]:
-    """The file of an upload, held against other writers; it is made where it is missing.
+def make_file(database: Database, files: Path, upload: str) -> None:
+    """Make the file of an upload where it is missing.
+
+    That is done while its row is locked, as its removal is: what is removed is never made again.
 
     Raises:
-        UploadError: another request is writing it.
+        UploadError: nobody waits for it any more.
     """
-    files.mkdir(parents=True, exist_ok=True)
-    made = not (files / upload).exists()
-    with open(os.open(files / upload, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
-        if made:
-            sync_folder(files)
+    if (files / upload).exists():
+        return
+    with database.writing() as session:
+        check_wanted(session.get_one(UploadRow, upload, with_for_update={"of": UploadRow}))
+        os.close(os.open(files / upload, os.O_WRONLY | os.O_CREAT, 0o600))
+        sync_folder(files)
+
+
+@contextlib.contextmanager
+def sole_writer(files: Path, upload: str) -> Iterator[BinaryIO]:
+    """The file of an upload (:func:`make_file`), held against other writers.
+
+    Raises:
+        UploadError: another request is writing it, or it was removed meanwhile.
+    """
+    try:
+        handle = os.open(files / upload, os.O_RDWR)
+    except FileNotFoundError:
+        raise UploadError(410, "this upload was cancelled") from None
+    with open(handle, "r+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

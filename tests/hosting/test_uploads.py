@@ -12,9 +12,10 @@ import pytest
 from hosting.conftest import solution
 
 from lwface.base.errors import UserError
-from lwface.hosting import client, uploads
+from lwface.hosting import client, tus, uploads
 from lwface.hosting.client import ChallengeClient
-from lwface.hosting.submissions import safe_name
+from lwface.hosting.queue import cancel
+from lwface.hosting.submissions import remove_files, safe_name
 from lwface.hosting.tables import UploadRow
 from lwface.hosting.tus import read_checksum, read_metadata
 from lwface.hosting.uploads import UploadError
@@ -105,7 +106,9 @@ def test_what_cannot_be(begun):
     assert leader.patch(address, 0, b"x", **{"Upload-Checksum": "md5 AAAA"}).status == 400
     assert leader.patch("/uploads/" + "0" * 32, 0, b"x").status == 404
     assert hosted.team("Oak").patch(address, 0, b"x").status == 404  # another team's
-    with uploads.sole_writer(hosted.site.files, address.rsplit("/", 1)[1]):
+    upload = address.rsplit("/", 1)[1]
+    uploads.make_file(hosted.database, hosted.site.files, upload)
+    with uploads.sole_writer(hosted.site.files, upload):
         assert leader.patch(address, 0, b"x").status == 423
     for length, metadata, says in (
         (10, {"track": "point", "filename": "a.txt"}, "did you mean 'points'"),
@@ -120,6 +123,24 @@ def test_what_cannot_be(begun):
         assert (refused.status, says in refused.json["error"]) == (400, True), refused.text
     assert leader.ask("DELETE", address, headers={"Tus-Resumable": "1.0.0", **leader.token}).status == 204
     assert leader.patch(address, 0, b"x").status == 410
+
+
+@pytest.mark.parametrize("step", ["make_file", "sole_writer", "Receiver", "_receive"])
+def test_what_is_removed_while_a_request_for_it_begins_leaves_no_file(begun, monkeypatch, step):
+    """The removal comes just before each step of the request in turn."""
+    hosted, leader, address, file = begun
+    going_on = getattr(tus, step)
+
+    def after_removal(*given):
+        with hosted.database.writing() as session:
+            assert cancel(session, 1)
+        assert remove_files(hosted.database, hosted.site, 1) == 1
+        return going_on(*given)
+
+    monkeypatch.setattr(tus, step, after_removal)
+    assert leader.patch(address, 0, BODY).status == 410
+    assert not file.exists()
+    assert not list(hosted.site.files.iterdir())
 
 
 def test_quotas(hosted):
