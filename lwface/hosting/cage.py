@@ -1,13 +1,14 @@
 """A cage of bubblewrap (``bwrap``) around each scoring, where Linux lets an ordinary user make one.
 
 A scoring in it has no network and no other process, and sees the system's programs and libraries, Python, this package,
-the challenge's definition, references and kits, all to read alone, and its own folder, the one place that it can write
-to. It does not see the database, other teams' files, nor anybody's home. ``python -m lwface.hosting.cage FOLDER``,
-inside it, looks whether a scoring would find what it needs there.
+the challenge's definition, references and kits, and its own folder, all to read alone: it makes no file. It does not
+see the database, other teams' files, nor anybody's home. ``python -m lwface.hosting.cage FOLDER``, inside it, looks
+whether a scoring would find what it needs there.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ SYSTEM = (  # what is not there is left out
     "/sys/devices/system/cpu",  # libraries count cores there
 )
 ALONE = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+NO_OTHERS = "--disable-userns"  # no further namespaces, in which one could mount; bubblewrap 0.8.0 or later has it
 PATIENCE_S = 120.0
 
 
@@ -71,16 +73,25 @@ def why_not(site: Site) -> str | None:
 
 
 def caged(site: Site, folder: Path, command: Sequence[str]) -> list[str]:
-    """The command line that runs ``command`` in a cage, where it can write to ``folder`` alone."""
+    """The command line that runs ``command`` in a cage, where it finds ``folder`` and cannot write anywhere."""
     shown = [word for path in SYSTEM for word in ("--ro-bind-try", path, path)]
     needed = [word for path in needed_paths(Path(site.challenge)) for word in ("--ro-bind", path, path)]
     uploads = [str(site.files), str(site.work)]  # the site's data may lie in what is shown, such as in a checkout
     hidden = [word for path in uploads for word in ("--tmpfs", path)]
     hidden += [word for path in _database(site) for word in ("--ro-bind", "/dev/null", path)]
-    inside = ["--bind", str(folder), str(folder), "--chdir", str(PACKAGE)]
+    inside = ["--ro-bind", str(folder), str(folder), "--chdir", str(PACKAGE)]
     mounted = [*shown, "--dev", "/dev", "--proc", "/proc", *needed, *hidden, *inside]
     closed = [word for path in ("/dev", *uploads, "/") for word in ("--remount-ro", path)]  # else: uncounted memory
-    return [PROGRAM, *ALONE, *mounted, *closed, "--", *command]
+    return [PROGRAM, *ALONE, *no_others(PROGRAM), *mounted, *closed, "--", *command]
+
+
+@functools.cache
+def no_others(program: str) -> tuple[str, ...]:
+    """:data:`NO_OTHERS`, where ``program`` is there and has it."""
+    if shutil.which(program) is None:
+        return ()
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
+    return ("--unshare-user", NO_OTHERS) if NO_OTHERS in done.stdout + done.stderr else ()
 
 
 def needed_paths(challenge: Path) -> list[str]:

@@ -28,7 +28,7 @@ def main() -> None:
     """Do the job."""
     job = json.loads(sys.stdin.readline())
     end_with_parent(os.getppid() if job["caged"] else job["parent"])  # a cage ends with its parent, and has own numbers
-    set_limits(job["memory_bytes"], job["file_bytes"], job["seconds"])
+    set_limits(job["memory_bytes"], job["file_bytes"], job["seconds"], caged=job["caged"])
     os.chdir(job["work"])
     tell = _teller()
     try:

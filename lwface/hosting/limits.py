@@ -10,6 +10,7 @@ import sys
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 OPEN_FILES = 256
+CAGED_PROCESSES = 512  # with their threads
 
 
 def end_with_parent(parent: int) -> None:
@@ -22,14 +23,17 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def set_limits(memory_bytes: int, file_bytes: int, seconds: float) -> None:
+def set_limits(memory_bytes: int, file_bytes: int, seconds: float, *, caged: bool) -> None:
     """Bound this process: memory it fills, size of a file it writes, open files, seconds of all cores; no core dump.
 
     Memory is what it writes to (``RLIMIT_DATA``): a large file may be mapped, and libraries reserve far more
-    addresses than they use.
+    addresses than they use. In a cage the number of processes is bounded, too: Linux counts them by user, since 5.14 in
+    each namespace of users apart; those of root it does not count.
     """
     cores = os.cpu_count() or 1
+    processes = [(resource.RLIMIT_NPROC, CAGED_PROCESSES)] if caged else []
     for kind, most in (
+        *processes,
         (resource.RLIMIT_DATA, memory_bytes),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, OPEN_FILES),

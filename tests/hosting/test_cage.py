@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -17,11 +18,12 @@ from hosting.conftest import Hosted, solution
 
 from lwface.base.errors import UserError
 from lwface.hosting import cage
-from lwface.hosting.cage import caged, choose_cage, exit_status, needed_paths, why_not
+from lwface.hosting.cage import caged, choose_cage, exit_status, needed_paths, no_others, why_not
+from lwface.hosting.limits import CAGED_PROCESSES
 from lwface.hosting.scorer import Scorer, Watched
 
 TRIES = """
-import json, os, socket, sys
+import ctypes, json, os, socket, sys
 folder, outside, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 def tried(what):
@@ -37,6 +39,7 @@ print(json.dumps({
     "write": [tried(lambda: open(path + "/a", "w").close()) for path in (outside, "", "/tmp", "/dev/shm", "/usr")],
     "read": [tried(lambda: open(path).close()) for path in (outside + "/secret", outside + "/challenge.sqlite3")],
     "processes": sum(name.isdigit() for name in os.listdir("/proc")),
+    "namespace": ctypes.CDLL(None).unshare(0x10000000),  # CLONE_NEWUSER; the last, as it changes this process
 }))
 """
 
@@ -46,9 +49,10 @@ def test_the_command_line(course, site, tmp_path):
     assert words[0] == "bwrap"
     assert {"--unshare-all", "--die-with-parent", "--new-session"} <= set(words)
     assert words[-4:] == ["--", "python", "-m", "a"]
-    writable = [words[place + 1] for place, word in enumerate(words) if word == "--bind"]
-    assert writable == [str(tmp_path / "work" / "x")]
-    assert words.index("--tmpfs") < words.index("--bind")  # other teams' files and the database are hidden first
+    assert "--bind" not in words
+    shown = [place for place, word in enumerate(words) if word == "--ro-bind"]
+    assert words[shown[-1] + 1] == str(tmp_path / "work" / "x")
+    assert words.index("--tmpfs") < shown[-1]  # other teams' files and the database are hidden first
     assert words[words.index("--tmpfs") + 1] == str(site.files)
     assert "--share-net" not in words
     wanted = {sys.prefix, str(course / "challenge.toml"), str(course / "reference" / "points")}
@@ -130,12 +134,24 @@ def test_what_a_scoring_cannot_do_in_it(in_cage):
         held = subprocess.run(caged(in_cage, folder, command), check=True, capture_output=True, text=True)
     told = json.loads(held.stdout)
     assert (free["loopback"], free["unix socket"], free["read"]) == ("done", "done", ["done", "done"])  # it is the cage
-    assert told["own folder"] == "done"
-    assert (folder / "a").exists()
+    assert (free["own folder"], told["own folder"]) == ("done", "OSError")
+    assert not list(folder.iterdir())
     assert told["loopback"] == told["unix socket"] == "ConnectionRefusedError"
     assert "done" not in told["write"]
     assert "done" not in told["read"]
     assert told["processes"] <= 3
+    assert told["namespace"] == -1 or not no_others(cage.PROGRAM)
+
+
+def test_processes_are_bounded_in_it_and_nowhere_else():
+    """Outside, those of the whole server would be counted."""
+    says = "import resource; from lwface.hosting.limits import set_limits; set_limits(2**32, 2**28, 9, caged={}); "
+    says += "print(resource.getrlimit(resource.RLIMIT_NPROC)[0])"
+    told = [
+        int(subprocess.run([sys.executable, "-c", says.format(caged)], check=True, capture_output=True).stdout)
+        for caged in (True, False)
+    ]
+    assert told == [CAGED_PROCESSES, resource.getrlimit(resource.RLIMIT_NPROC)[0]]
 
 
 def child_of(pid):
