@@ -137,7 +137,7 @@ class _Reader:
                 where, "", f"the track's name {name!r}: expected small letters, digits and dashes, up to 40"
             )
         take = _Table(self, where, values, ("title", "kind", "reference", "ranks_by", "limits", "needs_model",
-                                            "data_rules", "settings"))  # fmt: skip
+                                            "tries_model", "data_rules", "settings"))  # fmt: skip
         kind_name = take("kind", str, None)
         try:
             kind = get_kind(kind_name)
@@ -162,6 +162,7 @@ class _Reader:
             take("data_rules", str, ""),
             self._settings(where, take("settings", dict, {}), kind.settings),
             EMBEDDING_LIMIT if limits is None else limits.embedding,
+            take("tries_model", bool, True),
         )
 
     def _limits(self, where: tuple[str, ...], values: dict[str, Any]) -> Budget | None:

@@ -55,6 +55,8 @@ class TrackKind(NamedTuple):
             of ``a|b`` one has to be.
         settings: what a track may set, with defaults.
         by: what is public or private as one: a picture, a person, ...
+        trial: what of the starting kit a model is run on, to see that it made the submission; (): a submission of this
+            kind is not what a model puts out.
     """
 
     name: str
@@ -66,6 +68,7 @@ class TrackKind(NamedTuple):
     reference: Mapping[str, str]
     by: str
     settings: Mapping[str, Any] = {}
+    trial: tuple[str, ...] = ()
 
 
 LANDMARKS = TrackKind(
@@ -86,6 +89,7 @@ LANDMARKS = TrackKind(
         "people.csv?": "image,person: whom each picture shows",
     },
     "picture",
+    trial=("test",),
 )
 
 KEYPOINTS = TrackKind(
@@ -100,6 +104,7 @@ KEYPOINTS = TrackKind(
         "people.csv?": "ImageId,Person: whom each picture shows",
     },
     "picture",
+    trial=("test.csv", "IdLookupTable.csv"),
 )
 SEQUENCES = TrackKind(
     "sequences",
@@ -150,6 +155,7 @@ def _recognition(what: str) -> TrackKind:
         {"labels.txt": f"who is on each {what}: a whole number a line in the order of the list; -1: a distractor"},
         "person",
         {"far": "1e-8" if what == "image" else "1e-4"},
+        ("test",),
     )
 
 
@@ -179,7 +185,8 @@ class ChallengeTrack:
         ranks_by: name of the figure that ranks.
         higher_is_better: which way it does.
         limits: of the model; None: any.
-        needs_model: whether a submission comes with its model, which is counted and tried.
+        needs_model: whether a submission comes with its model, which is counted.
+        tries_model: whether that is run, too, on some of the kit, where the kind has such a trial.
         data_rules: what may be learnt from, in words.
         settings: of the kind.
         widest: numbers a feature may have, by the limits.
@@ -198,6 +205,12 @@ class ChallengeTrack:
     data_rules: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     widest: int = 512
+    tries_model: bool = True
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether a submission's model is run to see that it made the submission."""
+        return self.needs_model and self.tries_model and bool(get_kind(self.kind).trial)
 
     @property
     def figures(self) -> tuple[FigureKind, ...]:

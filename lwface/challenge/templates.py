@@ -22,7 +22,7 @@ from typing import NamedTuple
 from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import replacing_folder, write_text
 from lwface.challenge.definition import DEFINITION, Challenge
-from lwface.challenge.kinds import KINDS, ChallengeTrack, FigureKind, TrackKind
+from lwface.challenge.kinds import KINDS, ChallengeTrack, FigureKind, TrackKind, get_kind
 
 PAGES, REFERENCE, KIT = "pages", "reference", "kit"
 SAMPLE = "sample_submission"  # its ending is the kind's
@@ -234,6 +234,15 @@ def definition_text(template: ChallengeTemplate, job: NewChallenge) -> str:
 def kit_of(challenge: Challenge, track: ChallengeTrack) -> Path:
     """The folder that participants of a track get."""
     return challenge.folder / KIT / Path(track.reference).name
+
+
+def check_trials(challenge: Challenge) -> None:
+    """:class:`UserError` where a kit lacks what a model is tried on."""
+    for track in filter(lambda track: track.is_tried, challenge.tracks):
+        for name in get_kind(track.kind).trial:
+            if not (path := kit_of(challenge, track) / name).exists():
+                remedy = f"put it there, or say tries_model = false in [tracks.{track.name}]: models are counted alone"
+                raise UserError(f"{path}: is not there, and the models of track {track.name} are tried on it: {remedy}")
 
 
 def sample_of(challenge: Challenge, track: ChallengeTrack) -> Path | None:

@@ -71,12 +71,14 @@ def main(argv: list[str] | None = None) -> None:
     load("lwface.hosting.server")
     from lwface.challenge.definition import read_challenge
     from lwface.challenge.scorers import check_reference
+    from lwface.challenge.templates import check_trials
     from lwface.hosting.cage import choose_cage
     from lwface.hosting.server import listening_socket, prepare, serve
 
     challenge = read_challenge(arguments.challenge)
     for track in challenge.tracks:
         check_reference(track, challenge.reference(track))
+    check_trials(challenge)
     listener = listening_socket(arguments.listen, arguments.port) if arguments.web else None
     port = listener.getsockname()[1] if listener else arguments.port
     site = site_asked_for(arguments, port)

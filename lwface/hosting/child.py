@@ -20,7 +20,6 @@ from lwface.base.errors import UserError
 from lwface.hosting.limits import end_with_parent, set_limits
 
 BLOCK = 4 * 1024**2
-IMAGES = "test"  # of a kit: what the rows of a submission are made of
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -74,8 +73,8 @@ def scored(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
             tell({"progress": 0.2, "doing": "trying the model"})
             from lwface.hosting.gate import pass_gate
 
-            images = kit_of(challenge, track) / IMAGES
-            gate["gate"] = pass_gate(track, files["model"], files["submission"], images, job["secret"].encode())
+            kit = kit_of(challenge, track)
+            gate["gate"] = pass_gate(track, files["model"], files["submission"], kit, job["secret"].encode())
         tell({"progress": 0.4, "doing": "scoring"})
         result = score(track, files["submission"], challenge.reference(track)).as_json() | gate
         ranks = {"figure": track.ranks_by, "sign": 1 if track.higher_is_better else -1}

@@ -46,11 +46,11 @@ def load_keypoint_model(model: str) -> KeypointNetwork:
     if path.suffix != ".safetensors":
         raise UserError(f"{path}: expected a keypoint model, as landmarks/train_keypoints.py saves it")
     tensors, config = read_safetensors(path)
-    points = (config or {}).get(POINTS_KEY)
-    if config is None or not isinstance(points, list) or not set(points) <= set(POINTS):
+    points, name = ((config or {}).get(key) for key in (POINTS_KEY, "net_name"))
+    if not isinstance(points, list) or not all(point in POINTS for point in points) or not isinstance(name, str):
         raise UserError(f"{path}: is no keypoint model; expected one that landmarks/train_keypoints.py saved")
     with torch.device("meta"):  # names and shapes first: no memory is spent on what the file does not hold
-        network = create_keypoint_network(config["net_name"], points)
+        network = create_keypoint_network(name, points)
     check_tensors(path, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
     return network.eval()

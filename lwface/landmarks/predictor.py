@@ -20,6 +20,7 @@ from lwface.networks.base import IMAGE_SIZE
 from lwface.onnx.model import OnnxNetwork
 
 REFINEMENTS = 2  # from a whole picture to the box of a face in it
+FARTHEST = 1e6  # pixels of a crop: what is beyond is no point of any face
 
 
 class PointPredictor:
@@ -112,5 +113,7 @@ class PointPredictor:
             full = np.concatenate((part, np.repeat(part[-1:], self.batch_size - len(part), axis=0)))
             with arithmetic(torch.device("cpu"), "float32"):
                 numbers = self.runner(torch.from_numpy(full).permute(0, 3, 1, 2))
+            if not numbers.abs().max() < FARTHEST:  # nor where one is no number
+                raise UserError("the model puts points far outside of the picture: is it trained?")
             found.append(numbers[: len(part)].double().numpy())
         return np.concatenate(found).reshape(len(crops), self.count, 2)

@@ -22,8 +22,9 @@ from lwface.formats.image import encode_jpeg
 from lwface.gate.budgets import Budget
 from lwface.gate.flops import count_flops
 from lwface.hosting.child import scored
-from lwface.hosting.gate import drawn_rows, pass_gate
+from lwface.hosting.gate import pass_gate
 from lwface.hosting.site import Site, sqlite_url
+from lwface.hosting.trial import drawn_rows
 from lwface.models.store import load_model, save_model
 from lwface.networks import create_network
 from lwface.onnx.export import export_onnx
@@ -77,7 +78,7 @@ def gate(folder, **changed):
     track = read_challenge(folder).tracks[0]
     track = replace(track, limits=changed.pop("limits", track.limits))
     given = {"model": folder / "model.onnx", "submission": folder / "image.bin", **changed}
-    return pass_gate(track, images=folder / "kit" / "faces" / "test", secret=b"s", **given)
+    return pass_gate(track, kit=folder / "kit" / "faces", secret=b"s", **given)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model-0001.safetensors"])
