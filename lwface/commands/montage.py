@@ -12,6 +12,7 @@ the landmarks of what is really shown (docs/montage.md). COMMAND --help explains
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lwface.base.errors import UserError
 from lwface.base.extras import available, missing
 from lwface.commands.flags import (
     add_detector_flags,
+    add_flag,
     add_json_flag,
     check_is_no_folder,
     command_parser,
@@ -37,6 +39,7 @@ _ENDING = ".npz"
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    arguments.videos = arguments.videos or _default_videos()
     if arguments.baseline and arguments.repaired:
         raise UserError("--baseline is the published one, --repaired the same without its defects: give one of them")
     if arguments.processor is not None and (arguments.baseline or arguments.repaired):
@@ -60,19 +63,25 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+def _default_videos() -> Path:
+    """The csv that the challenge's data comes with, where it is in the current folder."""
+    for path in VIDEOS:
+        if Path(path).is_file():
+            return Path(path)
+    raise UserError(f"--videos: is not given, and neither {VIDEOS[0]} nor {VIDEOS[1]} is there; give the csv")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    _add_processor_flags(parser, first=True)
+    _add_common_flags(parser, first=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, says: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = commands.add_parser(
             name, help=says, description=says, allow_abbrev=False, formatter_class=parser.formatter_class
         )
-        what = f"csv with a column videoID (default: {VIDEOS}); its index is beside it, CSV.index"
-        made.add_argument("--videos", type=Path, metavar="CSV", default=Path(VIDEOS), help=what)
-        _add_processor_flags(made, first=False)
+        _add_common_flags(made, first=False)
         return made
 
     index = command(INDEX, "index the videos that a csv names")
@@ -90,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     what = "write what is seen and shown, too; it is whole however the run ends (default: a window alone)"
     add("--output", type=Path, metavar="FILE.mp4", help=what)
     add("--seconds", type=float, metavar="S", help="end after so long (default: when it is ended)")
+    what = "of the published program: changes nothing, as there is no need of a GPU"
+    add_flag(webcam, "--cuda", "-c", action="store_true", help=what)
     _add_making_flags(webcam, "any number; where everyone was, all are shown again", "0")
     add_detector_flags(webcam)
     score = command(SCORE, "what a montage costs, by all three definitions")
@@ -100,15 +111,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_processor_flags(parser: argparse.ArgumentParser, *, first: bool) -> None:
-    """The flags that may stand before the command, as the challenge types them, or behind it."""
-    no = False if first else argparse.SUPPRESS
-    parser.add_argument("--baseline", action="store_true", default=no, help="the published baseline, defects and all")
+def _add_common_flags(parser: argparse.ArgumentParser, *, first: bool) -> None:
+    """The flags that may stand before the command or behind it, as the challenge types the one or the other."""
+    no, default = (False, None) if first else (argparse.SUPPRESS, argparse.SUPPRESS)
+    add = parser.add_argument
+    what = f"csv with a column videoID (default: {VIDEOS[0]}, or the same in data/); its index is beside it, CSV.index"
+    add_flag(parser, "--videos", "-v", type=Path, metavar="CSV", default=default, help=what)
+    what = "the published baseline, defects and all"
+    add_flag(parser, "--baseline", "-b", action="store_true", default=no, help=what)
     what = "the baseline without its defects: the nearest frame, resized"
-    parser.add_argument("--repaired", action="store_true", default=no, help=what)
+    add("--repaired", action="store_true", default=no, help=what)
     what = "Python file with a class Processor of your own (docs/montage.md); it is run"
-    default = None if first else argparse.SUPPRESS
-    parser.add_argument("--processor", type=Path, metavar="FILE.py", default=default, help=what)
+    add("--processor", type=Path, metavar="FILE.py", default=default, help=what)
+    what = "print on stderr what libraries log, their details too"
+    add_flag(parser, "--debug", "-d", action="store_true", default=no, help=what)
 
 
 def _add_making_flags(parser: argparse.ArgumentParser, most: str, look_ahead: str) -> None:
@@ -132,11 +148,14 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
 
 def _with_command(argv: list[str]) -> list[str]:
     """``argv`` with process-video where no command stands: the challenge's page types its baseline so."""
-    at = 0
-    while at < len(argv) and argv[at] in ("--baseline", "--repaired", "--processor"):
-        at += 1 + (argv[at] == "--processor")
-    if at < len(argv) and argv[at] == "--videos":
-        return [*argv[:at], PROCESS, *argv[at:]]
+    at, videos = 0, None
+    while at < len(argv) and argv[at].startswith("-") and argv[at] not in ("-h", "--help"):
+        name, _, value = argv[at].partition("=")
+        if videos is None and name in ("--videos", "-v"):
+            videos = at
+        at += 1 + (name in ("--videos", "-v", "--processor") and not value)
+    if videos is not None and at < len(argv) and argv[at] not in (INDEX, PROCESS, WEBCAM, SCORE):
+        return [*argv[:videos], PROCESS, *argv[videos:]]
     return argv
 
 
@@ -185,6 +204,8 @@ def _check_query(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Index, make or score."""
     arguments = parse_arguments(argv)
+    if arguments.debug:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
     # Whether there is a camera is told before PyTorch is imported.
     finds_faces = getattr(arguments, "detector", None) and arguments.command != WEBCAM
     load(*(detector_modules(arguments) if finds_faces else ["cv2"]))
@@ -289,6 +310,8 @@ def _webcam(arguments: argparse.Namespace) -> None:
     from lwface.montage.processor import index_name
     from lwface.training.stop import stop_request
 
+    if arguments.cuda:
+        note("--cuda: nothing here runs on a GPU; the processor is enough")
     with stop_request() as request:
         end = float("inf")
         window = None

@@ -11,7 +11,8 @@ import pytest
 
 from lwface.commands import COMMANDS
 
-ORIGINALS = {"--batch_size", "--image_size"}  # spellings of the original program: accepted, and not shown
+# Spellings of the original programs, the last four of the montage's: accepted, and not shown.
+ORIGINALS = {"--batch_size", "--image_size", "-v", "-b", "-d", "-c"}
 FORMER = {"--workers", "--count", "--pairs", "--output"}  # of this one, each in one command at least
 SHARED = {"--model", "--layer", "--batch-size", "--backend", "--num-workers", "--landmarks", "--resize", "--quality"}
 OF_A_RUN = (
@@ -22,7 +23,9 @@ OF_A_RUN = (
 
 
 ROOT = Path(__file__).resolve().parents[2]
-TYPED = re.compile(r"python (?:-u )?((?:(?:common|recognition|eval|datasets|landmarks|montage)/|gen_)\w+\.py)([^`\n]*)")
+TYPED = re.compile(
+    r"python (?:-u )?((?:(?:common|recognition|eval|datasets|landmarks|montage|sequences)/|gen_)\w+\.py)([^`\n]*)"
+)
 
 
 class _Found(Exception):

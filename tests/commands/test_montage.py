@@ -61,6 +61,41 @@ def test_the_challenge_s_commands(data, capsys):
     assert json.loads((data / "r.json").read_text())["processor"] == "RepairedBaseline"
 
 
+def _parsed(*typed):
+    arguments = vars(montage.parse_arguments(list(typed)))
+    return arguments["command"], str(arguments["videos"]), {name for name, value in arguments.items() if value is True}
+
+
+@pytest.mark.parametrize("flag", ["-v", "--videos"])
+def test_the_published_program_s_flags_stand_before_and_behind_the_command(data, flag):
+    """As its own cli.py takes them, short and long; what the page types without a command, too."""
+    made = "process-video", "videos.csv", {"baseline", "debug"}
+    for typed in (
+        ["-b", "-d", "process-video", flag, "videos.csv", "query.npz"],
+        ["--debug", flag, "videos.csv", "process-video", "query.npz", "--baseline"],
+        ["process-video", "query.npz", flag, "videos.csv", "-bd"],
+        ["-b", "-d", flag, "videos.csv", "query.npz"],
+        ["--debug", flag, "videos.csv", "-b", "query.npz"],
+        ["-d", flag, "videos.csv", "--baseline", "--output", "o.mp4", "query.npz"],
+    ):
+        assert _parsed(*typed) == made
+    assert _parsed(flag, "videos.csv", "index", "-b") == ("index", "videos.csv", {"baseline"})
+    for name in ("--cuda", "-c"):
+        assert _parsed("process-webcam", flag, "videos.csv", name) == ("process-webcam", "videos.csv", {"cuda"})
+    with pytest.raises(UserError, match="--videos: is not given, and neither"):
+        montage.parse_arguments(["index"])
+    (data / "data" / "train").mkdir(parents=True)
+    for folder in (data / "data", data / "data" / "train"):
+        named = folder / "youtube_faces_with_keypoints_large.csv"
+        named.write_text("videoID\nben_0\n")
+        assert _parsed("index")[1] == str(named.relative_to(data))
+
+
+def test_cuda_is_taken_and_said_to_change_nothing(data, film, capsys):
+    montage.main(["process-webcam", "--cuda", "--videos", "videos.csv", "--output", "live.mp4", "--baseline"])
+    assert "note: --cuda: nothing here runs on a GPU" in capsys.readouterr().err
+
+
 def test_a_score_is_what_was_told_and_believes_no_cost_of_the_file(data, capsys):
     montage.main(["process-video", "--videos", "videos.csv", "query.npz", "--most", "2"])
     record = json.loads((data / "output.json").read_text())
