@@ -67,7 +67,8 @@ def _drawn(
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.7}
         spread = np.array([entry.value(SPREAD) for entry in entries])
         if figure in SPREAD_OF and not np.isnan(spread).all():
-            axes.fill_between(steps, values - spread, values + spread, color=colour, alpha=0.14, linewidth=0)
+            low, high = np.clip((values - spread, values + spread), 0, 1)  # no accuracy lies beyond
+            axes.fill_between(steps, low, high, color=colour, alpha=0.14, linewidth=0)
         axes.plot(steps, values, markevery=every, **style)
         handles.append(Line2D([], [], **style))
         labels.append(shorten(name, NAME_WIDTH))
