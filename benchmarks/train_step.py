@@ -107,7 +107,7 @@ def ours(arguments: argparse.Namespace, folder: Path) -> Step:
     faces = loop.task.data.batch(np.arange(batch), 0)
     if loop.device.type == "cuda":
         faces = faces._replace(images=faces.images.pin_memory(), targets=faces.targets.pin_memory())
-    return lambda: loop.training_step(faces, RATE)[0]
+    return lambda: loop.training_step(faces, RATE).loss
 
 
 def theirs(arguments: argparse.Namespace, folder: Path, *, cast: bool) -> Step:

@@ -17,8 +17,10 @@ from lwface.networks.face_detector import FaceDetector
 from lwface.settings.run import Run
 from lwface.synthetic.head_bank import HeadBank
 from lwface.synthetic.head_options import HEADS
-from lwface.training.loop import CHECKPOINT, Loop, check_new
+from lwface.training.checkpoint import CHECKPOINT
+from lwface.training.loop import Loop
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
+from lwface.training.resuming import check_new
 
 WARMUP_SHARE = 25  # one step in so many
 

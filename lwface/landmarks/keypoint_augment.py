@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lwface.base.device import sent
 from lwface.base.errors import UserError
 from lwface.landmarks.keypoint_choices import Augmentation
 
@@ -43,7 +44,7 @@ def augment(
     Returns:
         Images and points; what left the image is not known any more. Behind the edge, its pixels are repeated.
     """
-    drawn = torch.rand((len(images), 7), generator=stream).to(images)  # (N, 7) in [0, 1)
+    drawn = sent(torch.rand((len(images), 7), generator=stream).to(images.dtype), images.device)  # (N, 7) in [0, 1)
     mirrored = (drawn[:, 0] < 0.5) & strength.mirror
     even = 2 * drawn[:, 1:] - 1  # (N, 6) in [-1, 1)
     angle = even[:, 0] * math.radians(strength.rotation)

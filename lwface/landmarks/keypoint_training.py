@@ -19,8 +19,9 @@ from lwface.landmarks.keypoint_task import KeypointTask
 from lwface.models.saved import POINTS_KEY
 from lwface.settings.places import typed
 from lwface.settings.run import Run
-from lwface.training.loop import Loop, check_new
+from lwface.training.loop import Loop
 from lwface.training.preparation import choose_device, seed_everything
+from lwface.training.resuming import check_new
 
 LOSS = "smooth_l1"
 WARMUP_SHARE = 20  # one step in so many

@@ -32,9 +32,11 @@ from lwface.networks.points import PointNetwork, make_point_network
 from lwface.settings.places import Places
 from lwface.settings.resolve import network_settings
 from lwface.settings.run import RUN_SETTINGS, Run
-from lwface.training.loop import CHECKPOINT, Loop, check_new
+from lwface.training.checkpoint import CHECKPOINT
+from lwface.training.loop import Loop
 from lwface.training.photographs import times
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
+from lwface.training.resuming import check_new
 
 
 def train(

@@ -140,9 +140,12 @@ class ClassBlock(NamedTuple):
         """
         inside = (places >= self.start) & (places < self.stop)
         columns = (places - self.start).clamp(0, self.stop - self.start - 1)[:, None]
-        before = matrix.gather(1, columns).squeeze(1)
-        values = torch.where(inside, torch.as_tensor(values, dtype=matrix.dtype, device=matrix.device), before)
-        matrix.scatter_(1, columns, values[:, None])
+        found = matrix.gather(1, columns).squeeze(1)
+        if isinstance(values, Tensor):
+            found = torch.where(inside, values.to(matrix.dtype), found)
+        else:  # a tensor of it would be copied to the device, for which the host would wait
+            found = found.masked_fill(inside, values)
+        matrix.scatter_(1, columns, found[:, None])
 
 
 @contextlib.contextmanager

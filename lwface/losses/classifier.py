@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lwface.base.device import sent
 from lwface.base.errors import UserError
 from lwface.losses.base import Loss, Margin
 from lwface.losses.chunks import BatchScores, ClassBlock, Classes, WeightGradient, check_like, l2_normalise
@@ -89,7 +90,8 @@ class Classifier(nn.Module):
         What is drawn depends on the generator alone, not on the number of processes.
 
         Args:
-            labels: (N,) of the whole update, all parts of the batch of this process: their classes take part.
+            labels: (N,) of the whole update, all parts of the batch of this process: their classes take part. Best on
+                the CPU, where they are looked at.
             rate: probability with which each other class does; 1: all do.
             generator: on the CPU; the same in each process. None: the global one, in one process only.
             margin_share: each score is that much of the one with margin, from 0, and for the rest the one without. What
@@ -106,7 +108,7 @@ class Classifier(nn.Module):
             shard = self.shard
             taken = torch.rand(shard.total, generator=generator) < rate
             taken[shard.gather(labels.long()).cpu()] = True
-            sample = taken[shard.start : shard.stop].nonzero().squeeze(1).to(self.weight.device)
+            sample = sent(taken[shard.start : shard.stop].nonzero().squeeze(1), self.weight.device)
         if generator is not None:
             self._margin_seed = int(torch.randint(1 << 62, (), generator=generator))
         self._classes = self._classes_of(sample, margin_share)

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from lwface.base.device import sent
 from lwface.base.setting import Setting
 from lwface.losses.angular import angle, cosine_of
 from lwface.losses.base import LOSSES, Margin
@@ -54,7 +55,8 @@ class ElasticFace(Margin):
 
     def margins(self, score: Tensor) -> Tensor:
         """Margins (N,) newly drawn for a batch whose cosines with their own classes are ``score`` (N,)."""
-        margins = self.margin + self.sigma * torch.randn(len(score), dtype=torch.float64).to(score)
+        drawn = sent(torch.randn(len(score), dtype=torch.float64).to(score.dtype), score.device)
+        margins = self.margin + self.sigma * drawn
         if not self.plus:
             return margins
         smallest_last = score.argsort(descending=True, stable=True)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lwface.base.device import sent
 from lwface.base.errors import UserError
 from lwface.losses import Classifier, create_margin
 from lwface.losses.distillation import DISTILLATIONS, Teaching
@@ -115,14 +116,12 @@ class DistilledTask(FaceTask):
 
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Images (N, 3, H, W), and labels with the row of each in the teacher's features of this batch (N, 2)."""
-        labels, places = batch.targets.unbind(dim=1)
-        inputs, labels = super().on_device(batch._replace(targets=labels), step)
-        views = 2 * places
+        inputs, targets = super().on_device(batch, step)
+        views = 2 * batch.targets[:, 1]
         if (mirror := self.mirrored(batch, step)) is not None:
             views = views + mirror
-        rows = torch.from_numpy(np.ascontiguousarray(self.teachers.rows(views.numpy())))
-        self.rows = rows.to(self.device, non_blocking=True)
-        return inputs, torch.stack([labels, torch.arange(len(labels), device=labels.device)], dim=1)
+        self.rows = sent(torch.from_numpy(np.ascontiguousarray(self.teachers.rows(views.numpy()))), self.device)
+        return inputs, torch.stack([targets[:, 0], torch.arange(len(targets), device=targets.device)], dim=1)
 
     def begin_step(self, targets: Tensor, step: int, run: Run) -> None:
         """Draw the identities that the update tells apart, and those whose centres take part, by seed and step."""
@@ -131,8 +130,8 @@ class DistilledTask(FaceTask):
         rate, self.sample = sample_rate(run, step), None
         if rate < 1 and self.teaching.way.needs_centres:
             taken = torch.rand(self.identities, generator=random_stream(run.seed, "centres", step)) < rate
-            taken[labels.cpu()] = True
-            self.sample = taken.nonzero().squeeze(1).to(self.device)
+            taken[labels] = True
+            self.sample = sent(taken.nonzero().squeeze(1), self.device)
 
     def outcome_of(self, output: Tensor, targets: Tensor) -> Outcome:
         """The loss of embeddings (N, D) with targets (N, 2), and how many the classifier tells rightly."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lwface.recognition.train import prepare, run_folder, train
 from lwface.settings.run import Run
-from lwface.training.checkpoint import SavedRun
-from lwface.training.loop import CHECKPOINT, check_new
+from lwface.training.checkpoint import CHECKPOINT, SavedRun
+from lwface.training.resuming import check_new
 
 
 def train_in_rounds(run: Run, *, device: str = "auto", resume: bool = False, track: str | None = None) -> int:

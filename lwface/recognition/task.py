@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from lwface.base.device import sent
 from lwface.base.errors import UserError
 from lwface.base.files import sync_folder
 from lwface.base.origin import file_sha256
@@ -133,12 +134,9 @@ class FaceTask(Task):
 
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Images (N, 3, H, W) uint8, half of them mirrored, and labels (N,)."""
-        images = batch.images.to(self.device, non_blocking=True)  # (N, H, W, 3) uint8
-        labels = batch.targets.to(self.device, non_blocking=True)  # (N,)
+        images, labels = batch.on(self.device)  # (N, H, W, 3) uint8, (N,)
         mirror = self.mirrored(batch, step)
-        if mirror is not None:
-            mirror = mirror.to(self.device, non_blocking=True)
-        return to_network_input(images, mirror), labels
+        return to_network_input(images, None if mirror is None else sent(mirror, self.device)), labels
 
     def mirrored(self, batch: Batch, step: int) -> Tensor | None:
         """Which of the batch's images are mirrored, bool (N,) on the CPU; None: none."""
@@ -209,7 +207,7 @@ class FaceTask(Task):
         """By what a user finds the images."""
         return list(self.faces.keys(positions))
 
-    def update(self, optimizer: torch.optim.Optimizer) -> None:
+    def update(self, optimizer: torch.optim.Optimizer, skipped: Tensor | None = None) -> None:
         """The network at once, the classifier's weight a block of identities after the other.
 
         The norm that ``clip_norm`` bounds is that of all of the network's gradients together, without the classifier's
@@ -217,9 +215,9 @@ class FaceTask(Task):
         """
         if self.run.clip_norm:
             clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
-        optimizer.step()
+        super().update(optimizer, skipped)
         for head in self.heads:
-            update_rows(optimizer, head)
+            update_rows(optimizer, head, skipped)
 
     def validate(self, step: int) -> Validation:
         """Accuracy on the verification packs."""

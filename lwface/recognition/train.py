@@ -23,9 +23,11 @@ from lwface.recognition.triplets import TripletTask, whole_triplets
 from lwface.recognition.verifier import Verifier
 from lwface.reporting.training_log import CONFIG, read_run
 from lwface.settings.run import Run
-from lwface.training.loop import CHECKPOINT, Loop, check_new
+from lwface.training.checkpoint import CHECKPOINT
+from lwface.training.loop import Loop
 from lwface.training.preparation import choose_device, choose_precision, seed_everything
 from lwface.training.processes import processes
+from lwface.training.resuming import check_new
 
 
 def run_folder(run: Run) -> Path:
@@ -49,8 +51,8 @@ def train(run: Run, *, device: str = "auto", resume: bool = False, track: str | 
     check_new(folder, resume=resume)
     loop = prepare(run, device=device, track=track, folder=folder)
     status = loop.start(resume=resume)
-    if status == 0 and loop.saved is not None and (run.verify_also or run.more_targets):
-        for line in changes(read_run(folder), loop.saved[1]):
+    if status == 0 and loop.judged.saved is not None and (run.verify_also or run.more_targets):
+        for line in changes(read_run(folder), loop.judged.saved[1]):
             print(line, flush=True)
     return status
 

@@ -24,8 +24,7 @@ from lwface.recognition.dataset import FaceDataset, to_network_input
 from lwface.recognition.leaving_out import read_left_out
 from lwface.reporting.training_log import TrainingRun
 from lwface.reporting.worst_images import WorstImage, WorstImages
-from lwface.training.checkpoint import SavedRun
-from lwface.training.loop import CHECKPOINT
+from lwface.training.checkpoint import CHECKPOINT, SavedRun
 from lwface.training.state import RunState
 
 AT_ONCE = 32  # images

@@ -15,7 +15,7 @@ from lwface.search.held_out import HeldOut
 from lwface.search.space import family_settings, tensor_digest
 from lwface.settings.places import Places
 from lwface.settings.resolve import resolve
-from lwface.training.loop import NotFinite
+from lwface.training.not_finite import NotFinite
 
 WARMUP_SHARE = 10  # one step in so many
 

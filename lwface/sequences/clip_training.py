@@ -21,8 +21,9 @@ from lwface.sequences.network import SequenceNetwork
 from lwface.settings.places import typed
 from lwface.settings.run import Run
 from lwface.synthetic.people_options import IMAGES, POSE
-from lwface.training.loop import Loop, check_new
+from lwface.training.loop import Loop
 from lwface.training.preparation import choose_device, seed_everything
+from lwface.training.resuming import check_new
 
 LOSS = "cosface"
 WARMUP_SHARE = 20  # one step in so many

@@ -35,9 +35,20 @@ class StepBuffers:
         self.sums: Tensor | None = None
         _copy(self._before, self._all)
 
-    def put_back(self) -> None:
-        """All is as at the beginning of the step."""
-        _copy(self._all, self._before)
+    def put_back(self, where: Tensor | None = None) -> None:
+        """All is as at the beginning of the step; where ``where``, () bool on the device, is given: if it is true."""
+        if where is None:
+            _copy(self._all, self._before)
+        else:
+            for now, before in self._by_type():
+                chosen = torch.where(where, _flat(before), _flat(now)).split([one.numel() for one in now])
+                _copy(now, [one.view_as(like) for one, like in zip(chosen, now, strict=True)])
+
+    def _by_type(self) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """Those of one type together, now and before: many small tensors in a few operations."""
+        pairs = list(zip(self._all or [], self._before, strict=True))
+        types = {one.dtype for one, _ in pairs}
+        return [([n for n, _ in pairs if n.dtype == kind], [b for _, b in pairs if b.dtype == kind]) for kind in types]
 
     def begin_part(self) -> None:
         """The running statistics are as at the beginning of the step."""
@@ -47,7 +58,7 @@ class StepBuffers:
     def end_part(self) -> None:
         """Take in what the part made of the running statistics."""
         if self.parts > 1 and self._running:
-            moved = torch.cat([one.flatten() for one in torch._foreach_sub(self._running, self._running_before)])
+            moved = _flat(torch._foreach_sub(self._running, self._running_before))
             self.sums = moved if self.sums is None else self.sums.add_(moved)
 
     def end(self, sums: Tensor | None) -> None:
@@ -79,6 +90,10 @@ class StepBuffers:
 def _split(pairs: list[tuple[Tensor, Tensor]], wanted: set[int]) -> tuple[list[Tensor], list[Tensor]]:
     found = [pair for pair in pairs if id(pair[0]) in wanted]
     return [one for one, _ in found], [before for _, before in found]
+
+
+def _flat(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([one.flatten() for one in tensors])
 
 
 def _copy(targets: list[Tensor] | None, sources: list[Tensor] | None) -> None:

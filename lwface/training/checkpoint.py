@@ -32,6 +32,7 @@ from lwface.base.files import naming, sync_folder, write_text
 from lwface.settings.run import RUN_SETTINGS
 from lwface.training.processes import Processes, processes
 
+CHECKPOINT = "last.ckpt"  # in a run's folder
 FORMAT, OLD_FORMAT = 3, 2
 REMEDY = "delete it to start afresh"
 

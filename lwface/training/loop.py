@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shlex
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,14 +21,17 @@ from lwface.base.errors import UserError
 from lwface.base.files import shown, write_json
 from lwface.base.lock import held
 from lwface.settings.run import Run, step_list
+from lwface.training.ahead import lane_to, sent_ahead
 from lwface.training.average import WeightAverage
-from lwface.training.best import BestModel
-from lwface.training.checkpoint import Checkpoints, SavedRun, check_same_run
+from lwface.training.checkpoint import CHECKPOINT, Checkpoints, SavedRun, check_same_run
+from lwface.training.judged import Judged
 from lwface.training.loader import load_batches
 from lwface.training.log import TrainingLog
+from lwface.training.not_finite import LeftOutSteps
 from lwface.training.optimizer import create_optimizer
 from lwface.training.preparation import deterministic
-from lwface.training.processes import launch, processes, restarted
+from lwface.training.processes import launch, processes
+from lwface.training.resuming import parts_of_a_step
 from lwface.training.sampler import BatchSampler
 from lwface.training.schedule import last_step, learning_rate, schedule_length
 from lwface.training.state import RunState
@@ -38,61 +41,21 @@ from lwface.training.task import Batch, Task
 
 RATE_LINE_STEPS = 1000  # steps between two lines with the learning rate, as in the original
 SHARE_LEFT_OUT = 0.1  # of an epoch's images: from here on it is said
-CHECKPOINT = "last.ckpt"  # in the run's folder
-NOT_FINITE = "nonfinite.json"  # likewise: the images of the step that stopped it
-NAMED = 8  # of them in one line
-
-
-class NotFinite(UserError):
-    """The training diverged."""
 
 
 class Update(NamedTuple):
-    """What one update of the weights did."""
+    """One update of the weights."""
 
-    loss: float  # mean over the step's images, before the update
-    sums: dict[str, float]  # the task's figures, summed over the step's images
+    step: int  # its number, from 1
+    made: Made  # what came of it; to look at it is to wait for the device
     rate: float
-    updated: bool = True  # False: it was left out, as not all was finite
+    positions: Any = None  # of the step's images in the data; None: not known
+    bad: Mapping[int, str] = {}  # as Batch.bad
 
-
-def check_new(folder: Path, *, resume: bool) -> None:
-    """Refuse to begin where a run has been, unless it is to be resumed.
-
-    Processes that torchrun starts again, after some had died, go on by themselves.
-
-    Raises:
-        UserError: there is a checkpoint.
-    """
-    path = folder / CHECKPOINT
-    if path.exists() and not resume and not restarted() and not (launch() and _launch_of(path) == launch()):
-        remedy = "add --resume to continue it, or another --models-root for a new one"
-        raise UserError(f"{folder / CHECKPOINT}: there is a run: {remedy}")
-
-
-def _launch_of(path: Path) -> str:
-    return str(SavedRun(path).facts.get("launch", ""))
-
-
-def parts_of_a_step(path: Path, run: Run) -> int:
-    """How many parts a step has: those of the checkpoint at ``path``, where there is one.
-
-    Raises:
-        UserError: the processes cannot share them alike.
-    """
-    count = processes().count
-    parts = run.accumulate * count
-    if path.exists():
-        facts = SavedRun(path).facts
-        begun = facts["config"]["accumulate"]
-        parts = facts.get("parts", begun) if begun == run.accumulate else parts
-    if parts % count:
-        shares = ", ".join(str(number) for number in range(1, parts + 1) if parts % number == 0)
-        raise UserError(
-            f"{path}: a step of this run has {parts} parts of {run.per_batch_size} images, which {count} processes "
-            f"cannot share alike: start {shares}"
-        )
-    return parts
+    @property
+    def loss(self) -> float:
+        """The mean over the step's images, before the update."""
+        return self.made.loss
 
 
 class Loop:
@@ -108,6 +71,8 @@ class Loop:
     Attributes:
         step: updates done; with the seed it also is the position of sampler, mirroring and schedule.
         last_step: updates of the whole run.
+        ahead: the host begins a step before it knows what came of the one before: on CUDA, so that the device never
+            waits for it. Not with averaged weights, into which a step that is left out must not go.
     """
 
     def __init__(self, task: Task, run: Run, *, device: torch.device, folder: Path, started_from: str = "") -> None:
@@ -123,21 +88,23 @@ class Loop:
         self.run = run.replace(total_steps=schedule_length(run, self.steps_per_epoch))
         self.rate_changes = step_list(run.lr_steps) if run.lr_policy == "step" else []
         self.average = WeightAverage(task.modules, run.ema) if run.ema else None
+        self.ahead = device.type == "cuda" and not run.ema
         self.stepper = Stepper(
-            task, self.optimizer, self.run, device=device, parts=self.parts, processes=self.processes
+            task,
+            self.optimizer,
+            self.run,
+            device=device,
+            parts=self.parts,
+            processes=self.processes,
+            ahead=self.ahead,
         )
+        self.unread: deque[Update] = deque()  # those whose numbers were not looked at yet
         self.state = RunState(task.modules, self.optimizer, self.average)
         self.checkpoints = Checkpoints(folder / CHECKPOINT)
-        self.left_out = 0  # steps that were not made, as not all was finite
-        self.left_out_in_a_row = 0
+        self.left_out = LeftOutSteps(task, self.run, folder, writes=self.processes.leads)
         self.request = StopRequest()
         self.stop_agreed = False  # by all processes, after the step at hand
-        self.best = BestModel()
-        self.started_from = started_from
-        self.before: list[float] = []  # merits of the model that training starts from, where it is a trained one
-        self.chance = math.nan  # by how much another merit may differ from its last one without being told from it
-        self.merits: list[float] = []  # the deciding one of each validation since
-        self.saved: tuple[int, int] | None = None  # number of the last model saved, and its step
+        self.judged = Judged(task.merit, started_from)
         self.bad_images: dict[int, str] = {}  # key and reason
         self.log = TrainingLog(
             folder,
@@ -149,6 +116,7 @@ class Loop:
             validation_images=task.validation_images,
             hints=["lower --lr", *task.hints()],
         )
+        self.logs = False  # whether the log is open
 
     def start(self, *, resume: bool) -> int:
         """Train from the beginning, or from the folder's checkpoint; the exit status.
@@ -189,21 +157,26 @@ class Loop:
         with contextlib.ExitStack() as stack:
             if leads:
                 self.log.open(self.step)
+                self.logs = True
                 stack.enter_context(closing(self.log))
             stack.enter_context(closing(self.checkpoints))
             updates = stack.enter_context(closing(self.updates()))
             if self.step == 0 and run.pretrained:
                 self._validate_before()
-            for update in updates:
-                if leads:
-                    self.log.record(self.step, images=self.images_per_step, **update._asdict())
+            for _ in updates:
+                last = self.step == self.last_step
+                validates = (
+                    self.step % run.verbose == 0 or last
+                )  # the original never verifies what the last steps learnt
+                if validates:
+                    self.settle()
                 self._say_rate()
                 self.checkpoints.check()
-                last = self.step == self.last_step
-                if self.step % run.verbose == 0 or last:  # the original never verifies what the last steps learnt
+                if validates:
                     self.validate_and_save()
                 stopped = self._stops() and not last
                 if self.step % checkpoint_steps == 0 or last or stopped:
+                    self.settle()
                     self.save_checkpoint()
                 if stopped:
                     self.checkpoints.wait()
@@ -215,40 +188,65 @@ class Loop:
     def updates(self) -> Generator[Update, None, None]:
         """Train from ``step`` to ``last_step``, one update at a time; closing the generator ends the loader.
 
+        What came of an update is looked at when it is yielded, or ``ahead`` of that: :meth:`settle`.
+
         Raises:
             NotFinite: loss or gradients are no longer numbers, for more steps in a row than ``nonfinite_limit``.
             UserError: an image cannot be read.
         """
-        run, pinned = self.run, self.device.type == "cuda"
+        run, lane = self.run, lane_to(self.device)
         for sampler in self.task.orders(self.images_per_step, seed=run.seed, start=self.step, stop=self.last_step):
             batches = load_batches(
                 self.task.data,
                 sampler,
                 num_workers=run.num_workers,
-                pin_memory=pinned,
+                pin_memory=lane is not None,
                 part=run.per_batch_size,
                 processes=self.processes,
             )
             with closing(batches):  # type: ignore[type-var]  # a generator has close()
-                for batch in batches:
+                for batch in sent_ahead(batches, lane):
                     rate = learning_rate(run, self.step)
                     made = self.training_step(batch, rate)
                     self.step += 1
-                    if not made.updated:
-                        self._leave_out(batch, made.loss, rate)
-                    elif self.average:
-                        self.average.update(self.step)
-                    self.left_out_in_a_row = 0 if made.updated else self.left_out_in_a_row
-                    yield Update(made.loss, made.sums, rate, made.updated)
+                    update = Update(self.step, made, rate, batch.positions, batch.bad)
+                    self.unread.append(update)
+                    self.settle(keep=1 if self.ahead else 0)
+                    yield update
+        self.settle()
 
     def training_step(self, batch: Batch, rate: float) -> Made:
         """One update with learning rate ``rate``: that of the whole step, all parts and processes together."""
         stops = self.request.signal is not None
-        made = self.stepper.step(batch, self.step, rate, flags=(stops, bool(batch.bad)))
-        self.stop_agreed, bad_images = made.raised
-        if bad_images:
-            self._note_bad_images(self.processes.collected(dict(batch.bad)))
-        return made
+        return self.stepper.step(batch, self.step, rate, flags=(stops, bool(batch.bad)))
+
+    def settle(self, keep: int = 0) -> None:
+        """Look at what came of the updates, the last ``keep`` of them apart, and do what is to be done about it.
+
+        Raises:
+            NotFinite: too many were left out in a row.
+        """
+        while len(self.unread) > keep:
+            update = self.unread.popleft()
+            made = update.made
+            self.stop_agreed, bad_images = made.raised
+            if bad_images:
+                self._note_bad_images(self.processes.collected(dict(update.bad)))
+            if not made.updated:
+                self.left_out.take(update.step, made.loss, update.rate, update.positions)
+            else:
+                self.left_out.in_a_row = 0
+                if self.average:
+                    self.average.update(update.step)
+            if self.logs:
+                self.log.record(
+                    update.step,
+                    loss=made.loss,
+                    sums=made.sums,
+                    images=self.images_per_step,
+                    rate=update.rate,
+                    updated=made.updated,
+                )
 
     def _stops(self) -> bool:
         """Whether the run is to be stopped after this step: of several processes, all know it since the step."""
@@ -270,14 +268,16 @@ class Loop:
         start = time.monotonic()
         found = self.task.validate(self.step)
         self.log.validation(self.step, found.scores, seconds=time.monotonic() - start)
-        self.merits += found.merits[-1:]
-        number = self.best.number_to_save(self.run.ckpt, found.merits)
+        judged = self.judged
+        judged.merits += found.merits[-1:]
+        number = judged.best.number_to_save(self.run.ckpt, found.merits)
         if number is not None:
             self._check_weights()
             print("saving", number, flush=True)
             self.task.save(self.folder, number, self.run.as_dict())
-            self.saved = number, self.step
-        print(f"[{self.step}]{self.task.merit}-Highest: {self.best.highest if found.merits else 0.0:1.5f}", flush=True)
+            judged.saved = number, self.step
+        highest = judged.best.highest if found.merits else 0.0
+        print(f"[{self.step}]{self.task.merit}-Highest: {highest:1.5f}", flush=True)
 
     def save_checkpoint(self) -> None:
         """Begin to write all that continuing takes; the log has reached the disk by then."""
@@ -290,15 +290,10 @@ class Loop:
             "launch": launch(),
             "facts": self.task.facts(),
             "config": json.loads(json.dumps(self.run.as_dict())),
-            "best": self.best.state(),
-            "before": self.before,
-            "started_from": self.started_from,
-            "chance": self.chance,
-            "merits": self.merits,
-            "saved": self.saved,
+            **self.judged.state(),
             "log": self.log.state(),
             "bad_images": {str(key): reason for key, reason in self.bad_images.items()},
-            "left_out": [self.left_out, self.left_out_in_a_row],
+            "left_out": [self.left_out.count, self.left_out.in_a_row],
         }
         self.checkpoints.save(self.step, self.state.tensors(), facts)
 
@@ -321,15 +316,10 @@ class Loop:
                     "give the same data, or another --models-root"
                 )
         self.state.restore(saved)
-        self.best.restore(state["best"])
-        self.before = state.get("before", [])  # older checkpoints have none of these
-        self.started_from = state.get("started_from", "")
-        self.chance = state.get("chance", math.nan)
-        self.merits = state.get("merits", [])
-        self.saved = tuple(state["saved"]) if state.get("saved") else None
+        self.judged.restore(state)
         self.log.restore(state["log"])
         self.bad_images = {int(key): reason for key, reason in state["bad_images"].items()}
-        self.left_out, self.left_out_in_a_row = state.get("left_out", (0, 0))
+        self.left_out.count, self.left_out.in_a_row = state.get("left_out", (0, 0))
         self.step = state["step"]
         print(f"resuming after step {self.step} of {self.last_step}", flush=True)
 
@@ -353,7 +343,7 @@ class Loop:
             return
         start = time.monotonic()
         found = self.task.validate(0)
-        self.before, self.chance = list(found.merits), found.chance
+        self.judged.before, self.judged.chance = list(found.merits), found.chance
         self.log.validation(0, found.scores, seconds=time.monotonic() - start)
         self.processes.wait()
 
@@ -374,39 +364,19 @@ class Loop:
 
     def _say_end(self) -> None:
         """Where the model is, how good it became, and what may be done with it."""
-        if self.saved is None:
+        judged = self.judged
+        if judged.saved is None:
             print(f"the run is done, no model was saved (--ckpt {self.run.ckpt})", flush=True)
             return
-        number, step = self.saved
+        number, step = judged.saved
         model = f"{shown(self.folder / 'model')},{number}"
-        highest = f", highest {self.task.merit} {self.best.highest:1.5f}" if math.isfinite(self.best.highest) else ""
-        print(f"the run is done: {model}, of step {step}{highest}", flush=True)
-        no_worse = bool(self.before and self.merits) and self.before[-1] >= self.best.highest
-        if no_worse or (self.started_from and self.before and self.merits):
-            print(self._compared(), flush=True)
-        if no_worse and self.started_from:
-            model = shlex.quote(self.started_from)
+        print(f"the run is done: {model}, of step {step}{judged.highest()}", flush=True)
+        if compared := judged.compared():
+            print(compared, flush=True)
+        if judged.no_better and judged.started_from:
+            model = shlex.quote(judged.started_from)
         for command in self.task.next_commands(model):
             print(f"next: {command}", flush=True)
-
-    def _compared(self) -> str:
-        """What was trained beside what the run started from: which is better, if that can be told, and what to do."""
-        found, before = self.best.highest, self.before[-1]
-        start = "the model that it started from" if self.started_from else "the network before the first step"
-        figures = f"{self.task.merit} {found:1.5f} here, {before:1.5f} there"
-        if found > before + (0 if math.isnan(self.chance) else self.chance):
-            return f"it is better than {start}: {figures}"
-        if found == before:
-            told = f"a tie with {start}: {figures}"
-        elif abs(found - before) <= self.chance:
-            doubt = f"as the folds deviate, less than {self.chance:.5f} tells nothing"
-            told = f"it cannot be told apart from {start}: {figures}; {doubt}"
-        else:
-            told = f"{start} is better: {figures}"
-        if self.started_from and found <= before:
-            told += f"; use {self.started_from}"
-        rises = len(self.merits) > 1 and self.merits[-1] > max(self.merits[:-1])
-        return f"{told}; for more, lower --lr" + (f", or train longer: {self.task.merit} still rose" if rises else "")
 
     def _note_bad_images(self, bad: Mapping[int, str]) -> None:
         for key, reason in bad.items():
@@ -422,42 +392,4 @@ class Loop:
             print("lr-batch-epoch:", learning_rate(self.run, self.step), batch, epoch, flush=True)
 
     def _check_weights(self) -> None:
-        """A gradient can overflow where the loss does not: such weights must not replace a good checkpoint."""
-        for module in self.task.modules.values():
-            for name, tensor in module.state_dict().items():
-                if not torch.isfinite(tensor).all():
-                    what = f"{name} is no longer finite"
-                    raise self._not_finite(what, self.step, learning_rate(self.run, self.step - 1))
-
-    def _leave_out(self, batch: Batch, loss: float, rate: float) -> None:
-        """Count a step that was not made, and say it.
-
-        Raises:
-            NotFinite: there were too many in a row.
-        """
-        self.left_out += 1
-        self.left_out_in_a_row += 1
-        what = "a gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
-        keys = [] if batch.positions is None else self.task.keys(batch.positions)
-        if self.left_out_in_a_row > self.run.nonfinite_limit:
-            raise self._not_finite(what, self.step, rate, keys)
-        row = f"{self.left_out_in_a_row} in a row, {self.left_out} so far; the run stops after"
-        print(f"[{self.step}]Left out: {what}; {row} {self.run.nonfinite_limit}", flush=True)
-
-    def _not_finite(self, what: str, step: int, rate: float, keys: Sequence[Any] = ()) -> NotFinite:
-        remedies = ["look at what the loss computes first: nothing was learnt yet"] if step == 1 else []
-        remedies += ["lower --lr", "give it warmup_steps", *self.task.hints()]
-        if self.run.precision != "float32":
-            remedies.append("or use --precision float32")
-        path = self.folder / CHECKPOINT
-        kept = f"{path} is as it was" if path.exists() else "no checkpoint was written yet"
-        told = f"{what} at step {step} with learning rate {rate:g}"
-        if self.left_out_in_a_row > 1:
-            told += f", precision {self.run.precision}, for {self.left_out_in_a_row} steps in a row"
-        if keys:
-            more = f" and {len(keys) - NAMED} more in {self.folder / NOT_FINITE}" if len(keys) > NAMED else ""
-            kept += f"; the images of that step: keys {', '.join(map(str, keys[:NAMED]))}{more}"
-            if self.processes.leads and self.folder.is_dir():
-                about = {"step": step, "what": what, "lr": rate, "precision": self.run.precision, "keys": list(keys)}
-                write_json(self.folder / NOT_FINITE, about)
-        return NotFinite(f"{told}: {', '.join(remedies)}; {kept}")
+        self.left_out.check_weights(self.step, learning_rate(self.run, self.step - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lwface.settings.run import Run
 
@@ -36,3 +36,23 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group ``rate`` times its own factor."""
     for each in optimizer.param_groups:
         each["lr"] = rate * each["lr_factor"]
+
+
+def update_unless(optimizer: torch.optim.Optimizer, skipped: Tensor | None) -> None:
+    """One update; none where ``skipped``, () bool, is true, which only the device has to know.
+
+    PyTorch's fused updates look at ``found_inf`` there, as they do for its ``GradScaler``.
+    """
+    if skipped is not None:
+        optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
+        _begin_momentum(optimizer)
+    optimizer.step()
+
+
+def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Momentum of zeros: SGD makes room for its first one, and a first update that is skipped leaves it unwritten."""
+    for each in optimizer.param_groups:
+        for parameter in each["params"] if each.get("momentum") else ():
+            state = optimizer.state[parameter]
+            if parameter.grad is not None and state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)

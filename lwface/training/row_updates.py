@@ -41,15 +41,16 @@ class RowHolder(Protocol):
 
 
 @torch.no_grad()
-def update_rows(optimizer: torch.optim.Optimizer, holder: RowHolder) -> None:
+def update_rows(optimizer: torch.optim.Optimizer, holder: RowHolder, skipped: Tensor | None = None) -> None:
     """One update of the rows of ``holder`` that have a gradient.
 
     Args:
         optimizer: SGD or AdamW, as :func:`lwface.training.optimizer.create_optimizer` makes them; has the parameters.
         holder: of the parameters.
+        skipped: () bool on the device: nothing is changed where it is true, which the host need not know.
     """
     groups = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
-    update = _adamw if isinstance(optimizer, torch.optim.AdamW) else _sgd
+    update, update_kept = (_adamw, _adamw_kept) if isinstance(optimizer, torch.optim.AdamW) else (_sgd, _sgd_kept)
     # Made here, so that the state has the same names in each process, also where no row had a gradient yet.
     states = {parameter: _state(optimizer, parameter, groups[parameter]) for parameter in holder.row_parameters()}
     for rows, found in holder.gradients():
@@ -57,7 +58,11 @@ def update_rows(optimizer: torch.optim.Optimizer, holder: RowHolder) -> None:
             group, state = groups[parameter], states[parameter]
             changed = {name: rows.of(tensor) for name, tensor in state.items()}
             weight = rows.of(parameter)
-            update(weight, gradient, changed, group)
+            if skipped is None:
+                update(weight, gradient, changed, group)
+            else:
+                kept = skipped.logical_not().to(weight.dtype)
+                update_kept(weight, gradient.masked_fill_(skipped, 0.0), changed, group, kept)
             rows.put(parameter, weight)
             for name, tensor in changed.items():
                 rows.put(state[name], tensor)
@@ -95,3 +100,26 @@ def _adamw(weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: Ma
     steps = state["step"].add_(1).to(weight.dtype).view(-1, *[1] * (weight.ndim - 1))
     size = rate / (1 - beta1**steps)
     weight.sub_(size * first / (second.sqrt().div_((1 - beta2**steps).sqrt()).add_(group["eps"])))
+
+
+def _sgd_kept(
+    weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: Mapping[str, Any], kept: Tensor
+) -> None:
+    """:func:`_sgd` where ``kept``, () on the device, is 1; nothing where it is 0, and then the gradient must be 0."""
+    gradient.addcmul_(weight, kept * group["weight_decay"])
+    if state:
+        gradient = state["momentum_buffer"].mul_(1 - kept * (1 - group["momentum"])).add_(gradient)
+    weight.addcmul_(gradient, kept * -group["lr"])
+
+
+def _adamw_kept(
+    weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: Mapping[str, Any], kept: Tensor
+) -> None:
+    """:func:`_adamw` likewise."""
+    (beta1, beta2), rate = group["betas"], kept * group["lr"]
+    weight.mul_(1 - rate * group["weight_decay"])
+    first = state["exp_avg"].lerp_(gradient, kept * (1 - beta1))
+    second = state["exp_avg_sq"].mul_(1 - kept * (1 - beta2)).addcmul_(gradient, gradient, value=1 - beta2)
+    steps = state["step"].add_(kept.to(state["step"].dtype)).clamp(min=1)  # rows without an update divide by none
+    steps = steps.to(weight.dtype).view(-1, *[1] * (weight.ndim - 1))
+    weight.sub_(rate / (1 - beta1**steps) * first / (second.sqrt().div_((1 - beta2**steps).sqrt()).add_(group["eps"])))

@@ -112,7 +112,7 @@ class RunState:
         elif about.shape == parameter.shape and key != "step":
             room = torch.empty_like(parameter, dtype=about.dtype, requires_grad=False)
         else:
-            room = torch.empty(about.shape, dtype=about.dtype)  # PyTorch keeps its numbers of updates on the CPU
+            room = torch.empty(about.shape, dtype=about.dtype, device=parameter.device)  # where fused updates count
         self.optimizer.state[parameter][key] = room
 
     def _fill(

@@ -12,11 +12,13 @@ that are computed twice, of running statistics, or of a step that is not to be m
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from lwface.base.device import fetched, sent
 from lwface.settings.run import Run
 from lwface.training.buffers import StepBuffers
 from lwface.training.optimizer import set_learning_rate
@@ -26,13 +28,42 @@ from lwface.training.sampler import stream_seed
 from lwface.training.task import Batch, Outcome, Task
 
 
-class Made(NamedTuple):
-    """What came of a step, the same in each process."""
+class Made:
+    """What came of a step, the same in each process. The first look at it waits for the device to be done.
 
-    loss: float  # mean over its images, before the update
-    sums: dict[str, float]  # of the task's figures
-    updated: bool  # False: the loss, a gradient or a running statistic was not finite, and nothing was changed
-    raised: tuple[bool, ...]  # of the flags given, which are raised in any process
+    Args:
+        figures: names of the task's figures.
+        numbers: gives (1 + F + 1 + flags,): the mean loss, a sum for each figure, how many processes found something
+            that is not finite, how many raised each flag.
+    """
+
+    def __init__(self, figures: Sequence[str], numbers: Callable[[], Tensor]) -> None:
+        self.figures, self.numbers = tuple(figures), numbers
+
+    @cached_property
+    def _read(self) -> list[float]:
+        found: list[float] = self.numbers().tolist()
+        return found
+
+    @property
+    def loss(self) -> float:
+        """Mean over the step's images, before the update."""
+        return self._read[0]
+
+    @property
+    def sums(self) -> dict[str, float]:
+        """Of the task's figures, over the step's images."""
+        return dict(zip(self.figures, self._read[1:], strict=False))
+
+    @property
+    def updated(self) -> bool:
+        """False: the loss, a gradient or a running statistic was not finite, and nothing was changed."""
+        return math.isfinite(self.loss) and not self._read[1 + len(self.figures)]
+
+    @property
+    def raised(self) -> tuple[bool, ...]:
+        """Which of the flags given are raised in any process."""
+        return tuple(map(bool, self._read[2 + len(self.figures) :]))
 
 
 class Stepper:
@@ -45,6 +76,8 @@ class Stepper:
         device: of the task.
         parts: of a step; as many for each process.
         processes: those that train.
+        ahead: the host does not wait for the device: whether an update may be made is found out and heeded there, and
+            what came of a step is there to be looked at when the next one has been begun.
     """
 
     def __init__(
@@ -56,9 +89,10 @@ class Stepper:
         device: torch.device,
         parts: int,
         processes: Processes,
+        ahead: bool = False,
     ) -> None:
         self.task, self.optimizer, self.run, self.device = task, optimizer, run, device
-        self.parts, self.processes = parts, processes
+        self.parts, self.processes, self.ahead = parts, processes, ahead
         self.own_parts = parts // processes.count
         self.buffers = StepBuffers(task.modules.values(), parts=parts, processes=processes.count)
 
@@ -77,22 +111,25 @@ class Stepper:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         self.buffers.begin()
-        task.begin_step(targets, step, self.run)
+        task.begin_step(batch.targets, step, self.run)
         totals = self._gradients(inputs, targets, step)
         totals[0] /= self.processes.count
         statistics, broken = self._together()
-        said = torch.tensor(flags, dtype=torch.float64).to(self.device, non_blocking=True)
+        said = sent(torch.tensor(flags, dtype=torch.float64), self.device)
         whole = self.processes.sum_(torch.cat([totals, broken[None], said]))
-        loss, *found = whole.tolist()  # waits for the device, once a step
-        sums, (bad, *raised) = found[: len(task.figures)], found[len(task.figures) :]
-        updated = math.isfinite(loss) and not bad
-        if updated:
+        made = Made(task.figures, fetched(whole))
+        if self.ahead:
+            skipped = ~whole[0].isfinite() | (whole[len(totals)] > 0)  # as made.updated has it
+            self.buffers.end(statistics)
+            self.buffers.put_back(skipped)
+            task.update(self.optimizer, skipped)
+        elif made.updated:
             self.buffers.end(statistics)
             task.update(self.optimizer)
         else:
             self.buffers.put_back()
             self.optimizer.zero_grad(set_to_none=True)
-        return Made(loss, dict(zip(task.figures, sums, strict=True)), updated, tuple(map(bool, raised)))
+        return made
 
     def _gradients(self, inputs: Tensor, targets: Tensor, step: int) -> Tensor:
         """Leave the mean gradients of this process's parts; the loss, and the sums of the figures, float64."""

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from lwface.base.device import sent
 from lwface.settings.run import Run
+from lwface.training.optimizer import update_unless
 from lwface.training.sampler import BatchSampler, ListedBatches
 
 
@@ -80,6 +82,7 @@ class Batch(NamedTuple):
         first: the place in the step of the first row; the process has these N of them.
         step_rows: rows of the whole step, of all processes; 0: these N are all.
         positions: (rows of the step,) of its items in the data; None: not known.
+        there: images and targets on the device, where they were sent ahead (:mod:`lwface.training.ahead`).
     """
 
     images: Tensor
@@ -88,6 +91,11 @@ class Batch(NamedTuple):
     first: int = 0
     step_rows: int = 0
     positions: Any = None
+    there: tuple[Tensor, Tensor] | None = None
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images and targets on ``device``."""
+        return self.there or (sent(self.images, device), sent(self.targets, device))
 
     def own(self, of_step: Tensor) -> Tensor:
         """The rows of this batch in something (rows of the step, ...) that is drawn for the whole step."""
@@ -135,7 +143,7 @@ class Task(ABC):
         """Be told of an update before any part of its batch.
 
         Args:
-            targets: (N, ...) of the whole batch.
+            targets: (N, ...) of the whole batch, in the computer's memory.
             step: updates done.
             run: the settings, with the length of the schedules filled in.
         """
@@ -160,9 +168,9 @@ class Task(ABC):
         """By what a user finds the items at ``positions`` (N,)."""
         return [int(position) for position in positions]
 
-    def update(self, optimizer: torch.optim.Optimizer) -> None:
-        """Change the weights by the gradients of all parts."""
-        optimizer.step()
+    def update(self, optimizer: torch.optim.Optimizer, skipped: Tensor | None = None) -> None:
+        """Change the weights by the gradients of all parts, unless ``skipped``, () bool on the device, is true."""
+        update_unless(optimizer, skipped)
 
     @abstractmethod
     def validate(self, step: int) -> Validation:

@@ -147,7 +147,8 @@ def test_batches_do_not_depend_on_who_makes_them(faces, tmp_path, workers):
     run = point_run(wish(faces), **settings(tmp_path, num_workers=workers))
     loop = prepare(wish(faces), run, folder=run_folder(run))
     seen = []
-    loop.training_step = lambda batch, rate: (seen.append(batch), Made(1.0, {"nme": 1.0}, True, ()))[1]
+    made = Made(("nme",), lambda: torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]))
+    loop.training_step = lambda batch, rate: (seen.append(batch), made)[1]
     for _ in zip(range(3), loop.updates(), strict=False):
         pass
     data = PointDataset(open_data(wish(faces))[0], seed=run.seed, strength=scaled(0.2))

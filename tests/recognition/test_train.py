@@ -39,8 +39,9 @@ from lwface.settings.resolve import resolve
 from lwface.settings.run import Run
 from lwface.settings.sections import load_sections
 from lwface.training.checkpoint import read_checkpoint
-from lwface.training.loop import Loop, parts_of_a_step
+from lwface.training.loop import Loop
 from lwface.training.processes import Processes
+from lwface.training.resuming import parts_of_a_step
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "tiny-nsoftmax-synthetic"
@@ -495,10 +496,10 @@ def _numbered(loop):
 def test_processes_that_cannot_share_a_step_are_told_which_can(options, tmp_path, monkeypatch):
     folder = tmp_path / "models" / RUN
     assert train(options(max_steps=1, warmup_steps=0, accumulate=4, per_batch_size=2)) == 0
-    monkeypatch.setattr("lwface.training.loop.processes", lambda: Processes(0, 3))
+    monkeypatch.setattr("lwface.training.resuming.processes", lambda: Processes(0, 3))
     with pytest.raises(UserError, match="has 4 parts of 2 images, which 3 processes cannot share alike: start 1, 2, 4"):
         parts_of_a_step(folder / "last.ckpt", options(accumulate=4, per_batch_size=2).run)
-    monkeypatch.setattr("lwface.training.loop.processes", lambda: Processes(0, 2))
+    monkeypatch.setattr("lwface.training.resuming.processes", lambda: Processes(0, 2))
     for accumulate in (4, 2):  # as before, or what it is now
         assert parts_of_a_step(folder / "last.ckpt", options(accumulate=accumulate).run) == 4
     assert parts_of_a_step(folder / "none", options(accumulate=3).run) == 6
@@ -558,10 +559,10 @@ def test_accumulated_gradient_is_that_of_the_large_batch(options, monkeypatch, r
         for module in loop.task.modules.values():
             module.double()
         batch = loop.task.data[np.arange(12)]
-        loss, sums, *_ = loop.training_step(batch, 0.1)
+        made = loop.training_step(batch, 0.1)
         parameters = [p for module in loop.task.modules.values() for p in module.parameters()]
         gradients = [loop.optimizer.state[p]["momentum_buffer"] for p in parameters]  # after one update
-        found.append((loss, sums["acc"], gradients))
+        found.append((made.loss, made.sums["acc"], gradients))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-13)
     assert found[0][1] == found[1][1]
     for large, accumulated in zip(found[0][2], found[1][2], strict=True):
@@ -750,10 +751,11 @@ def test_the_end_names_the_model_and_what_to_type(options, tmp_path, monkeypatch
 def test_what_was_trained_beside_its_start(options, unbroken, tmp_path, before, merits, chance, said):
     prefix = str(unbroken / RUN / "model")
     loop = prepared(options(pretrained=prefix), tmp_path)
-    loop.before, loop.merits, loop.chance, loop.best.highest = [before], merits, chance, max(merits)
+    judged = loop.judged
+    judged.before, judged.merits, judged.chance, judged.best.highest = [before], merits, chance, max(merits)
     figures = f"Accuracy {max(merits):.5f} here, {before:.5f} there"
     expected = said.replace("FIGURES", figures).replace("PATH", f"{prefix},1")
-    assert loop._compared() == expected.replace("START", "the model that it started from")
+    assert judged.compared() == expected.replace("START", "the model that it started from")
 
 
 def test_a_partial_start_keeps_the_usual_rate_after_a_resume_too(options, unbroken, tmp_path, capsys):
