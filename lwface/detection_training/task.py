@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lwface.base.device import sent
 from lwface.base.evaluating import evaluating
 from lwface.detection.reading import detections, padded
 from lwface.detection_training.judging import FoundRanking, ranking
 from lwface.detection_training.losses import detection_loss
 from lwface.detection_training.scenes import SceneDataset
 from lwface.detection_training.targets import owners
-from lwface.models.store import save_model
 from lwface.networks.face_detector import FaceDetector, decoded, places_of
 from lwface.settings.run import Run
-from lwface.training.optimizer import group
-from lwface.training.task import Batch, Outcome, Score, Task, Validation, autocast
+from lwface.training.network_task import NetworkTask
+from lwface.training.task import Outcome, Score, Validation, autocast
 
 WANTED = 0.97  # precision at which recall is told
 
 
-class DetectorTask(Task):
+class DetectorTask(NetworkTask):
     """Learns to find faces. The figure is the mean overlap of the boxes that learn with the true ones; what decides
     which model is the best is average precision at an overlap of 0.5, on scenes of people who are not learnt from.
 
@@ -50,26 +48,15 @@ class DetectorTask(Task):
         run: Run,
         device: torch.device,
     ) -> None:
+        super().__init__(network, run, device)
         self.network, self.data, self.scenes = network, data, data
-        self.run, self.device = run, device
-        self.modules = {"network": network}
         self.judging = list(held_out.judging(judged))
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Kernels decay; factors and offsets do not."""
-        decayed, exempt = ([p for p in self.network.parameters() if (p.ndim > 1) is many] for many in (True, False))
-        return [group(decayed, self.run.wd), group(exempt, 0.0)]
-
-    def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, S, S) uint8 and faces (N, M, 15)."""
-        images = batch.images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        return images, batch.targets.to(self.device, non_blocking=True)
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The loss, and the mean overlap."""
         with autocast(self.device, self.run.precision):
             numbers = self.network(inputs)
-        middles, strides = (one.to(self.device) for one in places_of(*inputs.shape[2:]))
+        middles, strides = (sent(one, self.device) for one in places_of(*inputs.shape[2:]))
         owner = owners(targets, middles, strides)
         loss, overlap = detection_loss(decoded(numbers.float(), middles, strides), targets, owner)
         return Outcome(loss, {"overlap": overlap})
@@ -112,10 +99,6 @@ class DetectorTask(Task):
         print(
             f"scenes of {heads} heads and {backs} from behind; {len(self.judging)} scenes of others judge", flush=True
         )
-
-    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
-        """Write the network."""
-        save_model(str(folder / "model"), number, self.network, settings)
 
     def facts(self) -> dict[str, Any]:
         """What must be the same to continue."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,16 +16,16 @@ from lwface.landmarks.keypoint_augment import augment, mirror_order
 from lwface.landmarks.keypoint_choices import Augmentation
 from lwface.landmarks.keypoint_data import KeypointBatches, KeypointPart
 from lwface.landmarks.keypoint_networks import KeypointNetwork
-from lwface.models.store import save_model
 from lwface.settings.run import Run
+from lwface.training.network_task import NetworkTask
 from lwface.training.optimizer import group
 from lwface.training.sampler import random_stream
-from lwface.training.task import Batch, Outcome, Score, Task, Validation
+from lwface.training.task import Batch, Outcome, Score, Validation
 
 ROWS_AT_ONCE = 256  # of a validation or prediction
 
 
-class KeypointTask(Task):
+class KeypointTask(NetworkTask):
     """Regression of coordinates in pixels by smooth L1, which is ``d**2 / 2`` up to a pixel and ``|d| - 1/2`` beyond.
 
     What is not known counts neither in the loss, a mean over the known coordinates, nor in a figure. ``pixels`` is the
@@ -53,11 +51,10 @@ class KeypointTask(Task):
         device: torch.device,
         next_command: str = "",
     ) -> None:
-        self.network, self.part, self.strength, self.run, self.device = network, part, strength, run, device
+        super().__init__(network, run, device, next_command)
+        self.network, self.part, self.strength = network, part, strength
         self.data = KeypointBatches(part.train)
-        self.modules = {"network": network}
         self.order = mirror_order(part.points) if strength.mirror else list(range(len(part.points)))
-        self.next_command = next_command
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Everything decays alike."""
@@ -65,9 +62,9 @@ class KeypointTask(Task):
 
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Images (N, 1, 96, 96) float, 0..255, and places (N, 2 K), both changed as the seed and ``step`` say."""
-        images = batch.images.to(self.device).unsqueeze(1).float()
+        images, places = batch.on(self.device)
         stream = random_stream(self.run.seed, "augment", step)
-        images, places = augment(images, batch.targets.to(self.device), self.order, self.strength, stream)
+        images, places = augment(images.unsqueeze(1).float(), places, self.order, self.strength, stream)
         return images, places.flatten(1)
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
@@ -91,14 +88,6 @@ class KeypointTask(Task):
         rows = f"{summary['taken']} of {summary['seen']} rows, {len(self.part.held_out.images)} rows judge"
         print(f"{len(self.part.points)} points: learning from {rows}", flush=True)
         print("\n".join(line.partition(" (")[0] for line in skipped_lines(summary)), flush=True)
-
-    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
-        """Write the network."""
-        save_model(str(folder / "model"), number, self.network, settings)
-
-    def next_commands(self, model: str) -> list[str]:
-        """How a submission is made of the model."""
-        return [self.next_command.replace("{model}", model)] if self.next_command else []
 
 
 def predict(network: KeypointNetwork, images: np.ndarray, device: torch.device) -> np.ndarray:

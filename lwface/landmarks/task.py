@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,17 +10,16 @@ from lwface.base.evaluating import evaluating
 from lwface.gate.budgets import LANDMARKS
 from lwface.landmarks.dataset import PointDataset
 from lwface.landmarks.losses import POINT_LOSSES
-from lwface.models.store import save_model
 from lwface.networks.points import PointNetwork
 from lwface.settings.places import typed
 from lwface.settings.run import Run
-from lwface.training.optimizer import group
-from lwface.training.task import Batch, Outcome, Score, Task, Validation, autocast
+from lwface.training.network_task import NetworkTask
+from lwface.training.task import Outcome, Score, Validation, autocast
 
 PART = 64  # held-out faces that go through the network at once
 
 
-class PointTask(Task):
+class PointTask(NetworkTask):
     """Learns the points of faces. The figure is NME by box: the points' mean distance from their places, over the root
     of the area of their tight box.
 
@@ -49,21 +44,9 @@ class PointTask(Task):
         run: Run,
         device: torch.device,
     ) -> None:
+        super().__init__(network, run, device)
         self.network, self.data, self.held_out = network, data, held_out
         self.distance = POINT_LOSSES[loss]
-        self.run, self.device = run, device
-        self.modules = {"network": network}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices and kernels decay; factors, offsets and slopes do not."""
-        learning = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        decayed, exempt = ([p for p in learning if (p.ndim > 1) is many] for many in (True, False))
-        return [group(decayed, self.run.wd), group(exempt, 0.0)]
-
-    def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, 112, 112) uint8 and places (N, K, 2)."""
-        images = batch.images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        return images, batch.targets.to(self.device, non_blocking=True)
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The head's loss, and the sum of the images' NME."""
@@ -109,10 +92,6 @@ class PointTask(Task):
     def announce(self) -> None:
         """Say how much there is to learn from."""
         print(f"{self.network.points} points on {len(self.data)} images, {len(self.held_out)} held out", flush=True)
-
-    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
-        """Write the network."""
-        save_model(str(folder / "model"), number, self.network, settings)
 
 
 def nme_by_box(found: Tensor, true: Tensor) -> Tensor:

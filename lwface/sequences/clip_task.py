@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,20 +9,19 @@ from torch import Tensor, nn
 
 from lwface.losses import Classifier
 from lwface.losses.margin_softmax import MarginSoftmax
-from lwface.models.store import save_model
 from lwface.sequences.clip_augment import augment_clips, change_clothes
 from lwface.sequences.clip_options import LASTING, PARTS
 from lwface.sequences.clips import ClipData, unpack
 from lwface.sequences.network import SequenceNetwork
 from lwface.settings.run import Run
-from lwface.training.optimizer import group
+from lwface.training.network_task import NetworkTask
 from lwface.training.sampler import random_stream
-from lwface.training.task import Batch, Outcome, Task, Validation, autocast
+from lwface.training.task import Batch, Outcome, Validation, autocast
 
 SCALE, MARGIN = 24.0, 0.2  # of CosFace, for some hundred people
 
 
-class ClipTask(Task):
+class ClipTask(NetworkTask):
     """Each part of a sequence has its own classifier (CosFace: Wang et al., CVPR 2018). What lasts tells people apart,
     in changed clothes; what is worn tells videos apart, as a person wears other clothes in each. The loss is the mean
     over the parts, each over the sequences that show it. Nothing is validated: the videos that judge are not to be
@@ -50,24 +47,19 @@ class ClipTask(Task):
         device: torch.device,
         next_command: str = "",
     ) -> None:
-        self.network, self.data, self.clips = network, data, data
-        self.run, self.cover, self.device, self.next_command = run, cover, device, next_command
+        super().__init__(network, run, device, next_command)
+        self.network, self.data, self.clips, self.cover = network, data, data, cover
         self.classifiers = [
             Classifier(MarginSoftmax(loss_s=SCALE, loss_m3=MARGIN), len(names), network.embedding_size).to(device)
             for names in (data.people if part in LASTING else data.videos for part in PARTS)
         ]
-        self.modules = {"network": network, "classifiers": nn.ModuleList(self.classifiers)}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices and kernels decay; factors and offsets do not."""
-        learning = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
-        return [group([p for p in learning if p.ndim > 1], self.run.wd), group([p for p in learning if p.ndim < 2], 0)]
+        self.modules["classifiers"] = nn.ModuleList(self.classifiers)
 
     def on_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Images (N, T, 3, 64, 64) uint8, and targets (N, 2 + T * 51)."""
-        images = batch.images.to(self.device, non_blocking=True).permute(0, 1, 4, 2, 3)
+        images, targets = batch.on(self.device)
         self.step = step
-        return images, batch.targets.to(self.device, non_blocking=True)
+        return images.permute(0, 1, 4, 2, 3), targets
 
     def outcome(self, inputs: Tensor, targets: Tensor) -> Outcome:
         """The mean of the parts' losses, and on how many sequences what lasts tells the person."""
@@ -98,14 +90,6 @@ class ClipTask(Task):
         people, videos = len(self.clips.people), len(self.clips.videos)
         print(f"{len(self.clips)} sequences ({frames} frames, {videos} videos) of {people} people", flush=True)
 
-    def save(self, folder: Path, number: int, settings: Mapping[str, Any]) -> None:
-        """Write the network."""
-        save_model(str(folder / "model"), number, self.network, settings)
-
     def facts(self) -> dict[str, Any]:
         """What must be the same to continue."""
         return {"sequences": len(self.clips), "people": len(self.clips.people)}
-
-    def next_commands(self, model: str) -> list[str]:
-        """How the challenge is solved with the model."""
-        return [self.next_command.replace("{model}", model)] if self.next_command else []
