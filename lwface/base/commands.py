@@ -108,7 +108,8 @@ def one_line(error: BaseException) -> str:
     """``error`` as one line for a user, with the file name of an ``OSError`` kept."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
-        remedy = ": make room, then give the same command again" if error.errno == errno.ENOSPC else ""
+        again = ": make room, then give the same command again, with --resume if it takes that"
+        remedy = again if error.errno == errno.ENOSPC else ""
         return f"{place}{error.strerror}{remedy}"
     return " ".join(str(error).split()) or type(error).__name__
 

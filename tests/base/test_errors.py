@@ -38,8 +38,8 @@ def test_a_full_disk_names_the_file_and_the_remedy(tmp_path, capsys):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     assert _run(fills) == 2
-    line = f"error: {tmp_path}/model: No space left on device: make room, then give the same command again\n"
-    assert capsys.readouterr().err == line
+    remedy = "make room, then give the same command again, with --resume if it takes that"
+    assert capsys.readouterr().err == f"error: {tmp_path}/model: No space left on device: {remedy}\n"
 
 
 def test_interrupt(capsys):
