@@ -23,6 +23,7 @@ from lwface.base.errors import UserError
 from lwface.base.files import write_json
 
 PIECE = 16 * 1024**2
+MODEL = "model"  # the part that not every track takes
 PATIENCE = 60  # attempts in a row that bring nothing
 TIMEOUT_S = 120
 RETRIED = (408, 409, 423, 429, 460, 500, 502, 503, 504)
@@ -93,7 +94,7 @@ class ChallengeClient:
         for part, path in files.items():
             metadata = {"track": track, "part": part, "filename": path.name, "sha256": digests[part], "note": note}
             metadata |= {"submission": submission} if submission else {}
-            address, submission = self._begun(f"{begun}|{part}", metadata, path.stat().st_size)
+            address, submission = self._begun(f"{begun}|{part}", metadata, path.stat().st_size, tuple(files))
             self._send(address, path, lambda share, part=part: say(share, f"sending the {part}"))  # type: ignore[misc]
         return int(submission)
 
@@ -111,8 +112,12 @@ class ChallengeClient:
             say(told["progress"], told["doing"] or told["state"])
             time.sleep(1)
 
-    def _begun(self, key: str, metadata: Mapping[str, str], length: int) -> tuple[str, str]:
-        """Address and submission of an upload: one that has begun already, or a new one."""
+    def _begun(self, key: str, metadata: Mapping[str, str], length: int, parts: tuple[str, ...]) -> tuple[str, str]:
+        """Address and submission of an upload: one that has begun already, or a new one.
+
+        Raises:
+            UserError: the server refuses it, or its track takes other ``parts``; no byte was sent then.
+        """
         kept = self._remembered().get(key)
         if kept is not None:
             with contextlib.suppress(ServerSaysError):
@@ -123,6 +128,10 @@ class ChallengeClient:
         )
         headers = {"Upload-Length": str(length), "Upload-Metadata": encoded}
         answer = self._patiently(lambda: self.ask("POST", "/uploads", headers))
+        wanted = answer.headers.get("parts", ",".join(parts)).split(",")
+        if sorted(wanted) != sorted(parts):
+            remedy = "give --with-model, too" if MODEL in wanted else "leave --with-model out"
+            raise UserError(f"track {metadata['track']} takes {' and '.join(wanted)}: {remedy}")
         made = answer.headers["location"], answer.headers["submission"]
         self._remember({**self._remembered(), key: list(made)})
         return made

@@ -19,7 +19,7 @@ from lwface.base.errors import UserError
 from lwface.hosting.hall import Hall
 from lwface.hosting.queue import cancel
 from lwface.hosting.quotas import QuotaError
-from lwface.hosting.submissions import complete, remove_files, start
+from lwface.hosting.submissions import complete, parts, remove_files, start
 from lwface.hosting.tables import COMPLETE, UPLOADING, UploadRow
 from lwface.hosting.uploads import Receiver, UploadError, check_wanted, make_file, sole_writer
 from lwface.hosting.visit import Asking, Changing, InHall, Visit
@@ -119,7 +119,8 @@ def create(request: Request, hall: InHall, visit: Changing) -> Response:
     metadata = read_metadata(request.headers.get("upload-metadata", ""))
     with _told(), hall.database.writing() as session:
         row = start(session, hall.site, hall.challenge, visit.member, metadata, _count(request, "upload-length"))
-    more = {"Location": f"/uploads/{row.id}", "Submission": str(row.submission_id)}
+        wanted = ",".join(parts(hall.challenge.track(row.submission.track)))
+    more = {"Location": f"/uploads/{row.id}", "Submission": str(row.submission_id), "Parts": wanted}
     return Response(status_code=201, headers=_headers(Upload_Offset=row.offset) | more)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hosting.conftest import Hosted, solution
 
+from lwface.base.errors import UserError
 from lwface.challenge.definition import read_challenge
 from lwface.challenge.results import Malformed
 from lwface.features.embedder import Embedder
@@ -22,6 +23,7 @@ from lwface.formats.image import encode_jpeg
 from lwface.gate.budgets import Budget
 from lwface.gate.flops import count_flops
 from lwface.hosting.child import scored
+from lwface.hosting.client import ChallengeClient
 from lwface.hosting.gate import pass_gate
 from lwface.hosting.site import Site, sqlite_url
 from lwface.hosting.trial import drawn_rows
@@ -132,6 +134,9 @@ def test_both_files_are_handed_in_and_scored(faces, tmp_path):
     hosted = Hosted(Site(challenge=str(faces), data=str(tmp_path), database=sqlite_url(tmp_path)))
     try:
         leader = hosted.team("Elm")
+        sender = ChallengeClient(hosted.url, leader.made("/keys", label="x"), tmp_path / "state.json")
+        with pytest.raises(UserError, match="track faces takes submission and model: give --with-model, too"):
+            sender.hand_in("faces", {"submission": faces / "image.bin"}, "", lambda *_: None)
         data, model = ((faces / name).read_bytes() for name in ("image.bin", "model-0001.safetensors"))
         number = leader.hand_in(data, track="faces", filename="image.bin")
         assert leader.get(f"/api/submissions/{number}").json["state"] == "uploading"

@@ -194,6 +194,10 @@ def test_the_client_goes_on_where_it_broke_off(hosted, tmp_path, monkeypatch):
     again = talks()
     again.forget("points", files)
     assert again.hand_in("points", files, "", lambda share, doing: None) == number + 1
+    with pytest.raises(UserError, match="track points takes submission: leave --with-model out"):
+        again.hand_in("points", {**files, "model": tmp_path / "state.json"}, "", lambda *_: None)
+    assert leader.get(f"/api/submissions/{number + 2}").json["progress"] == 0
+    assert leader.get(f"/api/submissions/{number + 2}").json["state"] == "uploading"  # not a byte was sent
     with pytest.raises(UserError, match="this key is none"):
         ChallengeClient(hosted.url, "none", tmp_path / "other.json").hand_in("points", files, "", lambda *_: None)
     with pytest.raises(UserError, match="expected such as"):
