@@ -10,6 +10,7 @@ docs/challenge.md.
 from __future__ import annotations
 
 import argparse
+import shlex
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lwface.base.commands import load
 from lwface.base.files import shown
 from lwface.challenge.templates import TEMPLATES, NewChallenge, check_new
 from lwface.commands.flags import command_parser
+from lwface.settings.places import typed
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,4 +53,5 @@ def main(argv: list[str] | None = None) -> None:
     for track in challenge.tracks:
         sample = sample_of(challenge, track)
         assert sample is not None, "every template has one"
-        print(f"try: python challenge/score.py {shown(arguments.folder)} {track.name} {shown(sample)}")
+        words = map(shlex.quote, (shown(arguments.folder), track.name, shown(sample)))
+        print(f"try: {typed('score-challenge', 'challenge/score.py')} {' '.join(words)}")
