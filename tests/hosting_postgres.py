@@ -1,4 +1,7 @@
-"""PostgreSQL of Debian's package, started for a test in a folder of its own, on loopback alone, and ended with it."""
+"""PostgreSQL of Debian's package, started for a test in a folder of its own, on loopback alone, and ended with it.
+
+``LWFACE_TEST_DRIVER=psycopg python -m pytest tests/hosting`` talks to it by another package than pg8000.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROGRAMS = Path("/usr/lib/postgresql")
+DRIVER = os.environ.get("LWFACE_TEST_DRIVER", "pg8000")
 
 
 def programs() -> Path | None:
@@ -49,7 +53,7 @@ def postgres(*settings: str) -> Iterator[str]:
     subprocess.run([*as_user, *made], check=True, **quiet)
     subprocess.run([*control, "-o", options, "-l", f"{data}/log", "start"], check=True, **quiet)
     try:
-        yield f"postgresql+pg8000://lwface@127.0.0.1:{port}/postgres"
+        yield f"postgresql+{DRIVER}://lwface@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)
         shutil.rmtree(folder, ignore_errors=True)
