@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def main() -> None:
     end_with_parent(os.getppid() if job["caged"] else job["parent"])  # a cage ends with its parent, and has own numbers
     set_limits(job["memory_bytes"], job["file_bytes"], job["seconds"], caged=job["caged"])
     os.chdir(job["work"])
+    if job["caged"]:
+        settle_for_nothing(Path(job["work"]))
     tell = _teller()
     try:
         tell(scored(job, tell))
@@ -36,6 +39,16 @@ def main() -> None:
         tell(
             {"failed": f"its scoring needs more than the {job['memory_bytes']} bytes of memory that there are for one"}
         )
+
+
+def settle_for_nothing(work: Path) -> None:
+    """Let libraries that ask for a folder to write to be told one, though nothing can be written in a cage.
+
+    Python's ``tempfile`` tries each and fails. PyTorch asks it, and makes a folder there, when its compiler is imported
+    (2.13; a batch norm on the meta device does that): the one that it is told is there already.
+    """
+    tempfile.tempdir = str(work)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work)
 
 
 def check_digest(path: Path, sha256: str, tell: Tell) -> None:

@@ -186,3 +186,20 @@ def test_scorings_in_it(in_cage, monkeypatch):
         assert not list(one.site.work.glob("*"))
     finally:
         one.end()
+
+
+def test_libraries_that_want_a_folder_to_write_to(in_cage):
+    """PyTorch's compiler, which is imported where a network of points is opened, makes one where it is told to."""
+    folder = in_cage.work / "x"
+    folder.mkdir(parents=True)
+    imports = "import torch._dynamo; import tempfile; print(tempfile.gettempdir())"
+    says = f"from pathlib import Path; from lwface.hosting.child import settle_for_nothing; {{}}; {imports}"
+    commands = [
+        [sys.executable, "-c", says.format(first)] for first in (f"settle_for_nothing(Path({str(folder)!r}))", 0)
+    ]
+    done = [
+        subprocess.run(caged(in_cage, folder, command), capture_output=True, text=True, check=False, cwd=cage.PACKAGE)
+        for command in commands
+    ]
+    assert (done[0].stdout.strip(), done[0].returncode) == (str(folder), 0)
+    assert "No usable temporary directory" in done[1].stderr
