@@ -47,9 +47,10 @@ host: .venv/.runs  ## host the challenge in FOLDER, which it makes by TEMPLATE w
 	test -e $(or $(FOLDER),my-course) || $(BIN)/python challenge/new.py --template $(or $(TEMPLATE),landmarks) $(or $(FOLDER),my-course)
 	$(BIN)/python -u challenge/host.py $(or $(FOLDER),my-course)
 
-host-check: .venv/.runs .venv-web/.runs  ## host a challenge: in headless Chromium, under 200 kills on SQLite and on PostgreSQL, under load (half an hour)
+host-check: .venv/.runs .venv-web/.runs  ## host a challenge: in headless Chromium, under 200 kills on SQLite and on PostgreSQL, under load, one file of 3.8 GB (half an hour)
 	$(BIN)/python -u tests/hosting_browser.py
 	$(BIN)/python -u tests/hosting_load.py
+	$(BIN)/python -u tests/hosting_big_file.py
 	$(BIN)/python -u tests/hosting_kills.py
 	$(BIN)/python -u tests/hosting_kills.py --seed 1 --postgres
 

@@ -81,12 +81,12 @@ def make_submissions(challenge: Path, folder: Path) -> dict[tuple[int, int], Pat
 class Hosted:
     """The server, started as users start it; killed, it is started anew. With PostgreSQL a second one, which scores."""
 
-    def __init__(self, challenge: Path, data: Path, database: str | None) -> None:
+    def __init__(self, challenge: Path, data: Path, database: str | None, *, web: int = 2, scorers: int = 2) -> None:
         self.log, port = data.with_suffix(".log"), free_port()
         self.challenge, self.url = challenge, f"http://127.0.0.1:{port}"
         both = [sys.executable, "-m", "lwface", "host", str(challenge), "--site-data", str(data), "--lease", "2"]
         both += ["--database", database] if database else []
-        self.commands = [[*both, "--port", str(port), "--scorers", "2", "--web", "2"]]
+        self.commands = [[*both, "--port", str(port), "--scorers", str(scorers), "--web", str(web)]]
         self.commands += [[*both, "--url", self.url, "--scorers", "1", "--web", "0"]] if database else []
         self.processes: list[subprocess.Popen[bytes]] = []
         for command in self.commands:
