@@ -13,6 +13,7 @@ STEPS = {  # of the solution, each of which can be left out
     **{part: f"the evidence of the {part}" for part in PARTS},
     "quality": "frames weighted by their quality",
     "share": "sequences of one video share their evidence",
+    "within": "what differs between one person's videos counts less",
     "nearest": "of a person's videos the nearest count most",
     "rerank": "re-ranking by k-reciprocal neighbours",
     "signatures": "signatures, where they are given",

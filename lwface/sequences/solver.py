@@ -1,9 +1,10 @@
 """Who is on each sample: the evidence of a network, weighed, shared, fused and re-ranked. Each step can be left out.
 
-A cosine counts by how likely it is of one person, and how likely of two, on a logarithmic scale: both are taken to be
-normal, of the deviation that different people's learnt videos have among each other, and a number of these apart that
-was chosen on other people. A part that either does not show says nothing. Clothes are worn again or they are not: where
-they are, what is worn counts, where not it is as good as anybody's.
+What differs between one person's learnt videos is made to count less. Then a cosine counts by how likely it is of one
+person, and how likely of two, on a logarithmic scale: both are taken to be normal, of the deviation that different
+people's learnt videos have among each other, and a number of these apart that was chosen on other people. A part that
+either does not show says nothing. Clothes are worn again or they are not: where they are, what is worn counts, where
+not it is as good as anybody's.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lwface.sequences.clip_options import LASTING, PARTS, STEPS
 from lwface.sequences.clips import Clip
 from lwface.sequences.evidence import SequenceEvidence
 from lwface.sequences.naive import Solution, group_means
+from lwface.sequences.within import steadying
 
 NEIGHBOURS, EXPANDED, ORIGINAL = 8, 6, 0.7  # of the re-ranking, chosen on other people as well
 WORN_AGAIN = 0.02  # how likely somebody wears what they wore in one learnt video, before anything is seen
@@ -88,6 +90,8 @@ def rank(
     gallery, queries = _units(learnt, chosen, table, True), _units(asked, chosen, table, shared)
     if not gallery.people[0]:
         raise UserError(f"{gallery.names[0]}: does not say whose it is, which is to be learnt")
+    if "within" not in without:
+        gallery, queries = _steadied(gallery, queries)
     measures = [_measure(name, rows, gallery.people) for name, rows in zip(names, gallery.parts, strict=True)]
     likeness = _likeness(queries, gallery, measures)
     if "rerank" not in without:
@@ -140,6 +144,16 @@ def _units(evidence: SequenceEvidence, chosen: list[int], table: dict[str, NDArr
         parts.append(_signature_part(clips, table, place, len(groups)))
     sure = _summed(evidence.weights[:, chosen], place, len(groups)).sum(axis=1)
     return Units(groups.tolist(), [c.person for c in first], [c.video for c in first], parts, sure)
+
+
+def _steadied(gallery: Units, queries: Units) -> tuple[Units, Units]:
+    """Both, with what differs between learnt videos of one person counting less in each part."""
+    matrices = [steadying(rows, gallery.people) for rows in gallery.parts]
+    first, second = (
+        one._replace(parts=[_unit(rows @ matrix) for rows, matrix in zip(one.parts, matrices, strict=True)])
+        for one in (gallery, queries)
+    )
+    return first, second
 
 
 def _signature_part(

@@ -82,7 +82,7 @@ def test_solved(people, model, tmp_path, capsys):
     write_signatures(tmp_path / "s.pkl", paths, signs)
     files = ("--model", model, "--input", tar, "--pose", pose, "--device", "cpu")
     solve(*files, "--signatures", tmp_path / "s.pkl", "--output", tmp_path / "fused")
-    without = "signatures,quality,share,nearest,rerank"
+    without = "signatures,quality,share,within,nearest,rerank"
     solve(*files, "--signatures", tmp_path / "s.pkl", "--without", without, "--output", tmp_path / "less")
     assert (tmp_path / "less" / "truth.csv").read_bytes() == (tmp_path / "fused" / "truth.csv").read_bytes()
     with pytest.raises(UserError, match="one video"):

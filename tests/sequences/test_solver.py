@@ -17,6 +17,7 @@ from lwface.sequences.network import SequenceNetwork
 from lwface.sequences.pose_regions import mirrored_points
 from lwface.sequences.reranking import MOST, reranked
 from lwface.sequences.solver import rank
+from lwface.sequences.within import SHRINKAGE, steadying
 
 EVERYTHING = frozenset(STEPS)
 
@@ -289,6 +290,50 @@ def test_one_part_alone_is_a_mean_of_cosines():
             for person in found.solution.people
         ]
         assert guesses.tolist() == np.argsort(-np.array(scores), kind="stable")[:5].tolist()
+
+
+def test_within_a_person_all_directions_differ_alike():
+    draw = np.random.default_rng(0)
+    rows, people = draw.normal(size=(40, 5)) * [9, 3, 1, 1, 0.1], [f"p{place % 13}" for place in range(40)]
+    rows[[3, 20]] = 0  # not there
+
+    def within(given):
+        """The definition, by a loop over people: 38 rows less 13 means."""
+        sums = np.zeros((5, 5))
+        for person in sorted(set(people)):
+            own = [row for row, name in zip(given, people, strict=True) if name == person and row.any()]
+            for row in own:
+                sums += np.outer(row - np.mean(own, axis=0), row - np.mean(own, axis=0)) / (38 - 13)
+        return sums
+
+    matrix = steadying(rows, people)
+    covariance = within(rows)
+    shrunk = covariance + SHRINKAGE * np.trace(covariance) / 5 * np.eye(5)
+    assert matrix @ shrunk @ matrix == pytest.approx(np.eye(5), abs=1e-9)
+    assert matrix == pytest.approx(matrix.T)
+    order = draw.permutation(40)
+    assert steadying(rows[order], [people[place] for place in order]) == pytest.approx(matrix)
+    assert np.array_equal(steadying(rows, [str(place) for place in range(40)]), np.eye(5))  # a video of each alone
+    assert np.array_equal(steadying(np.zeros((4, 5)), people[:4]), np.eye(5))
+
+
+def test_what_differs_between_one_persons_videos_misleads_less():
+    """Two numbers tell people, four others are large and of the video."""
+    learnt, asked, _ = planted(people=30, videos=(4, 4), noise=0.0)
+    draw = np.random.default_rng(2)
+
+    def shaken(one):
+        videos = sorted({clip.video for clip in one.clips})
+        shift = {name: np.concatenate([np.zeros(2), draw.normal(0, 3, 4)]) for name in videos}
+        rows = one.embeddings * [1, 1, 0, 0, 0, 0]
+        return SequenceEvidence(one.clips, rows + np.stack([shift[c.video] for c in one.clips])[:, None], one.weights)
+
+    sides = shaken(learnt), shaken(asked)
+    hits = []
+    for without in (EVERYTHING - {"head", "share", "within"}, EVERYTHING - {"head", "share"}):
+        found = rank(*sides, without=without).solution
+        hits.append((found.guesses == found.truth.indices[:, None]).any(axis=1).mean())
+    assert hits[0] > 1.5 * hits[1]
 
 
 def test_a_part_that_is_not_seen_says_nothing():
