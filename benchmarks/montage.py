@@ -128,12 +128,13 @@ def time_index(frames: int, folder: Path) -> FrameIndex:
         for number, block in enumerate(blocks)
         for start in range(0, len(block), 300)
     )
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), time.process_time()
     index = build(parts)
     index_files.save(index, folder)
-    seconds = time.perf_counter() - begin
+    seconds, processors = time.perf_counter() - begin, time.process_time() - used
     size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
     print(f"{index.count} frames indexed from their landmarks and written in {seconds:.1f} s, {size:.0f} MiB")
+    print(f"that is {processors:.1f} s of the processors")
     print(f"most memory so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     begin = time.perf_counter()
     index = index_files.load(folder)
