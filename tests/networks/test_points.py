@@ -142,7 +142,7 @@ def test_uncertain_coordinates_are_a_laplace_likelihood(places):
     draw = torch.Generator().manual_seed(6)
     output = torch.randn((6, 4 * K), generator=draw)
     found, logs = learner.decode(output).double(), output[:, 2 * K :].reshape(6, K, 2).double()
-    naive = -torch.distributions.Laplace(found, 0.25 + logs.exp()).log_prob(places.double()).mean() - np.log(2)
+    naive = -torch.distributions.Laplace(found, 2 * 8 ** logs.tanh()).log_prob(places.double()).mean() - np.log(2)
     assert learner.loss(output, places, POINT_LOSSES["nll"]).item() == pytest.approx(naive.item(), rel=1e-5)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,9 @@ from lwface.networks.layers import BatchNorm
 from lwface.networks.points.base import POINT_HEADS, Distance, PointHead
 
 CHANNELS = 64  # that the map is reduced to before all its positions go into the linear layer
-LEAST_SCALE = 0.25  # pixels, of a likelihood; without it one point that is known too surely outweighs all others
+# Pixels, of a likelihood: the scale that is begun with, and by which factor it may become less or more. Without bounds
+# one point that is known too surely outweighs all others, and a first step that is too long has no way back.
+USUAL_SCALE, RANGE_OF_SCALE = 2.0, 8.0
 SCALE = 16.0  # pixels a unit of the linear layer's output, so that fresh weights put points near the middle
 
 
@@ -18,8 +22,8 @@ SCALE = 16.0  # pixels a unit of the linear layer's output, so that fresh weight
 class Coordinates(PointHead):
     """1x1 convolution to few channels, batch norm, PReLU, and a linear layer over the whole map.
 
-    With ``uncertain`` each coordinate has the logarithm of a scale (above the least) beside it, for the likelihood of a
-    Laplace distribution.
+    With ``uncertain`` each coordinate has a number beside it that says the scale of a Laplace distribution, for its
+    likelihood.
     """
 
     losses = ("wing", "l1", "smooth_l1", "nll")
@@ -52,7 +56,7 @@ class Coordinates(PointHead):
         return output[:, : 2 * self.points].unflatten(1, (self.points, 2)) * SCALE + IMAGE_SIZE / 2
 
     def encode(self, places: Tensor) -> Tensor:
-        """The inverse; scales of a pixel and the least."""
+        """The inverse, with the usual scale."""
         numbers = ((places - IMAGE_SIZE / 2) / SCALE).flatten(1)
         return torch.cat((numbers, torch.zeros_like(numbers)), 1) if self.uncertain else numbers
 
@@ -61,5 +65,6 @@ class Coordinates(PointHead):
         losses = distance(self.decode(output), places)  # (N, K, 2)
         if not self.uncertain:
             return losses.mean()
-        scale = LEAST_SCALE + output[:, 2 * self.points :].unflatten(1, (self.points, 2)).exp()
-        return (losses / scale + scale.log()).mean()
+        unbounded = output[:, 2 * self.points :].unflatten(1, (self.points, 2))
+        log_scale = math.log(USUAL_SCALE) + math.log(RANGE_OF_SCALE) * unbounded.tanh()
+        return (losses * torch.exp(-log_scale) + log_scale).mean()
