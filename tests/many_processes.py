@@ -119,7 +119,8 @@ def main() -> None:
 def compare(scratch: Path, loss: str, steps: int, warm: int) -> None:
     """One loss."""
     # Beginning from random weights, a step multiplies any difference, be it of rounding, by a hundred or more.
-    start = "--network m025 --loss arcface_small --dataset synthetic --num-workers 1 --verbose 1000 --warmup-steps 20"
+    start = "--network m025 --loss arcface_small --dataset synthetic --num-workers 1 --verbose 1000"
+    start += f" --warmup-steps {min(20, warm // 2)}"
     begun = scratch / "start" / NAME.format(loss="arcface_small") / "model"
     launched(1, scratch / "start", [*start.split(), "--max-steps", str(warm)])
     flags = f"--network m025 --loss {loss} --dataset synthetic --frequent 1 --verbose {steps} --num-workers 1"
