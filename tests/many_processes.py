@@ -138,8 +138,10 @@ def compare(scratch: Path, loss: str, steps: int, warm: int) -> None:
         took[f"4-2-1: {processes}"] = launched(processes, fewer, until(step, accumulate=1))
     killed = scratch / "killed"
     took["4, one killed"] = launched(
-        4, killed, until(steps, accumulate=1, every=4)[:-1], dies=f"2 {steps // 2 + 1}", restarts=1
+        4, killed, until(steps, accumulate=1, every=steps // 6)[:-1], dies=f"2 {steps // 2 + 1}", restarts=1
     )
+    if "resuming after step" not in (killed / "output.txt").read_text():  # or all was made again, which proves nothing
+        raise SystemExit(f"{killed / 'output.txt'}: the restart did not go on from a checkpoint")
     seconds = json.dumps({name: round(value, 1) for name, value in took.items()})
     print(f"{loss}, {steps} steps of {PARTS} parts of {PART} images, seconds: {seconds}", flush=True)
     report(scratch / "whole", {"4 then 2 then 1": fewer, "4, one killed": killed}, loss)
