@@ -56,10 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     number = client.hand_in(arguments.track, files, arguments.note, _progress)
     print(f"\r{'':50}\rsubmission {number}: {client.url}/submissions/{number}", file=sys.stderr)
     if arguments.no_wait:
-        client.forget(arguments.track, files)
+        client.forget(number)
         return EXIT_OK
     told = client.wait(number, _progress)
-    client.forget(arguments.track, files)
+    client.forget(number)
     print(f"\r{'':50}\r", end="", file=sys.stderr)
     return report(told, arguments.json)
 

@@ -88,8 +88,11 @@ class ChallengeClient:
         Raises:
             UserError: the server refuses it, or does not answer for long.
         """
-        digests = {part: sha256_of(path) for part, path in files.items()}
-        begun = self._name(track, digests)
+        digests = {
+            part: sha256_of(path, lambda share, part=part: say(share, f"reading the {part}"))  # type: ignore[misc]
+            for part, path in files.items()
+        }
+        begun = "|".join([self.url, track, *digests.values()])
         submission = ""
         for part, path in files.items():
             metadata = {"track": track, "part": part, "filename": path.name, "sha256": digests[part], "note": note}
@@ -98,10 +101,14 @@ class ChallengeClient:
             self._send(address, path, lambda share, part=part: say(share, f"sending the {part}"))  # type: ignore[misc]
         return int(submission)
 
-    def forget(self, track: str, files: Mapping[str, Path]) -> None:
-        """The submission is done with: the same files, handed in again, are another one."""
-        begun = self._name(track, {part: sha256_of(path) for part, path in files.items()})
-        self._remember({key: kept for key, kept in self._remembered().items() if not key.startswith(begun)})
+    def forget(self, submission: int) -> None:
+        """A submission is done with: the same files, handed in again, are another one."""
+        kept = {
+            key: begun
+            for key, begun in self._remembered().items()
+            if not (key.startswith(f"{self.url}|") and begun[1] == str(submission))
+        }
+        self._remember(kept)
 
     def wait(self, submission: int, say: Say) -> dict[str, Any]:
         """What has become of a submission, when its scoring has ended."""
@@ -186,16 +193,14 @@ class ChallengeClient:
     def _remember(self, all_of_it: Mapping[str, list[str]]) -> None:
         write_json(self.state, dict(all_of_it))
 
-    def _name(self, track: str, digests: Mapping[str, str]) -> str:
-        return "|".join([self.url, track, *digests.values()])
 
-
-def sha256_of(path: Path) -> str:
-    """The digest of a file."""
-    found = hashlib.sha256()
+def sha256_of(path: Path, say: Callable[[float], None] = lambda share: None) -> str:
+    """The digest of a file; ``say`` is told the share that is read."""
+    found, length = hashlib.sha256(), path.stat().st_size
     with open(path, "rb") as file:
         while block := file.read(PIECE):
             found.update(block)
+            say(file.tell() / length)
     return found.hexdigest()
 
 

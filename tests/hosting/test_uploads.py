@@ -175,24 +175,31 @@ def test_the_client_goes_on_where_it_broke_off(hosted, tmp_path, monkeypatch):
     def talks():
         return ChallengeClient(hosted.url, leader.made("/keys", label="x"), tmp_path / "state.json")
 
-    seen = []
+    seen, doings = [], []
+
+    def told(share, doing):
+        doings.append(doing)
+        if doing == "sending the submission":
+            seen.append(share)
 
     def killed(share, doing):
-        seen.append(share)
+        told(share, doing)
         if len(seen) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         talks().hand_in("points", files, "", killed)
     (tmp_path / "state.json").unlink()  # killed before it was written: the server knows the digest
-    number = talks().hand_in("points", files, "", lambda share, doing: seen.append(share))
+    number = talks().hand_in("points", files, "", told)
     assert seen == sorted(seen)
+    assert list(dict.fromkeys(doings)) == ["reading the submission", "sending the submission"]
     assert talks().hand_in("points", files, "", lambda share, doing: None) == number
     hosted.score()
-    told = talks().wait(number, lambda share, doing: None)
-    assert told["state"] == "scored"
+    assert talks().wait(number, lambda share, doing: None)["state"] == "scored"
     again = talks()
-    again.forget("points", files)
+    again.forget(number + 1)
+    assert again.hand_in("points", files, "", lambda share, doing: None) == number
+    again.forget(number)
     assert again.hand_in("points", files, "", lambda share, doing: None) == number + 1
     with pytest.raises(UserError, match="track points takes submission: leave --with-model out"):
         again.hand_in("points", {**files, "model": tmp_path / "state.json"}, "", lambda *_: None)
