@@ -80,6 +80,8 @@ class Contestant:
             self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
+            with contextlib.suppress(BrokenPipeError):  # what was asked for may still wait to be sent
+                self.process.stdin.close()
             raise UserError(f"{self.name} ended at {path}")
         told = json.loads(line)
         faces = [_detection(row) for row in told["faces"] if row[4] >= self.least]

@@ -112,9 +112,12 @@ def test_a_piece_of_an_upload(hosted):
     address = ann.create(100, track="points", filename="a.txt").headers["location"]
     with statements() as sent:
         assert ann.patch(address, 0, b"begun").status == 204
+    assert len(sent) == HEADS["patch"] + 1  # the row is locked while the file is made
+    with statements() as sent:
+        assert ann.patch(address, 5, b" and on").status == 204
     assert len(sent) == HEADS["patch"]
     with statements() as sent:
-        assert ann.offset(address) == 5
+        assert ann.offset(address) == 12
     assert len(sent) == HEADS["head"]
 
 
