@@ -3,9 +3,10 @@
     python tests/many_processes.py --steps 24
 
 What is compared: the keys of the images of every step, the losses of every step, and the features that the last models
-give. Uses the embedded data set (``make demo`` or ``python datasets/make_synthetic.py`` makes it). Too slow for the
-test suite, which changes the number of processes of a smaller run; run it after a change to the step, the checkpoints
-or the sampler.
+give. All is computed in float64: other numbers of processes add up in another order, and training makes that grow, in
+float32 until nothing can be told (LOG.md). Uses the embedded data set (``make demo`` or ``python
+datasets/make_synthetic.py`` makes it). Too slow for the test suite, which changes the number of processes of a smaller
+run; run it after a change to the step, the checkpoints or the sampler.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "m025-{loss}-synthetic"
 PARTS, PART = 4, 16
+LIMIT = 1e-5  # relative; what float64's rounding was seen to grow to is far below it, and models are saved in float32
 
 
 def work() -> None:
     """One process of a run: the training command, with a record of what it trains on, and a death if one is wanted."""
+    import torch
+
     from lwface.commands import run
     from lwface.training.loop import Loop
 
+    torch.set_default_dtype(torch.float64)
     record = Path(os.environ["KEYS"])
     rank, dies = os.environ.get("RANK", "0"), os.environ.get("DIES", "")
     original = Loop.training_step
@@ -157,7 +162,7 @@ def report(whole: Path, others: dict[str, Path], loss: str) -> None:
         apart = float((1 - (features_of(folder, loss) * features).sum(1)).max())
         told = "the same" if keys else "DIFFERENT"
         print(f"  {name}: keys {told}, losses within {worst:.1e}, features within {apart:.1e} (1 - cosine)", flush=True)
-        if not keys or worst > 1e-3 or apart > 1e-3:
+        if not keys or max(worst, apart) > LIMIT:
             raise SystemExit(1)
 
 

@@ -63,7 +63,7 @@ def start_at_means(
     weight = classifier.weight.detach().view(len(shard), classifier.margin.centres, -1)[:, 0]  # (C, D), a view
     for rows in people.split(ROWS):
         weight[rows] = 0.0
-    counts = torch.zeros(len(shard), device=device)
+    counts = torch.zeros(len(shard), dtype=torch.float32, device=device)
     squares = torch.zeros((), dtype=torch.float64, device=device)
     chosen = spread(labels)
     chosen = chosen[(labels[chosen] >= 0) & (labels[chosen] < shard.total)]

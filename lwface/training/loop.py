@@ -165,9 +165,8 @@ class Loop:
                 self._validate_before()
             for _ in updates:
                 last = self.step == self.last_step
-                validates = (
-                    self.step % run.verbose == 0 or last
-                )  # the original never verifies what the last steps learnt
+                # The original never verifies what the last steps learnt.
+                validates = self.step % run.verbose == 0 or last
                 if validates:
                     self.settle()
                 self._say_rate()
