@@ -25,7 +25,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from peers.points import DLIB_MODEL, MANIFEST, dlib_points, face_api_onnx
+from peers.dlib_points import DLIB_MODEL, dlib_points
+from peers.face_api import MODELS, POINTS, points_onnx
 
 from lwface.base.commands import existing, load, run_command
 from lwface.base.errors import UserError
@@ -286,11 +287,11 @@ def predictors(args: argparse.Namespace, split: int) -> list[Predictor]:
     for file, make in PEERS.items():
         if args.peers and (args.peers / file).is_file():
             found.append(make(args.peers / file))
-    manifest = INSTALLED / "web" / "node_modules" / "@vladmandic" / "face-api" / "model" / MANIFEST
+    manifest = MODELS / POINTS
     if manifest.is_file():
         converted = Path(args.work) / "face-api.onnx"
         if not converted.exists():
-            converted.write_bytes(face_api_onnx(manifest))
+            converted.write_bytes(points_onnx(manifest))
         found.append(face_api(converted))
     found += [dlib(path) for path in INSTALLED.glob(DLIB_MODEL)]
     return found
