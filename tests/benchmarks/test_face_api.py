@@ -1,4 +1,4 @@
-"""Networks of a TF.js file become the same in ONNX: beside PyTorch in float64, from bytes with a scale and a minimum."""
+"""Networks of a TF.js file become the same in ONNX: beside PyTorch in float64, from bytes with scale and minimum."""
 
 import itertools
 import json
