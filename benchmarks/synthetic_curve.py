@@ -6,9 +6,10 @@
 
 Each point trains the same network for the same steps on the first people, and the first images of each, of one rendered
 set with its teacher's file: one set is enough for all, as training leaves out the rest by a list. Judged on the people
-held out of ``--judge``, of whom nothing was in training. The table has TAR with its 95 % interval over these people,
-and what was spent. Below it is a fit, the logit of TAR linear in the logarithms of people and of images a person, and
-what it gives for a million images: a line drawn far beyond its points, which is said with it.
+of ``train.rec`` in ``--judge``, of whom nothing is in the training; those in ``images`` remain for the network that
+comes of it. The table has TAR with its 95 % interval over these people, the difference from the first point with its
+own (bold: 0 is outside), and what was spent. Below it is a fit, the logit of TAR linear in the logarithms of people and
+of images a person, and what it gives for a million images: a line drawn far beyond its points, which is said with it.
 
 What is there is not trained again: interrupted, or with more points, the command goes on when typed again.
 """
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from held_out import FARS, HeldOut, Scores, kept
+from held_out import told as difference
 from numpy.typing import NDArray
 from rendered_training import LOSS, NETWORK, PRECISION, train
 
@@ -33,6 +35,7 @@ from lwface.formats.face_records import FaceRecords
 from lwface.scoring.intervals import percentiles
 from lwface.settings.dataset_folder import TEACHER
 
+ENDS = (0.025, 0.975)
 FAR_OFF = ((10_000, 100), (100_000, 10))  # people and images of each: a million images
 
 
@@ -111,50 +114,77 @@ def trained(people: int, images: int, arguments: argparse.Namespace) -> tuple[st
     return str(model), float(took.read_text())
 
 
-def fitted(points: list[Point], far: int) -> NDArray[np.float64]:
-    """Logit of TAR at one of ``FARS`` as ``c[0] + c[1] log10(people) + c[2] log10(images)``: least squares."""
-    tar = np.clip([point.scores.tars[0, far] for point in points], 1e-4, 1 - 1e-4)
+def fitted(points: list[Point], tars: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logit of TAR as ``c[0] + c[1] log10(people) + c[2] log10(images)``, least squares over the points.
+
+    Args:
+        tars: (P, B), of each point in B draws.
+
+    Returns:
+        (3, B).
+    """
+    tar = np.clip(tars, 1e-4, 1 - 1e-4)
     rows = [(1.0, np.log10(point.people), np.log10(point.images)) for point in points]
     found: NDArray[np.float64] = np.linalg.lstsq(np.array(rows), np.log(tar / (1 - tar)), rcond=None)[0]
     return found
 
 
-def at(coefficients: NDArray[np.float64], people: int, images: int) -> float:
-    """The fit's TAR."""
-    return float(1 / (1 + np.exp(-coefficients @ (1.0, np.log10(people), np.log10(images)))))
+def at(coefficients: NDArray[np.float64], people: int, images: int) -> NDArray[np.float64]:
+    """The fit's TAR (B,), of coefficients (3, B)."""
+    logit = np.array((1.0, np.log10(people), np.log10(images))) @ coefficients
+    return np.asarray(1 / (1 + np.exp(-logit)))
 
 
-def told(point: Point) -> str:
+def drawn_on(points: list[Point], far: int) -> str:
+    """The fit at one of ``FARS``, and where it goes; 95 % over the people who judge, the same people for all points."""
+    replicates = np.array([point.scores.replicates[0, far] for point in points])
+    whole = fitted(points, np.array([[point.scores.tars[0, far]] for point in points]))
+    drawn = fitted(points, replicates[:, ~np.isnan(replicates).any(axis=0)])
+
+    def slope(row: int) -> str:
+        low, high = np.quantile(drawn[row], ENDS)
+        return f"{whole[row, 0]:+.3f} ({low:+.3f} to {high:+.3f})"
+
+    def tar(people: int, images: int) -> str:
+        low, high = np.quantile(at(drawn, people, images), ENDS)
+        return f"{people} x {images}: {at(whole, people, images)[0]:.3f} ({low:.3f} to {high:.3f})"
+
+    return (
+        f"at {float(FARS[far]):g}: logit {slope(1)} for ten times the people, {slope(2)} for ten times the images; "
+        f"drawn on, far beyond the points and the steps: {', '.join(tar(*pair) for pair in FAR_OFF)}"
+    )
+
+
+def told(point: Point, first: Point) -> str:
     """A line of the table."""
     text = f"| {point.people} | {point.images} | {point.people * point.images} | {point.minutes:.0f} |"
     for far in range(len(FARS)):
         around = percentiles(point.scores.replicates[0, far])
         within = "" if around is None else f" ({around.low:.3f} to {around.high:.3f})"
-        text += f" {point.scores.tars[0, far]:.3f}{within} |"
+        less = "" if point is first else f" {difference(point.scores, first.scores, far)}"
+        text += f" {point.scores.tars[0, far]:.3f}{within} |{less} |"
     return text
 
 
 def main() -> None:
     """Train what is missing, print the table and the fit."""
     arguments = parse_arguments()
-    existing(arguments.judge / "images" / "labels.txt", arguments.data / TEACHER)
-    judge, points = HeldOut(arguments.judge / "images"), []
+    existing(arguments.judge / "train.rec", arguments.data / TEACHER)
+    judge, points = HeldOut(arguments.judge), []
     for people, images in arguments.points:
         model, minutes = trained(people, images, arguments)
         features = kept(Path(model).with_name("judged.npy"), judge, model)
         points.append(Point(people, images, minutes, judge.scores([features])))
     print(f"\n{arguments.network}, {arguments.steps} steps of 128 images\n")
-    print("| people | images of each | images | minutes | TAR at 1e-2 | TAR at 1e-3 |\n|--:|--:|--:|--:|--:|--:|")
-    print("\n".join(told(point) for point in points))
+    heads = "".join(f" TAR at {float(far):g} | less the first |" for far in FARS)
+    print(f"| people | images of each | images | minutes |{heads}\n|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print("\n".join(told(point, points[0]) for point in points))
     varied = len({point.people for point in points}) > 1 and len({point.images for point in points}) > 1
     if not varied or len(points) < 4:
         print("\nno fit: it needs four points, with other people and with other images of each")
         return
-    for far, asked in enumerate(FARS):
-        line = fitted(points, far)
-        off = ", ".join(f"{people} x {images}: {at(line, people, images):.3f}" for people, images in FAR_OFF)
-        slopes = f"{line[1]:+.3f} for ten times the people, {line[2]:+.3f} for ten times the images"
-        print(f"\nat {float(asked):g}: logit {slopes}; drawn on, far beyond the points and the steps: {off}")
+    for far in range(len(FARS)):
+        print(f"\n{drawn_on(points, far)}")
 
 
 if __name__ == "__main__":

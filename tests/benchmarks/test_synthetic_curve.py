@@ -34,12 +34,30 @@ def test_a_point_is_the_first_images_of_the_first_people(records, tmp_path):
 
 
 def test_the_fit_finds_its_line():
-    line = np.array([-4.0, 0.8, 0.3])
+    """Two draws with lines of their own."""
+    lines = np.array([[-4.0, -3.0], [0.8, 0.5], [0.3, 0.1]])
+    pairs = ((400, 8), (1600, 8), (8000, 8), (1600, 2))
+    logits = [lines[0] + lines[1] * np.log10(people) + lines[2] * np.log10(images) for people, images in pairs]
+    tars = 1 / (1 + np.exp(-np.array(logits)))
+    points = [synthetic_curve.Point(*pair, 1.0, synthetic_curve.Scores(tars, tars)) for pair in pairs]
+    found = synthetic_curve.fitted(points, tars)
+    np.testing.assert_allclose(found, lines, atol=1e-9)
+    for (people, images), tar in zip(pairs, tars, strict=True):
+        np.testing.assert_allclose(synthetic_curve.at(found, people, images), tar)
+
+
+def test_what_is_drawn_on_has_the_people_s_interval():
+    """Points on one line in every draw: drawn on, the draws' own middle 95 %."""
+    draws = np.linspace(-1, 1, 101)
+    pairs = ((400, 8), (1600, 8), (8000, 8), (1600, 2))
 
     def point(people, images):
-        tars = np.array([[synthetic_curve.at(line, people, images)] * 2])
-        return synthetic_curve.Point(people, images, 1.0, synthetic_curve.Scores(tars, np.zeros((1, 2, 3))))
+        logits = (0.5 + 0.1 * draws) * np.log10(people) + 0.2 * np.log10(images) - 3
+        tars = 1 / (1 + np.exp(-logits))
+        scores = synthetic_curve.Scores(np.full((1, 2), tars[50]), np.tile(tars, (1, 2, 1)))
+        return synthetic_curve.Point(people, images, 1.0, scores)
 
-    points = [point(*pair) for pair in ((400, 8), (1600, 8), (8000, 8), (1600, 2))]
-    np.testing.assert_allclose(synthetic_curve.fitted(points, 0), line, atol=1e-9)
-    assert synthetic_curve.at(line, 1, 1) == pytest.approx(1 / (1 + np.exp(4)))
+    told = synthetic_curve.drawn_on([point(*pair) for pair in pairs], 0)
+    assert "logit +0.500 (+0.405 to +0.595) for ten times the people, +0.200 (+0.200 to +0.200)" in told
+    middle, low, high = (1 / (1 + np.exp(-(slope * 5 + 0.2 - 3))) for slope in (0.5, 0.405, 0.595))
+    assert told.endswith(f"100000 x 10: {middle:.3f} ({low:.3f} to {high:.3f})")
