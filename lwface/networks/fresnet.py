@@ -25,6 +25,7 @@ unlike those it learns from. r12_p, r12_ps and r12_pxs are bodies for points.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
@@ -224,6 +225,36 @@ class Fusion(nn.Module):
         return self.unit(self.from_fine(fine) + coarse)
 
 
+def _units_used(num_layers: int, net_units: Sequence[int]) -> tuple[int, ...]:
+    """The units of the stages that there are, two to four of them.
+
+    Raises:
+        UserError: an unknown depth; other than four numbers; a stage without units before one with.
+    """
+    if num_layers not in UNITS:
+        known = ", ".join(str(number) for number in UNITS)
+        raise UserError(f"num_layers is {num_layers!r}: choose from {known}")
+    stages = tuple(net_units) or UNITS[num_layers]
+    require_numbers("net_units", stages, 4, "the units of the four stages", least=0)
+    used = tuple(units for units in stages if units)
+    require(stages[: len(used)] == used and len(used) > 1, "net_units", net_units, "units in the first stages")
+    return used
+
+
+def _stem(net_input: int, net_ibn: str, width: int, net_act: str, bn_mom: float) -> dict[str, nn.Module]:
+    """What comes before the stages, by the names that its tensors carry."""
+    stems = "0 (7x7, stride 2), 1 (3x3), 2 (batch norm, 3x3) or 3 (3x3, stride 2)"
+    require(net_input in (0, 1, 2, 3), "net_input", net_input, stems)
+    require(net_ibn in IBN, "net_ibn", net_ibn, f"one of {', '.join(IBN)}")
+    layers: dict[str, nn.Module] = {}
+    if net_input == 2:
+        layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
+    layers["conv0"] = convolution(3, width, 7 if net_input == 0 else 3, 2 if net_input in (0, 3) else 1)
+    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom) if net_ibn == "none" else InstanceNorm(width)
+    layers["relu0"] = activation(net_act, width)
+    return layers
+
+
 @NETWORKS.register
 def fresnet(
     *,
@@ -263,24 +294,18 @@ def fresnet(
             of the channels between a unit's convolutions, in all stages but the last (IBN-a of IBN-Net: Pan et al.,
             ECCV 2018). The original has no such layers.
     """
-    if num_layers not in UNITS:
-        known = ", ".join(str(number) for number in UNITS)
-        raise UserError(f"num_layers is {num_layers!r}: choose from {known}")
     require(net_unit in (1, 2, 3), "net_unit", net_unit, "1 (classic), 2 (pre-activation) or 3 (ArcFace's)")
-    stems = "0 (7x7, stride 2), 1 (3x3), 2 (batch norm, 3x3) or 3 (3x3, stride 2)"
-    require(net_input in (0, 1, 2, 3), "net_input", net_input, stems)
-    halving = net_input in (0, 3)  # a stem that makes 56x56 of the image
     require(net_se in (0, 1), "net_se", net_se, "0 (none) or 1 (squeeze-and-excitation)")
-    require(net_ibn in IBN, "net_ibn", net_ibn, f"one of {', '.join(IBN)}")
     clash = bool(net_se) and net_attention not in ("none", "se")
     require(not clash, "net_attention", net_attention, "'se', which net_se = 1 asks for, or net_se = 0")
-    stages = tuple(net_units) or UNITS[num_layers]
-    require_numbers("net_units", stages, 4, "the units of the four stages", least=0)
-    used = [units for units in stages if units]
-    require(stages[: len(used)] == tuple(used) and len(used) > 1, "net_units", net_units, "units in the first stages")
     require_numbers("net_widths", net_widths, 5, "the channels of the first convolution and of the four stages")
     require_numbers("net_expansions", net_expansions, 4, "one a stage", least=0.1)
     require_kernels(net_kernels, "of the units' second convolutions, one a stage")
+    used = _units_used(num_layers, net_units)
+    width = net_widths[0]
+    # What comes before the last stage and, with fusion, that one apart.
+    parts = [_stem(net_input, net_ibn, width, net_act, bn_mom)]
+    halving = net_input in (0, 3)  # a stem that makes 56x56 of the image
     version: Any = {1: partial(UnitV1, late_stride=not halving), 2: UnitV2, 3: UnitV3}[net_unit]
 
     def unit(inputs: int, middle: int, outputs: int, kernel: int, stride: int, *, ibn: bool = False) -> nn.Module:
@@ -288,14 +313,6 @@ def fresnet(
         made: nn.Module = version(UnitShape(inputs, middle, outputs, kernel, stride, attention, net_act, bn_mom, ibn))
         return made
 
-    width = net_widths[0]
-    layers: dict[str, nn.Module] = {}
-    if net_input == 2:
-        layers["bn_data"] = BatchNorm(3, bn_mom=bn_mom, fix_gamma=True)
-    layers["conv0"] = convolution(3, width, 7 if net_input == 0 else 3, 2 if halving else 1)
-    layers["bn0"] = BatchNorm(width, bn_mom=bn_mom) if net_ibn == "none" else InstanceNorm(width)
-    layers["relu0"] = activation(net_act, width)
-    parts = [layers]  # before the last stage and, with fusion, that one apart
     for stage, units in enumerate(used):
         outputs, middle = net_widths[stage + 1], max(int(net_widths[stage + 1] * net_expansions[stage]), 1)
         if net_fusion and stage == len(used) - 1:
@@ -308,7 +325,7 @@ def fresnet(
     size = IMAGE_SIZE // 2 if halving else IMAGE_SIZE
     for _ in used:
         size = -(-size // 2)
-    body: nn.Module = named(**layers)
+    body: nn.Module = named(**parts[0])
     if net_fusion:
         halves = IMAGE_SIZE % (2 ** (len(used) + halving)) == 0  # 112 is halved four times, then rounded up
         require(halves, "net_fusion", net_fusion, "0 where the last map is not half as wide as the one before it")
