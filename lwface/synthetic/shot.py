@@ -30,6 +30,7 @@ from lwface.synthetic.person import (
 from lwface.synthetic.web import Web, draw_web
 
 Floats = NDArray[Any]  # float32 unless said otherwise
+Uniform = Callable[..., float]  # of its limits, 0 and 1 where none are given
 Choice = TypeVar("Choice")
 
 FRAME_SIZE = 192
@@ -38,6 +39,15 @@ DISTANCES = 6.040254711277414, 7.863266724009574  # logarithms of 420 and 2600 m
 WIDE_SHARE = 0.25  # of shots whose yaw is drawn evenly up to the limit
 SESSIONS = 6  # outings of a person: clothes and headgear are those of the session
 GARMENTS = ("t-shirt", "v-neck", "shirt", "jacket", "hoodie", "turtleneck")
+HAND_TARGETS = (  # mm, where a hand lies on the face
+    (28, -78, 100),
+    (0, -68, 112),
+    (-30, -70, 100),
+    (45, -40, 85),
+    (-45, -40, 85),
+    (30, 0, 100),
+    (0, -105, 100),
+)
 PATTERNS = ("plain", "plain", "stripes", "bars", "check", "print")
 
 
@@ -110,7 +120,7 @@ def colour(rng: np.random.Generator) -> Floats:
     return np.array([(value * (1 - saturation + saturation * share)) ** 2 + 0.004 for share in ramp], np.float32)
 
 
-def uniform(rng: np.random.Generator) -> Callable[..., float]:
+def uniform(rng: np.random.Generator) -> Uniform:
     """``rng.uniform`` of a single number: the same one in a third of the time."""
     draw = rng.random
 
@@ -227,39 +237,12 @@ def sample_shot(
     yaw = clipped(u(-YAW_LIMIT, YAW_LIMIT) if wide else n() * 22 * spread, -YAW_LIMIT, YAW_LIMIT)
     pitch, roll = clipped(n() * 8 * spread, -28, 28), clipped(n() * 7 * spread, -32, 32)
     expression = sample_expression(rng, d * ranges.expression)
-    blink = u()
-    lids = np.full(2, u(0.75, 1.12), np.float32)
-    if blink < 0.06:
-        lids[:] = u(0, 0.3)
-    elif blink < 0.07:
-        lids[int(rng.integers(2))] = 0.0
-    azimuth, height = n() * 55 * min(shine, 1.6), u(-10, 70)
-    a, h = clipped(azimuth, -120, 120) * (np.pi / 180), height * (np.pi / 180)
-    sa, sh, ca, ch = sin(a), sin(h), cos(a), cos(h)
-    light = np.array((sa * ch, sh, ca * ch), np.float32)
-    warm = clipped(0.20 * min(shine, 1.6) * n(), -0.4, 0.4)
-    key_share = u(0.35, 0.9)
-    key = np.array((1 + warm, 1, 1 - warm), np.float32) * np.float32(0.95 * key_share)
-    cool = clipped(0.15 * min(shine, 1.6) * n(), -0.3, 0.3)
-    sky = np.array((1 - cool, 1, 1 + cool), np.float32) * np.float32(0.95 - 0.72 * key_share)
-    ground = sky * np.float32(u(0.3, 0.8)) * np.array((1 + u(0, 0.2), 1, 1 - u(0, 0.2)), np.float32)
-    rim_share = u(0.15, 0.7) if u() < 0.3 else 0.0
-    rim = np.concatenate(((pick(rng, (-1.0, 1.0)),), colour(rng) * 0.5 + 0.3)).astype(np.float32)
-    rim[1:] *= rim_share
+    lids = _lids(rng, u)
+    light, key, sky, ground, rim = _lamps(rng, u, min(shine, 1.6))
     scale, blurred = u(0.44, 0.58), min(lens, 1.6)
-    masked = u() < 0.045 * hide
-    mask_colour = (
-        np.array((0.30, 0.55, 0.68), np.float32)
-        if u() < 0.4
-        else (np.full(3, 0.85, np.float32) if u() < 0.4 else colour(rng))
-    )
-    mask = np.concatenate((mask_colour, (float(u() < 0.6),))).astype(np.float32) if masked else None
-    with_hand = not masked and u() < 0.05 * hide
-    target = np.array(
-        [(28, -78, 100), (0, -68, 112), (-30, -70, 100), (45, -40, 85), (-45, -40, 85), (30, 0, 100), (0, -105, 100)][
-            int(rng.integers(7))
-        ]
-    )
+    mask = _mask(rng, u, hide)
+    with_hand = mask is None and u() < 0.05 * hide
+    target = HAND_TARGETS[int(rng.integers(len(HAND_TARGETS)))]
     shot = Shot(
         session=wear,
         yaw=yaw,
@@ -281,7 +264,7 @@ def sample_shot(
         background=(int(rng.integers(1 << 31)), u(0.5, 6.0)),
         mask=mask,
         hand=int(rng.integers(1, 1 << 31)) if with_hand else 0,
-        hand_target=target.astype(np.float32),
+        hand_target=np.array(target, np.float32),
         exposure=exp(0.18 * blurred * n()),
         balance=np.array([exp(v) for v in (0.05 * blurred * n(size=3)).tolist()], np.float32),
         contrast=exp(0.10 * blurred * n()),
@@ -298,6 +281,46 @@ def sample_shot(
         return shot
     lights = generator(person.seed, person.identity, index, STREAM_LIGHTS)
     return replace(shot, **lighting.changed(lights, ranges.lights, shot.exposure))
+
+
+def _lids(rng: np.random.Generator, u: Uniform) -> Floats:
+    """How far both eyes are open: a blink in 6 of 100 pictures, a wink in one."""
+    blink = u()
+    lids = np.full(2, u(0.75, 1.12), np.float32)
+    if blink < 0.06:
+        lids[:] = u(0, 0.3)
+    elif blink < 0.07:
+        lids[int(rng.integers(2))] = 0.0
+    return lids
+
+
+def _lamps(rng: np.random.Generator, u: Uniform, spread: float) -> tuple[Floats, ...]:
+    """Where the key light is, and the colours of it, of sky, ground and, at times, a rim light: fields of a shot."""
+    n = rng.standard_normal
+    azimuth, height = n() * 55 * spread, u(-10, 70)
+    a, h = clipped(azimuth, -120, 120) * (np.pi / 180), height * (np.pi / 180)
+    sa, sh, ca, ch = sin(a), sin(h), cos(a), cos(h)
+    light = np.array((sa * ch, sh, ca * ch), np.float32)
+    warm = clipped(0.20 * spread * n(), -0.4, 0.4)
+    key_share = u(0.35, 0.9)
+    key = np.array((1 + warm, 1, 1 - warm), np.float32) * np.float32(0.95 * key_share)
+    cool = clipped(0.15 * spread * n(), -0.3, 0.3)
+    sky = np.array((1 - cool, 1, 1 + cool), np.float32) * np.float32(0.95 - 0.72 * key_share)
+    ground = sky * np.float32(u(0.3, 0.8)) * np.array((1 + u(0, 0.2), 1, 1 - u(0, 0.2)), np.float32)
+    rim_share = u(0.15, 0.7) if u() < 0.3 else 0.0
+    rim = np.concatenate(((pick(rng, (-1.0, 1.0)),), colour(rng) * 0.5 + 0.3)).astype(np.float32)
+    rim[1:] *= rim_share
+    return light, key, sky, ground, rim
+
+
+def _mask(rng: np.random.Generator, u: Uniform, hide: float) -> Floats | None:
+    """Colour and kind (4,) of a face mask; None: no mask."""
+    masked = u() < 0.045 * hide
+    if u() < 0.4:
+        shade = np.array((0.30, 0.55, 0.68), np.float32)
+    else:
+        shade = np.full(3, 0.85, np.float32) if u() < 0.4 else colour(rng)
+    return np.concatenate((shade, (float(u() < 0.6),))).astype(np.float32) if masked else None
 
 
 def _clutter(person: Person, index: int, share: float) -> int:
