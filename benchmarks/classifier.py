@@ -48,7 +48,7 @@ SCORE_BLOCKS, WEIGHT_BLOCKS, BATCHES = 4, 8, 8  # as many of each at once, at mo
 
 def arithmetic(classes: int, batch: int, processes: int, share: float, optimizer: str, width: int) -> list[float]:
     """Bytes in each process: weight, the optimiser's state, what a step needs beside these, and their sum."""
-    from lwface.losses.chunks import BLOCK_BYTES
+    from lwface.losses.classes import BLOCK_BYTES
 
     held = -(-classes // processes)
     weight = 4.0 * held * width

@@ -14,7 +14,8 @@ from torch.nn import functional
 from lwface.base.device import sent
 from lwface.base.errors import UserError
 from lwface.losses.base import Loss, Margin
-from lwface.losses.chunks import BatchScores, ClassBlock, Classes, WeightGradient, check_like, l2_normalise
+from lwface.losses.chunks import BatchScores, WeightGradient, check_like
+from lwface.losses.classes import ClassBlock, Classes, l2_normalise
 from lwface.losses.shards import ClassShard
 
 WEIGHT_STD = 0.01  # standard deviation of the initial weight, as in the original

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lwface.base.setting import Setting
 from lwface.losses.base import LOSSES, BatchLoss, Loss
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 
 GroupSize = Annotated[int, Setting("images of each person in a batch", minimum=2)]
 Temperature = Annotated[float, Setting("what cosines are divided by: the smaller, the more the nearest count", above=0)]

@@ -10,7 +10,7 @@ from torch import Tensor
 from lwface.base.errors import UserError
 from lwface.base.setting import Setting
 from lwface.losses.base import LOSSES, BatchLoss, Loss
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 
 ImagesPerIdentity = Annotated[int, Setting("images of each person in a bag at most", minimum=2)]
 Alpha = Annotated[float, Setting("by how much the other person must be farther", minimum=0)]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lwface.base.progress import progress
 from lwface.losses import Classifier
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.classifier import WEIGHT_STD
 from lwface.recognition.dataset import FaceData, to_network_input
 from lwface.settings.run import Run

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lwface.base.errors import UserError
 from lwface.base.notes import note
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.semi_hard import select_triplets
 from lwface.losses.triplet import Triplet
 from lwface.recognition.dataset import to_network_input

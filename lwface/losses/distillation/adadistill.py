@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lwface.losses.base import Margin
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.distillation.base import DISTILLATIONS, Distillation, require_cosine
 
 LEAST = 1e-6  # of the factors, as in the authors' program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.distillation.base import DISTILLATIONS, Distillation
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lwface.base.setting import Setting
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.distillation.base import DISTILLATIONS, Distillation
 
 ONE_IN = (10, 100, 1000, 10_000, 100_000, 1_000_000)  # impostor pairs: false positive rates 1e-1 to 1e-6

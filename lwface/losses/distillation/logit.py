@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lwface.base.setting import Setting
 from lwface.losses.base import Margin
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.distillation.base import DISTILLATIONS, Distillation
 
 

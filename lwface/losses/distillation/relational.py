@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lwface.base.setting import Setting
-from lwface.losses.chunks import l2_normalise
+from lwface.losses.classes import l2_normalise
 from lwface.losses.distillation.base import DISTILLATIONS, Distillation
 
 TINY = 1e-12  # added to squared distances: two equal images have a gradient of zero, not of infinity
