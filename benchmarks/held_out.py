@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from lwface.base.errors import UserError
 from lwface.features.embedder import Embedder
 from lwface.formats.face_records import FaceRecords
 from lwface.formats.file_list import names_of_rows
@@ -60,13 +61,20 @@ class HeldOut:
 
 
 def kept(path: Path, held_out: HeldOut, model: str | FaceNetwork) -> np.ndarray:
-    """The features at ``path``, made of ``model`` where they are not there."""
+    """The features at ``path``, made of ``model`` where they are not there.
+
+    Raises:
+        UserError: they are of other images.
+    """
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npy")
         np.save(part, held_out.features(model))
         part.rename(path)
-    return np.load(path)
+    found = np.load(path)
+    if len(found) != len(held_out.images):
+        raise UserError(f"{path}: of {len(found)} images, not the {len(held_out.images)} that judge: name another --output")
+    return np.asarray(found)
 
 
 def told(scores: Scores, other: Scores, far: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from held_out import FARS, kept, told
 
+from lwface.base.errors import UserError
 from lwface.scoring.from_arrays import tar_at_far
 
 
@@ -33,3 +35,9 @@ def test_features_are_made_once(held_out, features, tmp_path, monkeypatch):
     np.testing.assert_array_equal(made, features(3, 0.1))
     np.testing.assert_array_equal(kept(tmp_path / "new" / "a.npy", held_out, 4), made)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npy"]
+
+
+def test_features_of_other_images_are_refused(held_out, features, tmp_path):
+    np.save(tmp_path / "a.npy", features(0, 0.1)[1:])
+    with pytest.raises(UserError, match=r"a\.npy: of \d+ images, not the \d+ that judge"):
+        kept(tmp_path / "a.npy", held_out, "")
