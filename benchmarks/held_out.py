@@ -72,8 +72,9 @@ def kept(path: Path, held_out: HeldOut, model: str | FaceNetwork) -> np.ndarray:
         np.save(part, held_out.features(model))
         part.rename(path)
     found = np.load(path)
-    if len(found) != len(held_out.images):
-        raise UserError(f"{path}: of {len(found)} images, not the {len(held_out.images)} that judge: name another --output")
+    images = len(held_out.images)
+    if len(found) != images:
+        raise UserError(f"{path}: of {len(found)} images, not the {images} that judge; name another --output")
     return np.asarray(found)
 
 
