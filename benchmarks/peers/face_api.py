@@ -11,13 +11,17 @@ writes the network of faces, which ``--teacher`` and ``--model`` take as they ta
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lwface.base.commands import HelpFormatter, run_command
+from lwface.base.errors import UserError
+from lwface.base.files import replacing
 
 MODELS = Path(__file__).resolve().parents[2] / "build/peers/web/node_modules/@vladmandic/face-api/model"
 POINTS = "face_landmark_68_model-weights_manifest.json"
@@ -198,5 +202,18 @@ def _zeros_behind(graph: Graph, place: str, name: str, channels: int = 0, rows: 
     return graph.add("Pad", [place, behind], name)
 
 
+def main() -> None:
+    """Write the network of faces."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("output", type=Path, help="FILE.onnx")
+    output = parser.parse_args().output
+    manifest = MODELS / DESCRIPTOR
+    if not manifest.is_file():
+        raise UserError(f"{manifest}: not there; make peers brings it")
+    with replacing(output) as file:
+        file.write(descriptor_onnx(manifest))
+    print(f"{output}: {output.stat().st_size:,} bytes")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(descriptor_onnx(MODELS / DESCRIPTOR))
+    run_command(main)
