@@ -71,11 +71,11 @@ def kept(path: Path, held_out: HeldOut, model: str | FaceNetwork) -> np.ndarray:
         part = path.with_suffix(".part.npy")
         np.save(part, held_out.features(model))
         part.rename(path)
-    found = np.load(path)
+    found: np.ndarray = np.load(path)
     images = len(held_out.images)
     if len(found) != images:
         raise UserError(f"{path}: of {len(found)} images, not the {images} that judge; name another --output")
-    return np.asarray(found)
+    return found
 
 
 def told(scores: Scores, other: Scores, far: int) -> str:

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from peers.dlib_points import DLIB_MODEL, dlib_points
-from peers.face_api import MODELS, POINTS, points_onnx
+from peers.face_api import POINTS, points_onnx
 
 from lwface.base.commands import existing, load, run_command
 from lwface.base.errors import UserError
@@ -287,11 +287,10 @@ def predictors(args: argparse.Namespace, split: int) -> list[Predictor]:
     for file, make in PEERS.items():
         if args.peers and (args.peers / file).is_file():
             found.append(make(args.peers / file))
-    manifest = MODELS / POINTS
-    if manifest.is_file():
+    if POINTS.is_file():
         converted = Path(args.work) / "face-api.onnx"
         if not converted.exists():
-            converted.write_bytes(points_onnx(manifest))
+            converted.write_bytes(points_onnx(POINTS))
         found.append(face_api(converted))
     found += [dlib(path) for path in INSTALLED.glob(DLIB_MODEL)]
     return found

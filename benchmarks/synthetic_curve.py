@@ -35,7 +35,6 @@ from lwface.formats.face_records import FaceRecords
 from lwface.scoring.intervals import percentiles
 from lwface.settings.dataset_folder import TEACHER
 
-ENDS = (0.025, 0.975)
 FAR_OFF = ((10_000, 100), (100_000, 10))  # people and images of each: a million images
 
 
@@ -142,12 +141,10 @@ def drawn_on(points: list[Point], far: int) -> str:
     drawn = fitted(points, replicates[:, ~np.isnan(replicates).any(axis=0)])
 
     def slope(row: int) -> str:
-        low, high = np.quantile(drawn[row], ENDS)
-        return f"{whole[row, 0]:+.3f} ({low:+.3f} to {high:+.3f})"
+        return f"{whole[row, 0]:+.3f}{within(drawn[row], '+')}"
 
     def tar(people: int, images: int) -> str:
-        low, high = np.quantile(at(drawn, people, images), ENDS)
-        return f"{people} x {images}: {at(whole, people, images)[0]:.3f} ({low:.3f} to {high:.3f})"
+        return f"{people} x {images}: {at(whole, people, images)[0]:.3f}{within(at(drawn, people, images))}"
 
     return (
         f"at {float(FARS[far]):g}: logit {slope(1)} for ten times the people, {slope(2)} for ten times the images; "
@@ -155,14 +152,18 @@ def drawn_on(points: list[Point], far: int) -> str:
     )
 
 
+def within(replicates: NDArray[np.float64], sign: str = "") -> str:
+    """The middle 95 % of replicates (B,), in brackets; nothing where too many are unknown."""
+    around = percentiles(replicates)
+    return "" if around is None else f" ({around.low:{sign}.3f} to {around.high:{sign}.3f})"
+
+
 def told(point: Point, first: Point) -> str:
     """A line of the table."""
     text = f"| {point.people} | {point.images} | {point.people * point.images} | {point.minutes:.0f} |"
     for far in range(len(FARS)):
-        around = percentiles(point.scores.replicates[0, far])
-        within = "" if around is None else f" ({around.low:.3f} to {around.high:.3f})"
         less = "" if point is first else f" {difference(point.scores, first.scores, far)}"
-        text += f" {point.scores.tars[0, far]:.3f}{within} |{less} |"
+        text += f" {point.scores.tars[0, far]:.3f}{within(point.scores.replicates[0, far])} |{less} |"
     return text
 
 

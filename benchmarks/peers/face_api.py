@@ -24,10 +24,9 @@ from lwface.base.errors import UserError
 from lwface.base.files import replacing
 
 MODELS = Path(__file__).resolve().parents[2] / "build/peers/web/node_modules/@vladmandic/face-api/model"
-POINTS = "face_landmark_68_model-weights_manifest.json"
-DESCRIPTOR = "face_recognition_model-weights_manifest.json"
+POINTS = MODELS / "face_landmark_68_model-weights_manifest.json"
+DESCRIPTOR = MODELS / "face_recognition_model-weights_manifest.json"
 MEAN = (122.782, 117.001, 104.298)  # of RGB, 0..255
-FLOATS = np.float32
 
 # Where dlib's square around eyes and mouth lies in an aligned crop of 112x112: their middle is at (0.5, 0.43) of it and
 # the eyes are 0.45 of its side from the mouth (``alignDlib`` in ``src/classes/FaceLandmarks.ts``), which for ArcFace's
@@ -75,8 +74,8 @@ class Graph:
 
     def normalised(self, place: str) -> str:
         """Less the mean of the colours, over 255."""
-        place = self.add("Sub", [place, self.constant("mean", np.array(MEAN, FLOATS)[:, None, None])], "centred")
-        return self.add("Div", [place, self.constant("range", FLOATS(255))], "scaled")
+        place = self.add("Sub", [place, self.constant("mean", np.array(MEAN, np.float32)[:, None, None])], "centred")
+        return self.add("Div", [place, self.constant("range", np.float32(255))], "scaled")
 
     def written(self, name: str, output: str, width: int, images: int | str = 1, **metadata: str) -> bytes:
         """The file; ``output`` is (``images``, ``width``)."""
@@ -190,7 +189,7 @@ def _dlib_square(graph: Graph) -> str:
     start = graph.constant("start", np.array([CROP_TOP, CROP_LEFT], np.int64))
     end = graph.constant("end", np.array([CROP_TOP + CROP_SIDE, CROP_LEFT + CROP_SIDE], np.int64))
     place = graph.add("Slice", [place, start, end, graph.constant("axes", np.array([2, 3], np.int64))], "square")
-    scales = graph.constant("scales", np.array([1, 1, SIDE / CROP_SIDE, SIDE / CROP_SIDE], FLOATS))
+    scales = graph.constant("scales", np.array([1, 1, SIDE / CROP_SIDE, SIDE / CROP_SIDE], np.float32))
     return graph.add("Resize", [place, "", scales], "enlarged", mode="linear")
 
 
@@ -207,11 +206,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("output", type=Path, help="FILE.onnx")
     output = parser.parse_args().output
-    manifest = MODELS / DESCRIPTOR
-    if not manifest.is_file():
-        raise UserError(f"{manifest}: not there; make peers brings it")
+    if not DESCRIPTOR.is_file():
+        raise UserError(f"{DESCRIPTOR}: not there; make peers brings it")
     with replacing(output) as file:
-        file.write(descriptor_onnx(manifest))
+        file.write(descriptor_onnx(DESCRIPTOR))
     print(f"{output}: {output.stat().st_size:,} bytes")
 
 

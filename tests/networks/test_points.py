@@ -85,6 +85,7 @@ def test_a_face_does_not_depend_on_its_neighbours(head):
         alone = torch.cat([network.output(image[None]) for image in images])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
         decoded = network.head.decode(together)
+        torch.testing.assert_close(network(images), decoded.flatten(1))
         assert decoded.shape == (5, K, 2)
         torch.testing.assert_close(decoded, torch.cat([network.head.decode(one[None]) for one in together]))
 
