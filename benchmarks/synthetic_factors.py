@@ -60,6 +60,8 @@ ROWS = {
     "background 1": Row({"background": 1}),
     "video 0.8": Row({"video": 0.8}),
     "restyle 0.5": Row({"restyle": 0.5}),
+    "lens 0.4": Row({"lens": 0.4}),
+    "sensor 0.4": Row({"sensor": 0.4}),
     "heads x 1.4": Row({"shape": 1.4}),
     "heads x 0.7": Row({"shape": 0.7}),
     "pose x 1.5": Row({"pose": 1.5}),

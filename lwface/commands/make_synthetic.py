@@ -43,6 +43,8 @@ HELP = {
     "looks": "brows, eyes, lips, hair, beards and ages drawn from wide ranges; 0 as usual, 1 all anew, up to 4",
     "restyle": "share of pictures in which somebody has other hair, and a man another beard",
     "lights": "share of pictures in hard, coloured, low or double light; up to 4, over 1 the colours are stronger",
+    "lens": "share of pictures through a poor lens: bent lines, coloured edges, dark or soft borders, scattered light",
+    "sensor": "share of pictures from a poor sensor: read line by line, so leaning, banded, noisy in lines and spots",
     "skin": "what skin has beyond its paint: blotches, pores, shade in sockets and folds; 0 none, 1 much, up to 4",
 }
 

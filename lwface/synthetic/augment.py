@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lwface.synthetic import wide
+from lwface.synthetic import optics, wide
 from lwface.synthetic.filters import gaussian, motion_taps, spread
 from lwface.synthetic.kernel import kernel
 from lwface.synthetic.shot import Shot, colour, pick, uniform
@@ -82,7 +82,8 @@ def finish(
     border = reach(shot)
     x0, y0 = max(left - border, 0), max(top - border, 0)
     x1, y1 = min(right + border, frame_size), min(bottom + border, frame_size)
-    if shot.detail < 1:  # coarse pixels are those of the whole frame
+    bent = shot.lens or shot.sensor
+    if shot.detail < 1 or bent:  # coarse pixels are those of the whole frame, and a lens reads from anywhere
         x0, y0, x1, y1 = whole
     areas = _areas(len(canvas), frame_size)
     gain = np.tile(shot.balance * np.float32(shot.exposure), len(canvas))
@@ -98,6 +99,8 @@ def finish(
         image.reshape(y1 - y0, -1),
     )
     image = _soften(image, shot)
+    if bent:
+        image = optics.seen(image, shot.lens, shot.sensor)
     if shot.detail < 1:
         small = max(24, round(frame_size * shot.detail))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
@@ -105,6 +108,8 @@ def finish(
     noise = shot.noise if shot.noise > 0.2 else 0.0
     grain = np.ascontiguousarray(_grain(rng, frame_size)[top:bottom, left:right])
     piece = np.ascontiguousarray(image[top - y0 : bottom - y0, left - x0 : right - x0])
+    if shot.sensor:
+        piece = piece + optics.noise(shot.sensor, rng, frame_size)[top:bottom, left:right] * F(1 / 255)
     if shot.grey:
         piece, grain = _greyed(piece), _greyed(grain)
     pixels = np.empty(piece.shape, np.uint8)

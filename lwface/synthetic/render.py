@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.formats.alignment import ARCFACE_TEMPLATE, CROP_SIZE, five_from_68
-from lwface.synthetic import augment
+from lwface.synthetic import augment, optics
 from lwface.synthetic.augment import JPEG_UNIT, Box
 from lwface.synthetic.filters import warped
 from lwface.synthetic.grids import bent, project, rotation, turned
@@ -107,10 +107,13 @@ def render(
     points = landmark_points(head, who.look, shot.lids)  # (68, 3)
     full, _ = camera.project(pose(points))
     landmarks = (full + 0.5) * (frame_size / size) - 0.5
+    bent = shot.lens or shot.sensor
+    if bent:
+        landmarks = optics.placed(landmarks, shot.lens, shot.sensor, frame_size)
     five = five_from_68(landmarks).astype(np.float32)
     matrix = to_crop(five)
     part = _part(matrix, frame_size)
-    window = None if part is None or not crop_only else (_around(part, shot) + 0.5) * (size / frame_size) - 0.5
+    window = None if part is None or not crop_only or bent else (_around(part, shot) + 0.5) * (size / frame_size) - 0.5
     Scene(who, shot, head, pose, camera, window).draw(canvas)
     rng = generator(who.seed, who.identity, noise_seed, STREAM_NOISE)
     frame = augment.finish(canvas.reshape(size, size, 3), shot, frame_size, rng, part, only=crop_only)

@@ -15,12 +15,15 @@ from lwface.synthetic import lighting
 from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
+from lwface.synthetic.optics import Lens, Sensor, draw_lens, draw_sensor
 from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.parts import GLASSES_SHAPES
 from lwface.synthetic.person import (
     STREAM_COARSE,
+    STREAM_LENS,
     STREAM_LIGHTS,
     STREAM_PLACE,
+    STREAM_SENSOR,
     STREAM_SESSION,
     STREAM_SHOT,
     STREAM_WEB,
@@ -110,6 +113,8 @@ class Shot:
     second: Floats | None = None  # (6,) direction to a second light and its linear colour
     pattern: int = 0  # 0: nothing is before the key light, else the seed of what it falls through
     web: Web | None = None  # what an old video on the web made of the picture
+    lens: Lens | None = None  # None: a good one
+    sensor: Sensor | None = None  # None: a good one
 
 
 def colour(rng: np.random.Generator) -> Floats:
@@ -276,6 +281,8 @@ def sample_shot(
         grey=bool(u() < 0.03 * lens),
         clutter=_clutter(person, index, ranges.background),
         web=_web(person, index, scale, ranges.video),
+        lens=_lens(person, index, ranges.lens),
+        sensor=_sensor(person, index, ranges.sensor),
     )
     if not ranges.lights:
         return shot
@@ -323,16 +330,34 @@ def _mask(rng: np.random.Generator, u: Uniform, hide: float) -> Floats | None:
     return np.concatenate((shade, (float(u() < 0.6),))).astype(np.float32) if masked else None
 
 
+def _at_times(person: Person, index: int, stream: int, share: float) -> np.random.Generator | None:
+    """The random numbers of what a ``share`` of pictures has, if picture ``index`` is one of them."""
+    rng = generator(person.seed, person.identity, index, stream) if share else None
+    return rng if rng and rng.uniform() < share else None
+
+
 def _clutter(person: Person, index: int, share: float) -> int:
     """The seed of a cluttered background, as ``share`` of pictures have one; else 0."""
-    rng = generator(person.seed, person.identity, index, STREAM_PLACE) if share else None
-    return int(rng.integers(1, 1 << 31)) if rng and rng.uniform() < share else 0
+    rng = _at_times(person, index, STREAM_PLACE, share)
+    return int(rng.integers(1, 1 << 31)) if rng else 0
 
 
 def _web(person: Person, index: int, scale: float, share: float) -> Web | None:
     """What an old video made of a picture, as it does of ``share`` of them."""
-    rng = generator(person.seed, person.identity, index, STREAM_WEB) if share else None
-    return draw_web(rng, FACE_MM * scale) if rng and rng.uniform() < share else None
+    rng = _at_times(person, index, STREAM_WEB, share)
+    return draw_web(rng, FACE_MM * scale) if rng else None
+
+
+def _lens(person: Person, index: int, share: float) -> Lens | None:
+    """A poor lens for ``share`` of pictures."""
+    rng = _at_times(person, index, STREAM_LENS, share)
+    return draw_lens(rng) if rng else None
+
+
+def _sensor(person: Person, index: int, share: float) -> Sensor | None:
+    """A poor sensor for ``share`` of pictures."""
+    rng = _at_times(person, index, STREAM_SENSOR, share)
+    return draw_sensor(rng) if rng else None
 
 
 def _coarse(person: Person, index: int, scale: float, share: float, usual: float) -> float:

@@ -27,8 +27,8 @@ PLAIN = {
 }
 SCRIPT = "from tests.synthetic.test_same_bytes import MORE, digest; print(digest(), digest(MORE))"
 # Of pictures with all that is drawn only where asked for.
-MORE_DIGEST = "fb99c6e219722ad19a53de68079eb37bc96399c56ad27d4d4c855e0b6cbe4dd8"
-MORE = Ranges(form=1, looks=1, skin=1, lights=2, background=1, video=0.5, restyle=0.5)
+MORE_DIGEST = "5cfa5f40ca1661cc2967f3bf6af0582ae09d41450ae4b09c8b5f0319532e8790"
+MORE = Ranges(form=1, looks=1, skin=1, lights=2, background=1, video=0.5, restyle=0.5, lens=0.7, sensor=0.7)
 
 
 def digest(ranges: Ranges = USUAL) -> str:
