@@ -24,7 +24,6 @@ matrix product of all rows with all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,22 +31,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.progress import progress
-from lwface.scoring.label_errors import (
-    EXPECTED,
-    FEWEST_IMPOSTORS,
-    outlier_below,
-    score_at,
-    stranger_limit,
-)
+from lwface.scoring.drawn_scores import DISTRACTOR, Features, Rows, draw_scores
+from lwface.scoring.folder_parts import NOBODY, FolderParts, Folders, StrangerLimit
+from lwface.scoring.label_errors import stranger_limit
+from lwface.scoring.same_people import find_same_people
 
 DUPLICATE = 0.97  # cosine
 GROUP = 3  # images that make a person of their own
 LOWEST = 0.1  # of the genuine pairs, which tell nothing of a home
 TILE = 2048  # rows of a tile of scores: 16 MB
-LARGEST = 4096  # images of one person that are held against each other at once; more are looked at in parts
-DRAWN = 1_000_000  # pairs that tell what strangers score
-DISTRACTOR = -1
-NOBODY = -1
 
 DUPLICATES, MISLABELLED, UNLIKE, SECOND, SAME = (
     "duplicate",
@@ -56,8 +48,6 @@ DUPLICATES, MISLABELLED, UNLIKE, SECOND, SAME = (
     "second person of a folder",
     "same person",
 )
-Features = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 
 class Proposal(NamedTuple):
@@ -121,11 +111,11 @@ def propose(features: Features, labels: Rows, rules: CleaningRules | None = None
         raise ValueError(f"{len(features)} rows and {len(labels)} labels")
     rules = rules or CleaningRules()
     strangers, genuine = draw_scores(features, labels, seed)
-    folders = _Folders(features, labels)
+    folders = Folders(features, labels)
     found = Cleaning()
     duplicate_of = folders.duplicates(rules.duplicate)  # (N,) row that is kept, or -1, and the score
     found.told.append(f"duplicates: from {rules.duplicate:.3f}")
-    parts = folders.parts(duplicate_of[0], _Limit(strangers, rules.stranger))
+    parts = folders.parts(duplicate_of[0], StrangerLimit(strangers, rules.stranger))
     found.told.append(parts.told)
     home = rules.home if rules.home is not None else _home_limit(strangers, genuine, len(features))
     found.told.append(
@@ -138,193 +128,13 @@ def propose(features: Features, labels: Rows, rules: CleaningRules | None = None
     out |= {proposal.row for proposal in found.proposals}
     keep = np.ones(len(labels), dtype=bool)
     keep[list(out)] = False
-    same, told = _same_people(features, labels, keep, rules.same, seed)
-    found.proposals += same
+    same, told = find_same_people(features, labels, keep, rules.same, seed)
+    found.proposals += [Proposal(two.row, SAME, two.person, two.other, two.score, two.mate) for two in same]
     found.told.append(told)
     order = {kind: place for place, kind in enumerate((MISLABELLED, UNLIKE, SECOND, DUPLICATES, SAME))}
     falling = (DUPLICATES, SAME)
     found.proposals.sort(key=lambda p: (order[p.kind], -p.score if p.kind in falling else p.score, p.row))
     return found
-
-
-def draw_scores(features: Features, labels: Rows, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores of pairs of strangers, highest first, and of pairs of one person, in any order; drawn by ``seed``."""
-    dice = np.random.default_rng(seed)
-    rows = len(features)
-    pairs = min(DRAWN, rows * rows)  # of few rows some twice, which moves no quantile
-    strangers: list[NDArray[np.float64]] = []
-    genuine: list[NDArray[np.float64]] = []
-    order = np.argsort(labels, kind="stable")
-    following = labels[order]
-    for _ in range(-(-pairs // 2**16)):
-        left, right = dice.integers(rows, size=(2, min(2**16, pairs)))
-        apart = (left != right) & ((labels[left] != labels[right]) | (labels[left] == DISTRACTOR))
-        strangers.append(_scores(features, left[apart], right[apart]))
-        if sum(len(scores) for scores in genuine) < pairs // 10:
-            place = dice.integers(rows, size=2**13)
-            first = np.searchsorted(following, following[place])
-            count = np.searchsorted(following, following[place], "right") - first
-            mate = first + (dice.random(len(place)) * count).astype(np.int64)
-            there = (following[place] != DISTRACTOR) & (mate != place)
-            genuine.append(_scores(features, order[place[there]], order[mate[there]]))
-    return -np.sort(-np.concatenate(strangers)), np.concatenate(genuine)
-
-
-class _Limit:
-    """At most what the two sides of a link score at best, where they are two people."""
-
-    def __init__(self, strangers: NDArray[np.float64], fixed: float | None) -> None:
-        self.strangers, self.fixed = strangers, fixed
-        self.outlier = -np.inf
-
-    def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """For ``pairs`` between the sides."""
-        if self.fixed is not None:
-            return np.full(len(pairs), self.fixed)
-        if len(self.strangers) < FEWEST_IMPOSTORS:
-            return np.full(len(pairs), -np.inf)
-        limits: NDArray[np.float64] = score_at(self.strangers, EXPECTED / pairs)
-        return np.minimum(limits, self.outlier)
-
-    def told(self) -> str:
-        """The threshold, for people."""
-        if self.fixed is not None:
-            return f"strangers to the rest of their label: up to {self.fixed:.3f}"
-        if len(self.strangers) < FEWEST_IMPOSTORS:
-            return "strangers to the rest of their label: cannot be told, there are too few people"
-        few, many = self.of(np.array([1, 100]))
-        return (
-            f"strangers to the rest of their label: up to {few:.3f} (one other image) to {many:.3f} (a hundred pairs)"
-        )
-
-
-@dataclass
-class _Parts:
-    """The folders in parts.
-
-    Attributes:
-        of: by label, the parts as rows, the largest first; only labels with several.
-        best: by row, its best score with a row of its own label in another part, for rows of ``of``.
-        nearest: by row, that row.
-        keeps: (N,) rows of the largest part of each label (of all that are largest).
-        told: the threshold.
-    """
-
-    of: dict[int, list[Rows]]
-    best: dict[int, float]
-    nearest: dict[int, int]
-    keeps: NDArray[np.bool_]
-    told: str
-
-
-class _Folders:
-    """The images of each person."""
-
-    def __init__(self, features: Features, labels: Rows) -> None:
-        self.features, self.labels = features, labels
-        order = np.argsort(labels, kind="stable").astype(np.int64)
-        cuts = np.flatnonzero(np.diff(labels[order])) + 1
-        groups = [rows for rows in np.split(order, cuts) if len(rows) > 1 and labels[rows[0]] != DISTRACTOR]
-        self.groups = [part for rows in groups for part in np.array_split(rows, -(-len(rows) // LARGEST))]
-
-    def duplicates(self, limit: float) -> tuple[Rows, NDArray[np.float64]]:
-        """For each row an earlier one of its label that it repeats and that is kept (-1: none), and their score."""
-        kept, scores = np.full(len(self.labels), NOBODY), np.zeros(len(self.labels))
-        for rows, found in self._gram():
-            if not (np.triu(found, 1) >= limit).any():
-                continue
-            alone = np.ones(len(rows), dtype=bool)
-            for place in range(1, len(rows)):
-                before = np.where(alone[:place], found[place, :place], -np.inf)
-                nearest = int(np.argmax(before))
-                if before[nearest] >= limit:
-                    alone[place] = False
-                    kept[rows[place]], scores[rows[place]] = rows[nearest], before[nearest]
-        return kept, scores
-
-    def parts(self, duplicate_of: Rows, limit: _Limit) -> _Parts:
-        """Cut the folders where their parts are strangers; rows that are duplicates are left aside."""
-        bests = np.full(len(self.labels), -np.inf)
-        alone = duplicate_of == NOBODY
-        trees = []
-        for rows, scores in self._gram():
-            left = alone[rows]
-            rows, scores = rows[left], scores[np.ix_(left, left)]
-            if len(rows) > 1:
-                edges = spanning_tree(scores)
-                trees.append((rows, edges))
-                np.fill_diagonal(scores, -np.inf)
-                bests[rows] = scores.max(axis=1)
-        if np.isfinite(bests).any():
-            limit.outlier = outlier_below(bests[np.isfinite(bests)])
-        found = _Parts({}, {}, {}, alone.copy(), limit.told())
-        for rows, (first, second, weight) in trees:
-            parts = cut_tree(len(rows), first, second, weight, limit)
-            if len(parts) > 1:
-                self._note(found, rows, parts)
-        return found
-
-    def _note(self, found: _Parts, rows: Rows, parts: list[Rows]) -> None:
-        parts = sorted(parts, key=lambda part: (-len(part), part[0]))
-        largest = len(parts[0])
-        found.of[int(self.labels[rows[0]])] = [rows[part] for part in parts]
-        for part in parts:
-            if len(part) < largest:
-                found.keeps[rows[part]] = False
-            rest = rows[np.setdiff1d(np.arange(len(rows)), part)]
-            scores = np.asarray(self.features[rows[part]]) @ np.asarray(self.features[rest]).T
-            for row, of_row in zip(rows[part].tolist(), scores, strict=True):
-                found.best[row], found.nearest[row] = float(of_row.max()), int(rest[of_row.argmax()])
-
-    def _gram(self) -> Iterator[tuple[Rows, Features]]:
-        for rows in self.groups:
-            block = np.asarray(self.features[rows])
-            yield rows, block @ block.T
-
-
-def spanning_tree(scores: Features) -> tuple[Rows, Rows, NDArray[np.float64]]:
-    """The links of the greatest spanning tree of ``scores`` (n, n), by Prim: ends (n - 1,) twice, and their scores."""
-    count = len(scores)
-    outside = np.ones(count, dtype=bool)
-    outside[0] = False
-    best, via = scores[0].astype(np.float64), np.zeros(count, dtype=np.int64)
-    first, second = np.empty(count - 1, dtype=np.int64), np.empty(count - 1, dtype=np.int64)
-    weight = np.empty(count - 1, dtype=np.float64)
-    for step in range(count - 1):
-        new = int(np.argmax(np.where(outside, best, -np.inf)))
-        first[step], second[step], weight[step] = via[new], new, best[new]
-        outside[new] = False
-        closer = outside & (scores[new] > best)
-        best[closer], via[closer] = scores[new][closer], new
-    return first, second, weight
-
-
-def cut_tree(count: int, first: Rows, second: Rows, weight: NDArray[np.float64], limit: _Limit) -> list[Rows]:
-    """The parts of a tree over ``count`` places that are left when links at most at their limit are cut, worst first.
-
-    Args:
-        first, second: ends of the links, in Prim's order: ``second`` is new, so ``first`` is nearer to the root.
-    """
-    cut = np.zeros(len(weight), dtype=bool)
-    while True:
-        root = np.arange(count)
-        for link in np.flatnonzero(~cut):  # in Prim's order an end is reached after the one before it
-            root[second[link]] = root[first[link]]
-        below = np.ones(count, dtype=np.int64)
-        for link in np.flatnonzero(~cut)[::-1]:
-            below[first[link]] += below[second[link]]
-        whole = np.bincount(root, minlength=count)
-        sides = below[second]
-        pairs = np.maximum(sides * (whole[root[second]] - sides), 1)
-        excess = np.where(cut, -np.inf, limit.of(pairs) - weight)
-        worst = int(np.argmax(excess))
-        if excess[worst] < 0:
-            break
-        cut[worst] = True
-        if cut.all():
-            root = np.arange(count)
-            break
-    return [np.flatnonzero(root == start) for start in np.unique(root)]
 
 
 def best_elsewhere(
@@ -375,7 +185,7 @@ def _take_best(
 
 
 def _wrong_labels(
-    labels: Rows, parts: _Parts, other: Rows, other_score: NDArray[np.float32], home: float
+    labels: Rows, parts: FolderParts, other: Rows, other_score: NDArray[np.float32], home: float
 ) -> list[Proposal]:
     found = []
     for label, groups in parts.of.items():
@@ -430,71 +240,3 @@ def _duplicates(
             pair = (later, DUPLICATES, int(labels[later]), int(labels[row + mate - later]), float(other_score[row]))
             found.append(Proposal(*pair, row + mate - later))
     return found
-
-
-def _same_people(
-    features: Features, labels: Rows, keep: NDArray[np.bool_], fixed: float | None, seed: int
-) -> tuple[list[Proposal], str]:
-    """Pairs of people whose means are those of one, each with the pair of images that are nearest; and the limit."""
-    rows = np.flatnonzero(keep & (labels != DISTRACTOR))
-    people, of_row, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
-    means = np.zeros((len(people), features.shape[1]), dtype=np.float32)
-    halves = np.zeros((2, *means.shape), dtype=np.float32)
-    seen = np.zeros(len(people), dtype=np.int64)
-    for start in range(0, len(rows), TILE):
-        chosen, whose = rows[start : start + TILE], of_row[start : start + TILE]
-        block = np.asarray(features[chosen])
-        np.add.at(means, whose, block)
-        for row, person in zip(block, whose.tolist(), strict=True):
-            halves[seen[person] % 2, person] += row
-            seen[person] += 1
-    several = counts >= 2
-    people, means, halves = people[several], _unit(means[several]), _unit(halves[:, several])
-    pairs = len(people) * (len(people) - 1) // 2
-    limit = fixed
-    if limit is None and pairs:
-        strangers = _strangers(means, seed)
-        reached = stranger_limit(strangers, pairs)
-        torn = np.einsum("pd,pd->p", *halves[:, counts[several] >= 4])
-        if reached is not None and len(torn) and np.median(torn) >= reached:
-            limit = reached
-    if limit is None:
-        return [], "one person in two folders: cannot be told: too few people, or the model is too weak"
-    found = []
-    order = np.argsort(labels[rows], kind="stable")
-    ordered = rows[order]
-    starts = np.searchsorted(labels[ordered], people)
-    ends = np.searchsorted(labels[ordered], people, "right")
-    for top in range(0, len(people), TILE):
-        for left in range(top, len(people), TILE):
-            scores = means[top : top + TILE] @ means[left : left + TILE].T
-            for one, two in zip(*np.nonzero(scores >= limit), strict=True):
-                first, second = top + int(one), left + int(two)
-                if first >= second:
-                    continue
-                mine, theirs = (ordered[starts[who] : ends[who]] for who in (second, first))
-                cross = np.asarray(features[mine]) @ np.asarray(features[theirs]).T
-                row, mate = np.unravel_index(int(cross.argmax()), cross.shape)
-                who = (int(people[second]), int(people[first]))
-                found.append(Proposal(int(mine[row]), SAME, *who, float(scores[one, two]), int(theirs[mate])))
-    return found, f"one person in two folders: means from {limit:.3f}"
-
-
-def _strangers(means: Features, seed: int) -> NDArray[np.float64]:
-    """Scores of pairs of people's means, highest first: of all, or of as many as are drawn."""
-    if len(means) <= TILE:
-        scores = (means @ means.T)[np.triu_indices(len(means), 1)]
-    else:
-        left, right = np.random.default_rng(seed).integers(len(means), size=(2, DRAWN))
-        scores = _scores(means, left[left != right], right[left != right])
-    return -np.sort(-scores.astype(np.float64))
-
-
-def _scores(features: Features, left: Rows, right: Rows) -> NDArray[np.float64]:
-    return np.einsum("nd,nd->n", np.asarray(features[left]), np.asarray(features[right])).astype(np.float64)
-
-
-def _unit(rows: Features) -> Features:
-    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
-    unit: Features = (rows / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
-    return unit

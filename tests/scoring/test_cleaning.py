@@ -17,8 +17,8 @@ from lwface.scoring.cleaning import (
     CleaningRules,
     best_elsewhere,
     propose,
-    spanning_tree,
 )
+from lwface.scoring.folder_parts import spanning_tree
 
 PEOPLE, IMAGES, WIDTH = 60, 8, 64
 
