@@ -45,6 +45,7 @@ HELP = {
     "lights": "share of pictures in hard, coloured, low or double light; up to 4, over 1 the colours are stronger",
     "lens": "share of pictures through a poor lens: bent lines, coloured edges, dark or soft borders, scattered light",
     "sensor": "share of pictures from a poor sensor: read line by line, so leaning, banded, noisy in lines and spots",
+    "makeup": "share of pictures in which somebody is made up, women mostly: foundation, cheeks, lids, brows, lips",
     "skin": "what skin has beyond its paint: blotches, pores, shade in sockets and folds; 0 none, 1 much, up to 4",
 }
 

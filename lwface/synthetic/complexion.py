@@ -92,16 +92,15 @@ def _strengths(rng: np.random.Generator, person: Person) -> tuple[Floats, Floats
     return weights.astype(np.float32), noise.astype(np.float32)
 
 
-def weathered(texture: NDArray[np.uint16], person: Person) -> NDArray[np.uint16]:
-    """``texture (SIZE, SIZE, 4)`` of a person's paint with what else skin has, ``person.skin`` times as much."""
+def weathered(texture: NDArray[np.uint16], person: Person, amount: float) -> NDArray[np.uint16]:
+    """``texture (SIZE, SIZE, 4)`` of a person's paint with what else skin has, ``amount`` times as much."""
     rng = generator(person.seed, person.identity, 0, STREAM_SKIN)
     weights, shares = _strengths(rng, person)
     pores = np.roll(_pores(), int(rng.integers(TEXELS)))
     result = np.empty_like(texture)
-    amount = F(person.skin)
-    blotches = _blotches(rng, shares * amount)
+    blotches = _blotches(rng, shares * F(amount))
     inputs = texture.reshape(-1), places().reshape(-1), blotches.reshape(-1), pores
-    _weather(*inputs, weights * amount, result.reshape(-1))
+    _weather(*inputs, weights * F(amount), result.reshape(-1))
     return result
 
 

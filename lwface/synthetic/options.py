@@ -27,6 +27,7 @@ class Ranges:
     lights: float = 0.0  # share of pictures in light of other kinds; over 1 its colours are stronger
     lens: float = 0.0  # share of pictures through a poor lens
     sensor: float = 0.0  # share of pictures from a poor sensor, read line by line
+    makeup: float = 0.0  # share of pictures in which somebody is made up
 
 
 USUAL = Ranges()
@@ -66,6 +67,7 @@ class Options:
     lights: float = 0.0
     lens: float = 0.0
     sensor: float = 0.0
+    makeup: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -83,7 +85,7 @@ class Options:
         for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin", "looks", "lights"):
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
-        for name in ("coarse", "background", "video", "restyle", "lens", "sensor"):
+        for name in ("coarse", "background", "video", "restyle", "lens", "sensor", "makeup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: expected a share from 0 to 1")
         if not self.video_fps > 0:

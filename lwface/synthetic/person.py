@@ -28,7 +28,7 @@ Floats = NDArray[Any]  # float32 unless said otherwise
 # Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
 STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO, STREAM_COARSE = range(7)
 STREAM_WEB, STREAM_PLACE, STREAM_FORM, STREAM_SKIN, STREAM_LOOKS, STREAM_LIGHTS, STREAM_STYLE = range(7, 14)
-STREAM_LENS, STREAM_SENSOR = range(14, 16)  # 20 and up: lwface/synthetic/body.py
+STREAM_LENS, STREAM_SENSOR, STREAM_MAKEUP = range(14, 17)  # 20 and up: lwface/synthetic/body.py
 
 SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
 SHAPE_SCALE = 0.8

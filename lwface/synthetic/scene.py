@@ -65,7 +65,7 @@ class Part:
 @lru_cache(maxsize=48)
 def skin_texture(who: Person) -> Floats:
     """The person's painted skin, remembered."""
-    return weathered(paint(who), who) if who.skin else paint(who)
+    return weathered(paint(who), who, who.skin) if who.skin else paint(who)
 
 
 @lru_cache(maxsize=48)
@@ -251,7 +251,7 @@ class Scene:
         shot, look = self.shot, self.who.look
         if part.material == "skin":
             sharp = 1 / self.camera.pixels_a_mm
-            skin.surface(shown, first, end, skin_texture(self.who), look, shot, sharp, self.head)
+            skin.surface(shown, first, end, skin_texture(self.who), self.who, shot, sharp, self.head)
         elif part.material == "cloth":
             cloth.surface(shown, first, end, shot.session, look)
         elif part.material == "hair":

@@ -15,6 +15,7 @@ from lwface.synthetic import lighting
 from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.head import template
 from lwface.synthetic.kernel import cos, exp, sin
+from lwface.synthetic.makeup import Makeup, chance, draw_makeup
 from lwface.synthetic.optics import Lens, Sensor, draw_lens, draw_sensor
 from lwface.synthetic.options import USUAL, Ranges
 from lwface.synthetic.parts import GLASSES_SHAPES
@@ -22,6 +23,7 @@ from lwface.synthetic.person import (
     STREAM_COARSE,
     STREAM_LENS,
     STREAM_LIGHTS,
+    STREAM_MAKEUP,
     STREAM_PLACE,
     STREAM_SENSOR,
     STREAM_SESSION,
@@ -115,6 +117,7 @@ class Shot:
     web: Web | None = None  # what an old video on the web made of the picture
     lens: Lens | None = None  # None: a good one
     sensor: Sensor | None = None  # None: a good one
+    makeup: Makeup | None = None  # that of the outing
 
 
 def colour(rng: np.random.Generator) -> Floats:
@@ -283,6 +286,7 @@ def sample_shot(
         web=_web(person, index, scale, ranges.video),
         lens=_lens(person, index, ranges.lens),
         sensor=_sensor(person, index, ranges.sensor),
+        makeup=_makeup(person, session, ranges.makeup),
     )
     if not ranges.lights:
         return shot
@@ -358,6 +362,13 @@ def _sensor(person: Person, index: int, share: float) -> Sensor | None:
     """A poor sensor for ``share`` of pictures."""
     rng = _at_times(person, index, STREAM_SENSOR, share)
     return draw_sensor(rng) if rng else None
+
+
+def _makeup(person: Person, session: int, share: float) -> Makeup | None:
+    """The make-up of an outing, as ``share`` of all have one; nothing of it is a person's own."""
+    rng = generator(person.seed, person.identity, session, STREAM_MAKEUP) if share else None
+    man = person.look.masculine > 0
+    return draw_makeup(rng, man=man) if rng and rng.random() < chance(share, man=man) else None
 
 
 def _coarse(person: Person, index: int, scale: float, share: float, usual: float) -> float:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.synthetic.appearance import Appearance
+from lwface.synthetic.cosmetics import made_up
 from lwface.synthetic.eyes import corner_line, lower_lid, opened, upper_lid
 from lwface.synthetic.head import COLUMNS, EYE, EYE_HALF_WIDTH, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS
 from lwface.synthetic.kernel import clip, cos, exp, hill, kernel, sin, step, table
+from lwface.synthetic.person import Person
 from lwface.synthetic.shading import F, Shown
 from lwface.synthetic.shot import Shot
 from lwface.synthetic.texture import SIZE as TEXTURE_SIZE
@@ -22,6 +24,7 @@ Floats = NDArray[Any]  # float32 unless said otherwise
 EYE_X, HALF_WIDTH, MOUTH_WIDTH = float(EYE[0]), float(EYE_HALF_WIDTH), float(MOUTH_HALF_WIDTH)
 EDGE_STEPS = 256  # of the tables of lid edges, from corner to corner
 TO_COLUMN, TO_ROW = (COLUMNS - 1) / (TEXTURE_SIZE - 1), (ROWS - 1) / (TEXTURE_SIZE - 1)
+LASHES = 9  # where they are in what :func:`_eye` reads
 STRIP = 2 * (COLUMNS - 1)  # triangles a row of the head's grid
 
 
@@ -50,7 +53,7 @@ def eye_settings(look: Appearance, shot: Shot, sharp: float) -> Floats:
 
 
 def surface(
-    shown: Shown, first: int, end: int, texture: Floats, look: Appearance, shot: Shot, sharp: float, head: Floats
+    shown: Shown, first: int, end: int, texture: Floats, who: Person, shot: Shot, sharp: float, head: Floats
 ) -> None:
     """The surface of the head.
 
@@ -60,13 +63,17 @@ def surface(
         sharp: mm a pixel covers, the width of soft edges.
         head: (ROWS, COLUMNS, 3), which opens between the lips.
     """
-    face, at = shown.face, shown.at
+    face, at, look = shown.face, shown.at, who.look
     _painted(face, first, end, at, shown.surface, texture)
-    if shot.session.lip_tint[3] > 0:
+    edges, eye = eye_edges(look, shot), eye_settings(look, shot, sharp)
+    if shot.session.lip_tint[3] > 0 and (shot.makeup is None or shot.makeup.lips is None):
         _lipstick(face, first, end, at, shown.surface, shot.session.lip_tint)
+    if shot.makeup is not None:
+        made_up(shown, first, end, who, shot.makeup, edges)
+        eye[LASHES] += shot.makeup.mascara
     opened = (head[MOUTH_ROW + 1] - head[MOUTH_ROW]).astype(np.float64) ** 2
     gaps = np.sqrt(opened[:, 0] + opened[:, 1] + opened[:, 2])
-    _details(face, first, end, at, shown.surface, eye_edges(look, shot), eye_settings(look, shot, sharp), gaps)
+    _details(face, first, end, at, shown.surface, edges, eye, gaps)
 
 
 @kernel

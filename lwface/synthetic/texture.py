@@ -162,9 +162,12 @@ def _lips(x: Doubles, above: Doubles, front: Doubles) -> dict[str, Doubles]:
     }
 
 
-def paint(person: Person) -> Floats:
-    """The skin's texture (SIZE, SIZE, 4) in steps of 1 / WHITE: linear colour, and gloss (0 matt .. 1 wet)."""
-    look, fields = person.look, shared()
+def paint(person: Person, look: Appearance | None = None) -> Floats:
+    """The skin's texture (SIZE, SIZE, 4) in steps of 1 / WHITE: linear colour, and gloss (0 matt .. 1 wet).
+
+    With the grain of ``person``, and of their own look where no other is given.
+    """
+    look, fields = look or person.look, shared()
     rng = generator(person.seed, person.identity, 0, STREAM_TEXTURE)
     noise = np.stack([smooth_noise(rng, SIZE, cells) for cells in (9, 60, 14)])
     dots = np.zeros((2, SIZE, SIZE), np.float32)
@@ -181,12 +184,12 @@ def paint(person: Person) -> Floats:
     colours = np.stack((look.skin, look.lips, look.hair)) ** 2
     _paint(
         *(texture.reshape(-1), fields.reshape(-1), noise.reshape(-1), dots.reshape(-1)),
-        *(colours, edge, _settings(look)),
+        *(colours, edge, settings(look)),
     )
     return texture
 
 
-def _settings(look: Appearance) -> Floats:
+def settings(look: Appearance) -> Floats:
     """What :func:`_paint` reads of a look (19,)."""
     shade = {"none": 0.06 if look.masculine > 0.2 else 0.0, "stubble": 0.42}.get(look.beard, 0.10)
     kind = BEARD_STYLES.index(look.beard)
@@ -255,7 +258,7 @@ def _paint(
             beard = wide.clip(beard * (F(0.7) + F(0.8) * grain), F(0), F(1)) * density
             beard_tone = F(0.45) + F(0.95) * grain
             brow = (
-                _brow_cover(fields[A * TEXELS + i], fields[Y * TEXELS + i], fields[BROW_GRAIN * TEXELS + i], look)
+                brow_cover(fields[A * TEXELS + i], fields[Y * TEXELS + i], fields[BROW_GRAIN * TEXELS + i], look)
                 * front
             )
             marks = under, lids, spots, mole, lines, holes, roots, fringe, lips, line, stubble, beard, brow
@@ -285,7 +288,7 @@ def _layers(skin: Any, lip: Any, hair: Any, red: Any, marks: Any, tones: Any, ti
 
 
 @kernel
-def _brow_cover(a: Any, y: Any, grain: Any, look: Floats) -> Any:
+def brow_cover(a: Any, y: Any, grain: Any, look: Floats) -> Any:
     """Coverage of the eyebrows ``a`` mm from the middle at height ``y``, with hairs that lean outwards."""
     height, slope, arch, thickness, density, length = look[5], look[6], look[7], look[8], look[9], look[10]
     t = (a - look[16]) / (F(37) * length)  # 0 inner end .. 1 tail

@@ -9,19 +9,22 @@ import pytest
 
 from lwface.base.errors import UserError
 from lwface.synthetic import web
+from lwface.synthetic.cosmetics import even_texture
 from lwface.synthetic.form import corrections
 from lwface.synthetic.head import template
 from lwface.synthetic.landmarks import landmark_points
+from lwface.synthetic.makeup import Makeup, chance, draw_makeup
 from lwface.synthetic.options import Options, Ranges
 from lwface.synthetic.person import person, person_of_picture
 from lwface.synthetic.place import clutter
 from lwface.synthetic.render import render, sample_image
 from lwface.synthetic.scene import skin_texture
 from lwface.synthetic.sheet import look_sheet
-from lwface.synthetic.shot import sample_shot
+from lwface.synthetic.shot import SESSIONS, Shot, sample_shot
+from lwface.synthetic.texture import FRONT, A, Y, shared
 
 SEED = 3
-NEW = dict.fromkeys(("background", "video", "form", "skin", "looks", "lights", "lens", "sensor"), 1.0)
+NEW = dict.fromkeys(("background", "video", "form", "skin", "looks", "lights", "lens", "sensor", "makeup"), 1.0)
 LIGHT = {"light", "key", "sky", "ground", "shadow", "second", "pattern", "exposure"}
 
 
@@ -31,7 +34,7 @@ def test_a_range_leaves_what_else_was_drawn(name: str) -> None:
     usual, more = sample_shot(who, 4), sample_shot(who, 4, ranges=Ranges(**{name: NEW[name]}))
     kept = (
         {f.name for f in dataclasses.fields(usual)}
-        - {"session", "clutter", "web", "lens", "sensor"}
+        - {"session", "clutter", "web", "lens", "sensor", "makeup"}
         - (LIGHT if name == "lights" else set())
     )
     for field in kept:
@@ -104,7 +107,7 @@ def test_a_share_is_a_share() -> None:
     assert 0.6 < np.mean([shot.clutter > 0 for shot in shots]) < 0.8
 
 
-@pytest.mark.parametrize("name", ["background", "video", "coarse", "restyle", "lens", "sensor"])
+@pytest.mark.parametrize("name", ["background", "video", "coarse", "restyle", "lens", "sensor", "makeup"])
 def test_shares_end_at_one(name: str) -> None:
     with pytest.raises(UserError, match=f"--{name} 1.5: expected a share from 0 to 1"):
         Options(**{name: 1.5}).check()
@@ -155,6 +158,48 @@ def test_lights_have_directions_of_length_one_and_colours_that_are_not_negative(
     np.testing.assert_allclose([np.linalg.norm(shot.light) for shot in shots], 1, rtol=1e-5)
     assert min(shot.key.min() for shot in shots) >= 0
     assert 3 < sum(shot.second is not None for shot in shots) < 40
+
+
+def test_make_up_is_a_share_of_outings_women_mostly_and_the_same_in_an_outing() -> None:
+    ranges = Ranges(makeup=0.4)
+    people = [person(SEED, i, ranges) for i in range(80)]
+    worn = [[sample_shot(who, 0, ranges=ranges, session=n).makeup for n in range(SESSIONS)] for who in people]
+    shares = {man: np.mean([m is not None for who, some in zip(people, worn, strict=True) for m in some
+                            if (who.look.masculine > 0) == man]) for man in (False, True)}  # fmt: skip
+    assert 0.62 < shares[False] < 0.82  # 0.72
+    assert 0.03 < shares[True] < 0.14  # 0.08
+    assert chance(0.4, man=False) + chance(0.4, man=True) == pytest.approx(0.8)
+    made = [makeup for some in worn for makeup in some if makeup is not None]
+    assert all(any(getattr(makeup, part) is None for makeup in made) for part in ("base", "cheeks", "lids", "lips"))
+    assert len(set(made)) == len(made)  # no two are alike, not even of one person
+    who = next(who for who, some in zip(people, worn, strict=True) if some[2] is not None)
+    assert sample_shot(who, 7, ranges=ranges, session=2).makeup == sample_shot(who, 1, ranges=ranges, session=2).makeup
+
+
+def _plain(shot: Shot) -> Shot:
+    """The shot from in front, in light from there, with nothing on and without what a camera does."""
+    worn = dataclasses.replace(shot.session, glasses="", headgear="", lip_tint=np.zeros(4, np.float32))
+    straight = dataclasses.replace(shot, session=worn, yaw=0.0, pitch=0.0, roll=0.0, mask=None, hand=0, quality=100)
+    open_eyes, light, still = np.ones(2, np.float32), np.array((0, 0, 1), np.float32), np.zeros(2, np.float32)
+    return dataclasses.replace(straight, noise=0.0, blur=0.0, detail=1.0, lids=open_eyes, light=light, motion=still)
+
+
+def test_make_up_is_where_it_belongs() -> None:
+    """Each part of it changes its own part of the face, and foundation makes skin more even."""
+    who = person(SEED, 3, Ranges(skin=1.0))
+    bare = _plain(sample_shot(who, 0))
+    all_on = next(m for i in range(60) if None not in (m := draw_makeup(np.random.default_rng(i), man=False)))
+    usual = render(who, bare)
+    eyes, mouth = usual.landmarks68[36:48, 1].mean(), usual.landmarks68[48:, 1].mean()
+    for part in ("lids", "brows", "lips", "cheeks"):
+        only = Makeup(None, None, None, None, None, 0.0)._replace(**{part: getattr(all_on, part)})
+        away = np.abs(render(who, dataclasses.replace(bare, makeup=only)).frame.astype(float) - usual.frame).sum(axis=2)
+        height = (away.sum(axis=1) * np.arange(len(away))).sum() / away.sum()
+        assert {"lids": abs(height - eyes) < 8, "brows": eyes - 16 < height < eyes - 3, "lips": abs(height - mouth) < 6,
+                "cheeks": eyes < height < mouth + 4}[part], (part, height, eyes, mouth)  # fmt: skip
+    cheek = (np.abs(shared()[A] - 40) < 15) & (np.abs(shared()[Y] + 30) < 12) & (shared()[FRONT] > 0.9)
+    spread = [np.log(texture(who)[cheek][:, :3].astype(float)).std(axis=0) for texture in (even_texture, skin_texture)]
+    assert (spread[0] < (0.85, 0.7, 0.7) * spread[1]).all()
 
 
 def test_the_sheet_of_looks_has_six_rows() -> None:
