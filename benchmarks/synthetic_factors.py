@@ -63,6 +63,7 @@ ROWS = {
     "lens 0.4": Row({"lens": 0.4}),
     "sensor 0.4": Row({"sensor": 0.4}),
     "makeup 0.4": Row({"makeup": 0.4}),
+    "teeth 1": Row({"teeth": 1}),
     "heads x 1.4": Row({"shape": 1.4}),
     "heads x 0.7": Row({"shape": 0.7}),
     "pose x 1.5": Row({"pose": 1.5}),

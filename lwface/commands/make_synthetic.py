@@ -46,6 +46,7 @@ HELP = {
     "lens": "share of pictures through a poor lens: bent lines, coloured edges, dark or soft borders, scattered light",
     "sensor": "share of pictures from a poor sensor: read line by line, so leaning, banded, noisy in lines and spots",
     "makeup": "share of pictures in which somebody is made up, women mostly: foundation, cheeks, lids, brows, lips",
+    "teeth": "a person's own teeth: colour, sizes, gaps, crooked, missing, gold, braces; 0 as usual, 1 much, up to 4",
     "skin": "what skin has beyond its paint: blotches, pores, shade in sockets and folds; 0 none, 1 much, up to 4",
 }
 

@@ -28,6 +28,7 @@ class Ranges:
     lens: float = 0.0  # share of pictures through a poor lens
     sensor: float = 0.0  # share of pictures from a poor sensor, read line by line
     makeup: float = 0.0  # share of pictures in which somebody is made up
+    teeth: float = 0.0  # how far people's teeth differ
 
 
 USUAL = Ranges()
@@ -68,6 +69,7 @@ class Options:
     lens: float = 0.0
     sensor: float = 0.0
     makeup: float = 0.0
+    teeth: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -82,7 +84,20 @@ class Options:
             )
         if not 0 < self.difficulty <= 3:
             raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
-        for name in ("pose", "expression", "light", "covering", "camera", "shape", "form", "skin", "looks", "lights"):
+        factors = (
+            "pose",
+            "expression",
+            "light",
+            "covering",
+            "camera",
+            "shape",
+            "form",
+            "skin",
+            "looks",
+            "lights",
+            "teeth",
+        )
+        for name in factors:
             if not 0 <= getattr(self, name) <= 4:
                 raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
         for name in ("coarse", "background", "video", "restyle", "lens", "sensor", "makeup"):

@@ -28,7 +28,7 @@ Floats = NDArray[Any]  # float32 unless said otherwise
 # Streams of random numbers: what is drawn for one purpose never moves what is drawn for another.
 STREAM_PERSON, STREAM_TEXTURE, STREAM_SESSION, STREAM_SHOT, STREAM_NOISE, STREAM_VIDEO, STREAM_COARSE = range(7)
 STREAM_WEB, STREAM_PLACE, STREAM_FORM, STREAM_SKIN, STREAM_LOOKS, STREAM_LIGHTS, STREAM_STYLE = range(7, 14)
-STREAM_LENS, STREAM_SENSOR, STREAM_MAKEUP = range(14, 17)  # 20 and up: lwface/synthetic/body.py
+STREAM_LENS, STREAM_SENSOR, STREAM_MAKEUP, STREAM_TEETH = range(14, 18)  # 20 and up: lwface/synthetic/body.py
 
 SHAPE_LIMIT = 2.1  # standard deviations; beyond, faces stop looking like people
 SHAPE_SCALE = 0.8
@@ -50,6 +50,7 @@ class Person:
     skin: float = 0.0  # how much of what :mod:`lwface.synthetic.complexion` adds
     looks: float = 0.0  # how much of what :mod:`lwface.synthetic.looks` draws
     other: bool = False  # at another time, with other hair
+    teeth: float = 0.0  # how far teeth are from everybody's, of :mod:`lwface.synthetic.teeth`
 
     @cached_property
     def _latent(self) -> tuple[Floats, Appearance]:
@@ -105,7 +106,7 @@ class Person:
 @lru_cache(maxsize=64)
 def person(seed: int, identity: int, ranges: Ranges = USUAL, *, other: bool = False) -> Person:
     """A person of these ranges, remembered, since texture and shape are costly next to one picture."""
-    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin, ranges.looks, other)
+    return Person(seed, identity, ranges.shape, ranges.form, ranges.skin, ranges.looks, other, ranges.teeth)
 
 
 def person_of_picture(seed: int, identity: int, index: int, ranges: Ranges) -> Person:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from lwface.synthetic.appearance import Appearance
 from lwface.synthetic.cosmetics import made_up
 from lwface.synthetic.eyes import corner_line, lower_lid, opened, upper_lid
-from lwface.synthetic.head import COLUMNS, EYE, EYE_HALF_WIDTH, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS
+from lwface.synthetic.head import COLUMNS, EYE, EYE_HALF_WIDTH, MOUTH_HALF_WIDTH, MOUTH_ROW, ROWS, template
 from lwface.synthetic.kernel import clip, cos, exp, hill, kernel, sin, step, table
 from lwface.synthetic.person import Person
 from lwface.synthetic.shading import F, Shown
 from lwface.synthetic.shot import Shot
+from lwface.synthetic.teeth import draw_teeth
 from lwface.synthetic.texture import SIZE as TEXTURE_SIZE
 from lwface.synthetic.texture import WHITE
 
@@ -25,6 +26,7 @@ EYE_X, HALF_WIDTH, MOUTH_WIDTH = float(EYE[0]), float(EYE_HALF_WIDTH), float(MOU
 EDGE_STEPS = 256  # of the tables of lid edges, from corner to corner
 TO_COLUMN, TO_ROW = (COLUMNS - 1) / (TEXTURE_SIZE - 1), (ROWS - 1) / (TEXTURE_SIZE - 1)
 LASHES = 9  # where they are in what :func:`_eye` reads
+JAW = template().expression_names.index("jaw")
 STRIP = 2 * (COLUMNS - 1)  # triangles a row of the head's grid
 
 
@@ -74,6 +76,8 @@ def surface(
     opened = (head[MOUTH_ROW + 1] - head[MOUTH_ROW]).astype(np.float64) ** 2
     gaps = np.sqrt(opened[:, 0] + opened[:, 1] + opened[:, 2])
     _details(face, first, end, at, shown.surface, edges, eye, gaps)
+    if who.teeth:
+        draw_teeth(face, first, end, at, shown.surface, who, head, float(shot.expression[JAW]))
 
 
 @kernel

@@ -15,16 +15,19 @@ from lwface.synthetic.head import template
 from lwface.synthetic.landmarks import landmark_points
 from lwface.synthetic.makeup import Makeup, chance, draw_makeup
 from lwface.synthetic.options import Options, Ranges
-from lwface.synthetic.person import person, person_of_picture
+from lwface.synthetic.person import Person, person, person_of_picture
 from lwface.synthetic.place import clutter
 from lwface.synthetic.render import render, sample_image
 from lwface.synthetic.scene import skin_texture
 from lwface.synthetic.sheet import look_sheet
 from lwface.synthetic.shot import SESSIONS, Shot, sample_shot
+from lwface.synthetic.teeth import BLUE, HALF, HEIGHT, RED, SLANT, own_teeth
 from lwface.synthetic.texture import FRONT, A, Y, shared
 
 SEED = 3
-NEW = dict.fromkeys(("background", "video", "form", "skin", "looks", "lights", "lens", "sensor", "makeup"), 1.0)
+NEW = dict.fromkeys(
+    ("background", "video", "form", "skin", "looks", "lights", "lens", "sensor", "makeup", "teeth"), 1.0
+)
 LIGHT = {"light", "key", "sky", "ground", "shadow", "second", "pattern", "exposure"}
 
 
@@ -41,7 +44,7 @@ def test_a_range_leaves_what_else_was_drawn(name: str) -> None:
         np.testing.assert_equal(getattr(more, field), getattr(usual, field), err_msg=field)
 
 
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("name", sorted(NEW.keys() - {"teeth"}))  # which an open mouth shows
 def test_a_range_shows_and_the_crop_is_that_of_the_whole_frame(name: str) -> None:
     ranges = Ranges(**{name: NEW[name]})
     whole, cropped = (sample_image(SEED, 2, 1, ranges=ranges, crop_only=only) for only in (False, True))
@@ -200,6 +203,54 @@ def test_make_up_is_where_it_belongs() -> None:
     cheek = (np.abs(shared()[A] - 40) < 15) & (np.abs(shared()[Y] + 30) < 12) & (shared()[FRONT] > 0.9)
     spread = [np.log(texture(who)[cheek][:, :3].astype(float)).std(axis=0) for texture in (even_texture, skin_texture)]
     assert (spread[0] < (0.85, 0.7, 0.7) * spread[1]).all()
+
+
+def _mouthed(who: Person, **movements: float) -> Shot:
+    shot, names = _plain(sample_shot(who, 0)), template().expression_names
+    return dataclasses.replace(shot, expression=np.array([movements.get(name, 0.0) for name in names], np.float32))
+
+
+def test_teeth_are_between_the_lips_and_nowhere_else() -> None:
+    usual, own = (person(SEED, 5, Ranges(teeth=amount)) for amount in (0.0, 1.0))
+    np.testing.assert_array_equal(render(usual, _mouthed(usual)).frame, render(own, _mouthed(own)).frame)
+    grin = _mouthed(own, smile=0.8, teeth=1.0, jaw=0.3)
+    before, after = render(usual, grin), render(own, grin)
+    np.testing.assert_array_equal(after.crop, render(own, grin, crop_only=True).crop)
+    np.testing.assert_array_equal(after.landmarks68, before.landmarks68)
+    away = np.abs(after.frame.astype(int) - before.frame).max(axis=2)
+    inner = after.landmarks68[60:]
+    (left, top), (right, bottom) = inner.min(axis=0) - 4, inner.max(axis=0) + 4  # of a JPEG's smear
+    rows, columns = np.nonzero(away > 12)
+    assert len(rows) > 60
+    assert left < columns.min() < columns.max() < right
+    assert top < rows.min() < rows.max() < bottom
+
+
+def test_teeth_are_a_person_s_own_and_differ_more_the_more_is_asked_for() -> None:
+    mouths = {amount: [own_teeth(person(SEED, i, Ranges(teeth=amount))) for i in range(60)] for amount in (0.25, 1.0)}
+    assert own_teeth(person(SEED, 4, Ranges(teeth=1.0, restyle=0.5), other=True)).shown == mouths[1.0][4].shown
+    few, all_ = ([np.concatenate((m.upper.teeth, m.lower.teeth)) for m in some] for some in mouths.values())
+    for column in (HALF, HEIGHT, SLANT, BLUE):  # each middle one's, of people of whom none is lost
+        little, much = ([teeth[len(teeth) // 2, column] for teeth in some] for some in (few, all_))
+        assert np.std(much) > 1.5 * np.std(little), column
+    assert all(len(teeth) == 24 for teeth in few[:3])
+    assert 2 < sum(len(teeth) < 24 for teeth in all_) < 16  # 13 %
+    assert 1 < sum(m.upper.wire > 0 for m in mouths[1.0]) < 14  # 10 %
+    for teeth in all_:
+        assert (teeth[:, RED : BLUE + 1] > 0.02).all()
+        assert (teeth[:, RED : BLUE + 1] < 1.2).all()
+        assert (teeth[:, HALF] > 1).all()
+
+
+def test_a_lip_that_rises_shows_more_of_the_same_teeth() -> None:
+    """Teeth stay where they are in the skull: their edges do not move in the picture while the lip does."""
+    who = person(SEED, 5, Ranges(teeth=1.0))
+    frames = [render(who, _mouthed(who, teeth=amount, jaw=0.35), frame_size=576) for amount in (0.2, 1.2)]
+    low, high = (int(frame.landmarks68[62, 1]) for frame in frames)
+    assert low > high + 2  # the middle of the upper lip's lower edge rose
+    column = int(frames[0].landmarks68[62, 0]) + 6
+    edges = [np.diff(frame.frame[low + 2 : low + 30, column].astype(int).sum(axis=1)).argmin() for frame in frames]
+    assert abs(int(edges[0]) - int(edges[1])) <= 1
 
 
 def test_the_sheet_of_looks_has_six_rows() -> None:
