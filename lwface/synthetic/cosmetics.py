@@ -87,7 +87,8 @@ def _drawn_in(look: Appearance, brows: Brows) -> tuple[Floats, Floats]:
         brow_length=look.brow_length * brows.length,
         brow_density=1.0,
     )
-    colour = np.minimum(look.hair.astype(np.float64) ** 2, 0.2) * brows.tone
+    hair, skin = (colour.astype(np.float64) ** 2 for colour in (look.hair, look.skin))
+    colour = np.minimum(np.minimum(hair, 0.2), 0.5 * skin) * brows.tone  # darker than the skin, whatever the hair
     return settings(shape), colour
 
 
@@ -216,9 +217,8 @@ def _lips(
             cover = step(-0.8, 0.8, inside) * _texel(fields[LIP_END], column, row) * lips.cover
             tone = 1 - 0.16 * _texel(fields[LIP_GRAIN], column, row)
             tone *= (1 - 0.75 * _texel(fields[LINE], column, row)) * (1 - lips.liner * hill(inside / 1.6))
-            tone *= min(
-                0.6 + (np.float64(surface[0, i]) + surface[1, i] + surface[2, i]) / 3, 1.05
-            )  # as pale as the skin lets it
+            own = (np.float64(surface[0, i]) + surface[1, i] + surface[2, i]) / 3
+            tone *= min(0.4 + 1.5 * own, 1.05)  # paler where the lips are
             for k in range(3):
                 surface[k, i] += (lips.colour[k] * tone - surface[k, i]) * cover
             surface[3, i] += (lips.gloss - surface[3, i]) * min(cover * 1.3, 1.0)
