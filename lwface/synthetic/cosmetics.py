@@ -120,6 +120,24 @@ def _base(
 
 
 @kernel
+def _hollows(a: float, y: float) -> float:
+    """Where contour lies, 0 to 1: under the cheekbones, beside the nose, at the temples, along the jaw."""
+    hollow = hill((a - 52) / 15) * hill((y + 43 - 0.65 * (a - 52)) / 6)
+    sides = 0.7 * hill((a - 11) / 3) * hill((y + 14) / 18) + 0.6 * hill((a - 60) / 9) * hill((y - 34) / 20)
+    jaw = 0.6 * hill((y + 108 - 0.03 * a * a / 4) / 7) * step(8.0, 30.0, a)
+    return min(hollow + sides + jaw, 1.0)
+
+
+@kernel
+def _ridges(x: float, y: float) -> float:
+    """Where highlights lie, 0 to 1: on cheekbones and nose, under the brows."""
+    a = abs(x)
+    bone = hill((a - 50) / 10) * hill((y + 15 - 0.35 * (a - 50)) / 5)
+    ridge = 0.8 * hill(x / 2.6) * hill((y + 20) / 20) + 0.5 * hill((a - 37) / 9) * hill((y - 11) / 3)
+    return min(bone + ridge, 1.0)
+
+
+@kernel
 def _cheeks(face: Faces, first: int, end: int, at: Floats, surface: Floats, front: Floats, cheeks: Cheeks) -> None:
     """Blush, shade under the cheekbones and beside the nose, light on what stands out."""
     for i in range(face.shape[0]):
@@ -129,13 +147,8 @@ def _cheeks(face: Faces, first: int, end: int, at: Floats, surface: Floats, fron
             along, up = a - cheeks.x, y - cheeks.y
             up -= cheeks.tilt * along
             red = cheeks.blush * where * hill(along / cheeks.width) * hill(up / cheeks.height)
-            hollow = hill((a - 52) / 15) * hill((y + 43 - 0.65 * (a - 52)) / 6)
-            sides = 0.7 * hill((a - 11) / 3) * hill((y + 14) / 18) + 0.6 * hill((a - 60) / 9) * hill((y - 34) / 20)
-            jaw = 0.6 * hill((y + 108 - 0.03 * a * a / 4) / 7) * step(8.0, 30.0, a)
-            shade = cheeks.contour * where * min(hollow + sides + jaw, 1.0)
-            bone = hill((a - 50) / 10) * hill((y + 15 - 0.35 * (a - 50)) / 5)
-            ridge = 0.8 * hill(x / 2.6) * hill((y + 20) / 20) + 0.5 * hill((a - 37) / 9) * hill((y - 11) / 3)
-            glow = cheeks.highlight * where * min(bone + ridge, 1.0)
+            shade = cheeks.contour * where * _hollows(a, y) if cheeks.contour > 0 else 0.0
+            glow = cheeks.highlight * where * _ridges(x, y) if cheeks.highlight > 0 else 0.0
             for k in range(3):
                 taken = (1 - red * (1 - cheeks.tint[k])) * (1 - shade * (0.30 + 0.08 * k))
                 surface[k, i] = F(surface[k, i] * taken * (1 + 0.22 * glow) + red * 0.06 * (cheeks.tint[k] - 0.45))
