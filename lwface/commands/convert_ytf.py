@@ -2,8 +2,9 @@
 
 The people are split by --seed: train.rec, train.idx, train.lst and property hold those for training; of the others
 there are heldout.bin (a verification pack; its same-person pairs come from different videos), images/ and videos/, each
-with filelist.txt and labels.txt (the number of a person a line, in the order of the list). An interrupted run goes on
-when the same command is given again, and ends with the same bytes; manifest.json is written last.
+with filelist.txt and labels.txt (the number of a person a line, in the order of the list). images/people.csv names
+person and video of each, for eval/tar_far.py --exclude-same video: two frames of one video are easy. An interrupted run
+goes on when the same command is given again, and ends with the same bytes; manifest.json is written last.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -80,6 +82,9 @@ def _write_held_out(job: Conversion, journal: Journal) -> list[Sample]:
         write_image(output / "videos", "/".join(crop_name(sample)), data)
     videos = [(video, next(frames).person) for video, frames in groupby(usable, key=lambda sample: sample.group)]
     _write_lists(output / "images", [(targets[sample.name], label[sample.person]) for sample in usable])
+    _write_people(
+        output / "images" / "people.csv", [(targets[sample.name], sample.person, sample.group) for sample in usable]
+    )
     _write_lists(output / "videos", [(video, label[person]) for video, person in videos])
     return [Sample(targets[sample.name], sample.person, sample.group) for sample in usable]
 
@@ -88,3 +93,11 @@ def _write_lists(folder: Path, rows: list[tuple[str, int]]) -> None:
     """``filelist.txt`` and ``labels.txt`` of a folder."""
     write_text(folder / "filelist.txt", "".join(f"{name}\n" for name, _ in rows))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for _, label in rows))
+
+
+def _write_people(path: Path, rows: list[tuple[str, str, str]]) -> None:
+    """The table of a folder, whose column ``video`` lets a score leave out frames of one video, which look alike."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("file", "person", "video"), *rows])
+    write_text(path, text.getvalue())

@@ -515,6 +515,9 @@ def test_convert_ytf(tiny_ytf: Path, tmp_path: Path) -> None:
     assert len(held_out) == 22
     assert not train & set(held_out)
     assert [int(label) for label in labels] == [held_out.index(name.rsplit("_", 2)[0]) for name in images]
+    people = (folder / "images" / "people.csv").read_text().splitlines()
+    told = [f"{name},{name.rsplit('_', 2)[0]},{name.rpartition('_')[0]}" for name in images]
+    assert people == ["file,person,video", *told]
     videos = (folder / "videos" / "filelist.txt").read_text().splitlines()
     video_labels = (folder / "videos" / "labels.txt").read_text().splitlines()
     assert [int(label) for label in video_labels] == [held_out.index(name.rsplit("_", 1)[0]) for name in videos]
