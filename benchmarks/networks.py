@@ -1,11 +1,13 @@
 """What every network costs and how fast it is, as docs/networks.md.
 
     python benchmarks/networks.py --output docs/networks.md
+    python benchmarks/networks.py --output docs/networks.md --only r10_s,r12_pxs
 
 Counts come from the code. Speeds are measured on one core of the CPU and, where there is one, on the first CUDA
 device, each network in turn with the reference. On the CPU the time is that which the core spent on the network, so
 other work of the machine hardly disturbs it. With --output, what was measured is kept in network_speeds.json beside
-this file; a device that is absent keeps its last figures.
+this file; a device that is absent keeps its last figures, and with --only so does every network that is not named: what
+counts is the time over the reference's, which is measured with each.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import platform
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,22 +53,45 @@ def parse_arguments() -> argparse.Namespace:
         help="measure nothing, compare with this file (docs/networks.md); exit status 1 if it is out of date",
     )
     parser.add_argument("--keep-speeds", action="store_true", help="measure nothing, use the speeds measured last")
+    parser.add_argument("--only", metavar="NAME,...", help="measure these, keep the figures of the others")
     parser.add_argument("--repeats", type=int, default=9, help="times that each network runs, fewer if slow")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.only = chosen(arguments.only)
+    return arguments
 
 
-def measure(device: str, repeats: int) -> dict[str, Any]:
-    """Speeds of all networks on ``device``, as :func:`benchmarks.network_table.render` takes them."""
+def chosen(names: str | None) -> list[str]:
+    """The networks to measure, all where none is named."""
+    asked = list(sample_config.network) if names is None else [name.strip() for name in names.split(",")]
+    unknown = [name for name in asked if name not in sample_config.network]
+    if unknown:
+        raise UserError(f"--only {unknown[0]}: expected some of {', '.join(sample_config.network)}")
+    return asked
+
+
+def measure(names: Sequence[str], device: str, repeats: int, kept: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Speeds of networks on ``device``, as :func:`benchmarks.network_table.render` takes them.
+
+    Args:
+        kept: what was measured before, for the networks that are not named.
+
+    Raises:
+        UserError: that was another machine.
+    """
+    machine = _machine(device)
+    others = {} if kept is None else {n: s for n, s in kept["speeds"].items() if n in sample_config.network}
+    if kept is not None and kept["machine"] != machine and not set(others) <= set(names):
+        raise UserError(f"--only: the other figures are of {kept['machine']}, this is {machine}: measure all")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         reference = _ready(REFERENCE, device)
-        speeds = {}
-        for name in progress(sample_config.network, label=f"networks on {device}", unit="network"):
+        speeds = others
+        for name in progress(names, label=f"networks on {device}", unit="network"):
             speeds[name] = asdict(_speed(_ready(name, device), reference, device, repeats))
     finally:
         torch.set_num_threads(threads)
-    return {"machine": _machine(device), "batch": BATCH[device], "speeds": speeds}
+    return {"machine": machine, "batch": BATCH[device], "speeds": speeds}
 
 
 def _ready(name: str, device: str) -> nn.Module:
@@ -147,7 +173,7 @@ def main() -> int:
         return EXIT_DIFFERENT if changes else EXIT_OK
     if not arguments.keep_speeds:
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-            latencies[device] = measure(device, arguments.repeats)
+            latencies[device] = measure(arguments.only, device, arguments.repeats, latencies.get(device))
     text = render(costs, latencies)
     if arguments.output:
         write_json(SPEEDS, latencies)

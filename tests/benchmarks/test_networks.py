@@ -84,6 +84,16 @@ def test_command_measures_writes_and_compares(tmp_path, monkeypatch, capsys):
     assert run("--check", page) == 0
     assert run("--output", tmp_path / "again.md", "--keep-speeds") == 0
     assert (tmp_path / "again.md").read_text() == text
+    assert run("--output", page, "--repeats", 1, "--only", "m025") == 0
+    kept = json.loads((tmp_path / "speeds.json").read_text())
+    assert kept["cpu"]["speeds"]["y1"] == speeds["y1"]
+    with pytest.raises(UserError, match=r"--only m05: expected some of y1, m025"):
+        run("--only", "m05")
+    kept["cpu"]["machine"] = "another"
+    (tmp_path / "speeds.json").write_text(json.dumps(kept))
+    with pytest.raises(UserError, match=r"the other figures are of another, this is .*: measure all"):
+        run("--repeats", 1, "--only", "m025")
+    text = page.read_text()
     page.write_text(text.replace("439821056", "439821057"))
     capsys.readouterr()
     assert run("--check", page) == 1
