@@ -28,6 +28,7 @@ from lwface.commands.flags import command_parser
 from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, RENDERED, digests
 from lwface.scoring.reported import read_reported
 
+# A model's file holds all settings of its run, so the recipes name --frequent too: it is among the bytes.
 DATA_SEED, PEOPLE, IMAGES = 7, 2000, 6  # of the faces that the points are learnt from
 LANDMARK_NETWORK, LANDMARK_STEPS = "r12_ps", 4000
 HEAD_PEOPLE, DETECTOR_SIDE, DETECTOR_STEPS = 520, 192, 8000
@@ -86,7 +87,7 @@ def landmark_recipe(work: Path) -> Recipe:
     render = Step("Render faces with their 68 points", "make-synthetic", _typed("--output", faces, *asked))
     asked = ["--network", LANDMARK_NETWORK, "--held-out", 0.03, "--max-steps", LANDMARK_STEPS, "--warmup-steps", 200]
     asked += ["--settle", 0.3, "--precision", "bf16", "--seed", DATA_SEED, "--verbose", 1000, "--checkpoint-steps", 250]
-    asked += ["--num-workers", 1, "--models-root", models, "--resume"]
+    asked += ["--frequent", 50, "--num-workers", 1, "--models-root", models, "--resume"]
     train = Step("Train the network that puts them", "train-landmarks", _typed("--data", faces, *asked))
     folder = models / f"{LANDMARK_NETWORK}-integral-{faces.name}"
     return Recipe([render, train], folder / "model-0001.safetensors")
@@ -98,6 +99,7 @@ def detector_recipe(work: Path) -> Recipe:
     render = Step("Render heads", "make-heads", _typed("--output", heads, "--people", HEAD_PEOPLE))
     asked = ["--heads", heads, "--side", DETECTOR_SIDE, "--max-steps", DETECTOR_STEPS, "--lr", 0.002, "--ema", 0.998]
     asked += ["--precision", "bf16", "--num-workers", 0, "--verbose", 2000, "--judged", 200, "--checkpoint-steps", 500]
+    asked += ["--frequent", 100]
     train = Step("Train the detector", "train-detector", _typed(*asked, "--models-root", models, "--resume"))
     return Recipe([render, train], models / "face_detector" / "model-0001.safetensors")
 
@@ -114,7 +116,7 @@ def face_recipe(work: Path, scale: FaceScale = SMALL) -> Recipe:
     common += ["--per-batch-size", scale.batch, "--lr-policy", "cosine", "--num-workers", scale.workers]
     common += ["--in-memory", "--clip-norm", 5, "--precision", "bf16", "--augment", 1]
     common += ["--teacher", faces / "teacher.bin", "--distill", "cosine", "--distill-weight", 5]
-    common += ["--verbose", 100_000, "--checkpoint-steps", 250, "--data-licence", RENDERED]
+    common += ["--verbose", 100_000, "--frequent", 100, "--checkpoint-steps", 250, "--data-licence", RENDERED]
     first, last = (models / f"{scale.network}-{loss}-{faces.name}" / "model" for loss in FACE_LOSSES)
     contrast = ["--loss", FACE_LOSSES[0], "--max-steps", scale.steps[0], "--lr", 0.1, "--warmup-steps", 200]
     margin = ["--loss", FACE_LOSSES[1], "--max-steps", scale.steps[1], "--lr", 0.03, "--warmup-steps", 50]

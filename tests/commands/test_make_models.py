@@ -2,14 +2,16 @@
 
 import importlib
 import json
+from itertools import pairwise
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from lwface.base.errors import UserError
 from lwface.commands import make_models
 from lwface.models.card import read_card
-from lwface.models.shipped import digests
+from lwface.models.shipped import digests, shipped_path
 from lwface.models.store import save_model
 from lwface.networks import create_network
 from tests.documented_programs import SETTINGS
@@ -44,6 +46,18 @@ def test_each_step_is_a_command_with_arguments_that_it_takes(recipe_of, tmp_path
 
 def test_every_model_of_the_package_has_a_recipe():
     assert set(digests()) <= set(make_models.RECIPES)
+
+
+@pytest.mark.parametrize("name", sorted(digests()))
+def test_a_recipe_asks_for_what_the_file_of_the_package_was_trained_with(name, tmp_path):
+    """A file holds the settings of its run: one that differs would make other bytes of the same weights."""
+    with safe_open(shipped_path(name), "pt") as file:
+        config = json.loads(file.metadata()["config"])
+    asked = make_models.RECIPES[name](tmp_path).steps[-1].arguments
+    values = {flag[2:].replace("-", "_"): value for flag, value in pairwise(asked) if flag.startswith("--")}
+    told = {key: value for key, value in values.items() if key in config and str(tmp_path) not in value}
+    assert {"frequent", "max_steps", "precision", "lr" if name != "landmarks" else "seed"} <= set(told)
+    assert told == {key: value if value == str(config[key]) else f"{config[key]:g}" for key, value in told.items()}
 
 
 @pytest.fixture
