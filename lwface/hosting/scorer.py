@@ -154,7 +154,8 @@ class Scorer:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not self.stopping:
-                if selector.select(min(IDLE_S, self.site.lease_s / 4)):
+                left = max(ends - time.monotonic(), 0.0)
+                if selector.select(min(IDLE_S, self.site.lease_s / 4, left)):
                     data = os.read(process.stdout.fileno(), 1 << 16)
                     if not data:
                         return watched
