@@ -40,6 +40,7 @@ HELP = {
     "background": "share of pictures before a cluttered background",
     "video": "share of pictures as an old video on the web shows them: small, coded twice, combed, off in colour",
     "form": "heads nearer to people's, with local shapes beside the usual ones; 0 none, 1 much, up to 4",
+    "skin": "what skin has beyond its paint: blotches, pores, shade in sockets and folds; 0 none, 1 much, up to 4",
     "looks": "brows, eyes, lips, hair, beards and ages drawn from wide ranges; 0 as usual, 1 all anew, up to 4",
     "restyle": "share of pictures in which somebody has other hair, and a man another beard",
     "lights": "share of pictures in hard, coloured, low or double light; up to 4, over 1 the colours are stronger",
@@ -47,7 +48,6 @@ HELP = {
     "sensor": "share of pictures from a poor sensor: read line by line, so leaning, banded, noisy in lines and spots",
     "makeup": "share of pictures in which somebody is made up, women mostly: foundation, cheeks, lids, brows, lips",
     "teeth": "a person's own teeth: colour, sizes, gaps, crooked, missing, gold, braces; 0 as usual, 1 much, up to 4",
-    "skin": "what skin has beyond its paint: blotches, pores, shade in sockets and folds; 0 none, 1 much, up to 4",
 }
 
 
@@ -56,10 +56,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     output = Path("datasets/synthetic")
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=output, help="folder to write")
-    for field, value in asdict(Options()).items():
-        if field not in ("frames", "teacher"):
-            flag = f"--{field.replace('_', '-')}"
-            parser.add_argument(flag, type=type(value), metavar="N", default=value, help=HELP[field])
+    usual = asdict(Options())
+    for field, text in HELP.items():
+        flag, value = f"--{field.replace('_', '-')}", usual[field]
+        parser.add_argument(flag, type=type(value), metavar="N", default=value, help=text)
     parser.add_argument("--frames", action="store_true", help="keep the uncropped frames too, in frames/")
     parser.add_argument(
         "--teacher",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from lwface.base.errors import UserError
 
@@ -32,11 +32,12 @@ class Ranges:
 
 
 USUAL = Ranges()
+SHARES = {"coarse", "background", "video", "restyle", "lens", "sensor", "makeup"}  # the others say how far
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to make. Everything here, and nothing else, decides the result."""
+class Options(Ranges):
+    """What to make. Everything here and in the ranges, and nothing else, decides the result."""
 
     seed: int = 0
     train_people: int = 400
@@ -52,24 +53,6 @@ class Options:
     frames: bool = False
     teacher: bool = False
     difficulty: float = 0.4
-    pose: float = 1.0
-    expression: float = 1.0
-    light: float = 1.0
-    covering: float = 1.0
-    camera: float = 1.0
-    shape: float = 1.0
-    coarse: float = 0.0
-    background: float = 0.0
-    video: float = 0.0
-    form: float = 0.0
-    skin: float = 0.0
-    looks: float = 0.0
-    restyle: float = 0.0
-    lights: float = 0.0
-    lens: float = 0.0
-    sensor: float = 0.0
-    makeup: float = 0.0
-    teeth: float = 0.0
 
     def check(self) -> None:
         """:class:`UserError` for what cannot be made."""
@@ -84,25 +67,10 @@ class Options:
             )
         if not 0 < self.difficulty <= 3:
             raise UserError(f"--difficulty {self.difficulty}: expected more than 0 and at most 3")
-        factors = (
-            "pose",
-            "expression",
-            "light",
-            "covering",
-            "camera",
-            "shape",
-            "form",
-            "skin",
-            "looks",
-            "lights",
-            "teeth",
-        )
-        for name in factors:
-            if not 0 <= getattr(self, name) <= 4:
-                raise UserError(f"--{name} {getattr(self, name)}: expected 0 to 4")
-        for name in ("coarse", "background", "video", "restyle", "lens", "sensor", "makeup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"--{name} {getattr(self, name)}: expected a share from 0 to 1")
+        for name, value in asdict(self.ranges).items():
+            most, what = (1, "a share from 0 to 1") if name in SHARES else (4, "0 to 4")
+            if not 0 <= value <= most:
+                raise UserError(f"--{name} {value}: expected {what}")
         if not self.video_fps > 0:
             raise UserError(f"--video-fps {self.video_fps}: expected more than 0")
 
