@@ -6,9 +6,10 @@
     python common/make_models.py --only landmarks --trained FILE --notes notes.json --output lwface/models/weights
 
 Each step is a command that a user types too, printed with it. A step whose result is there is not repeated; one that
-was interrupted goes on. WORK/weights gets the files, their cards and their digests. The last lines say whether they are
-the package's own, byte for byte: they are on the machine that those were made on; another processor rounds otherwise
-and gives other weights, with figures within the intervals of the cards. --large is the same recipe of the face network
+was interrupted goes on. WORK/weights gets the files, their cards and their digests. The last lines say whether all
+weights are the package's own, to the bit, and which settings in the file are not: the weights are on the machine that
+those were made on; another processor rounds otherwise and gives others, with figures within the intervals of the cards.
+--large is the same recipe of the face network
 with a million images and a large network, for one GPU.
 """
 
@@ -25,7 +26,7 @@ from lwface.base.errors import UserError, unknown_name
 from lwface.base.files import shown
 from lwface.commands.demo import Road, Step
 from lwface.commands.flags import command_parser
-from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, RENDERED, digests
+from lwface.models.shipped import DETECTOR, FACE, LANDMARKS, RENDERED
 from lwface.scoring.reported import read_reported
 
 # A model's file holds all settings of its run, so the recipes name --frequent too: it is among the bytes.
@@ -207,8 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     os.environ["OMP_NUM_THREADS"] = "1"  # in the steps: sums of several threads round otherwise
     load("torch")
-    from lwface.base.origin import file_sha256
-    from lwface.models.shipping import package_notes, ship, write_notes
+    from lwface.models.shipping import package_model, ship, write_notes
 
     road, lines = Road(), []
     if arguments.large:
@@ -219,11 +219,9 @@ def main(argv: list[str] | None = None) -> None:
     for name in arguments.only:
         recipe = RECIPES[name](arguments.work) if arguments.trained is None else Recipe([], arguments.trained)
         _run(road, recipe)
-        own = package_notes(name)  # before the package's own file may be written anew
+        own = package_model(name)  # before the package's own file may be written anew
         file = ship(name, recipe.model, arguments.output)
-        digest = file_sha256(file)
-        write_notes(file, arguments.notes.get(name) or own.get(digest, {}))
-        same = digests().get(name) == digest
-        told = "the package's own, byte for byte" if same else "not the package's bytes: measure it, docs/models.md"
+        same, told = (False, "the package has no such model") if own is None else own.likeness(file)
+        write_notes(file, arguments.notes.get(name) or (own.notes if own is not None and same else {}))
         lines.append(f"{shown(file)}: {file.stat().st_size:,} bytes, {told}")
     print("\n" + "\n".join(lines))

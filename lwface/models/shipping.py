@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
 
 from lwface.base.errors import UserError
 from lwface.base.files import write_json
@@ -55,13 +58,45 @@ def write_notes(file: Path, notes: Mapping[str, Any]) -> None:
     write_card(file, {**read_card(str(file)), **{key: notes[key] for key in NOTES if key in notes}})
 
 
-def package_notes(name: str) -> dict[str, dict[str, Any]]:
-    """By SHA-256 the :data:`NOTES` of the package's own model ``name``; nothing where there is no such model."""
+class PackageModel(NamedTuple):
+    """A model of the package, as one that is made again is held against it."""
+
+    digest: str  # SHA-256 of the file
+    weights: dict[str, Tensor]
+    settings: dict[str, Any]
+    notes: dict[str, Any]  # the :data:`NOTES` of its card
+
+    def likeness(self, file: Path) -> tuple[bool, str]:
+        """Whether the model ``file`` has these weights to the bit, and what is said of it.
+
+        A file holds the settings of its run too, so that one more setting makes other bytes of the same weights.
+        """
+        if file_sha256(file) == self.digest:
+            return True, "the package's own, byte for byte"
+        weights, config = read_safetensors(file)
+        if weights.keys() != self.weights.keys() or not all(_equal(weights[key], self.weights[key]) for key in weights):
+            return False, "not the package's weights: measure it, docs/models.md"
+        settings, missing = config or {}, object()
+        differing = [
+            key
+            for key in sorted({*settings, *self.settings})
+            if settings.get(key, missing) != self.settings.get(key, missing)
+        ]
+        return True, f"all weights are the package's own, to the bit; other settings in it: {', '.join(differing)}"
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def package_model(name: str) -> PackageModel | None:
+    """The package's own model ``name``; None where there is no such model."""
     own = shipped_file(name)
     if not own.is_file():
-        return {}
+        return None
+    weights, config = read_safetensors(own)
     card = read_card(str(own))
-    return {card["sha256"]: {key: card[key] for key in NOTES if key in card}}
+    return PackageModel(file_sha256(own), weights, config or {}, {key: card[key] for key in NOTES if key in card})
 
 
 def _card(model: Path, config: Mapping[str, Any]) -> dict[str, Any]:

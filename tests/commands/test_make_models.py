@@ -83,7 +83,7 @@ def test_what_was_made_is_written_as_the_package_has_it(made, tmp_path, monkeypa
     make_models.main(["--only", "landmarks", "--work", "work", "--notes", "notes.json"])
     told = capsys.readouterr().out
     assert "work/weights/landmarks-0001.safetensors" in told
-    assert "not the package's bytes" in told
+    assert "not the package's weights" in told
     card = read_card(str(tmp_path / "work" / "weights" / "landmarks-0001.safetensors"))
     assert (card["use"], card["step"]) == (NOTES["use"], 4000)
     assert card["scores"] == {"set": "nobody", **{key: value for key, value in scored.items() if key != "rows"}}

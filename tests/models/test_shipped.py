@@ -11,7 +11,7 @@ from lwface.models import shipped
 from lwface.models.card import card_of_use, card_text, model_card, read_card, write_card
 from lwface.models.names import PACKAGE, model_file, names_epoch
 from lwface.models.shipped import DIGESTS, WEIGHTS, digests, shipped_path
-from lwface.models.shipping import package_notes, ship, write_notes
+from lwface.models.shipping import package_model, ship, write_notes
 from lwface.models.sources import read_source
 from lwface.models.store import load_model, save_model
 from lwface.networks import create_network
@@ -119,13 +119,31 @@ def test_a_model_made_one_of_the_package(own, tmp_path):
     assert ship("face", whole, tmp_path / "again").read_bytes() == file.read_bytes()
 
 
-def test_notes_are_of_the_bytes_they_were_measured_on(own, tmp_path):
-    _, file = own
+def test_a_model_made_again_is_held_against_the_weights_of_the_package(own, tmp_path):
+    """Its bytes are another question: one more setting of training changes them."""
+    network, file = own
+    settings = network_settings("mnas025")
     write_card(file, model_card({"network": "a", "loss": "b", "dataset": "c"}, **TRAINED))
     write_notes(file, {"use": USE, "scores": SCORES})
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert package_notes("face") == {digest: {"use": USE, "scores": SCORES, "data": []}}
-    assert package_notes("landmarks") == {}
+    shipped_one = package_model("face")
+    assert shipped_one is not None
+    assert shipped_one.notes == {"use": USE, "scores": SCORES, "data": []}
+    assert package_model("landmarks") is None
+
+    def again(settings):
+        return shipped_one.likeness(save_model(str(tmp_path / "again"), 1, network, settings, half=True))
+
+    assert again(settings) == (True, "the package's own, byte for byte")
+    same, told = again({**settings, "emb_size": 7, "newer": None})
+    assert same
+    assert told.endswith("to the bit; other settings in it: emb_size, newer")
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] += 1
+    same, told = again(settings)
+    assert not same
+    assert "not the package's weights" in told
+    other = save_model(str(tmp_path / "other"), 1, torch.nn.Linear(2, 2), {})
+    assert shipped_one.likeness(other) == (same, told)
 
 
 def test_the_models_of_the_package_have_names():
