@@ -250,5 +250,5 @@ def generate(options: Options, output: Path, journal: Journal, workers: int) -> 
     wanted = pieces(options)
     make_pieces(wanted, options, output, journal, workers)
     counts = assemble(wanted, options, output)
-    shutil.rmtree(output / WORK)
     journal.finish({"version": VERSION, "options": asdict(options), **counts})
+    shutil.rmtree(output / WORK)  # last: without a part of it the job could not be done again

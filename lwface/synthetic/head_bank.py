@@ -131,8 +131,8 @@ def generate_heads(options: HeadOptions, output: Path, journal: Journal, workers
             journal.add(True, str(number))
             bar.update()
     heads = _assemble(options, output)
-    shutil.rmtree(output / WORK)
     journal.finish({"version": VERSION, "options": asdict(options), "heads": heads})
+    shutil.rmtree(output / WORK)  # last: without a part of it the job could not be done again
 
 
 def _assemble(options: HeadOptions, output: Path) -> int:

@@ -82,8 +82,8 @@ def generate_people(options: PeopleOptions, output: Path, journal: Journal, work
             journal.add(True, str(person))
             bar.update()
     facts = _assemble(options, output)
-    shutil.rmtree(output / WORK)
     journal.finish({"version": VERSION, "options": asdict(options), **facts})
+    shutil.rmtree(output / WORK)  # last: without a part of it the job could not be done again
 
 
 def _piece(output: Path, person: int) -> Path:
