@@ -19,6 +19,7 @@ from lwface.models.shipped import digests, shipped_path
 from lwface.models.shipping import ship, write_notes
 from lwface.models.store import save_model
 from lwface.networks import create_network
+from lwface.reporting.comparison import write_comparison
 from lwface.synthetic.render import sample_image
 from tests.documented_programs import SETTINGS, pictures
 
@@ -92,6 +93,17 @@ def test_the_picture_shows_both_faces(world, tmp_path, capsys):
         np.testing.assert_allclose(shown, cv2.resize(face, (14, 14), interpolation=cv2.INTER_AREA), atol=12)
     edges = np.concatenate([picture[:, :4].ravel(), picture[:, -4:].ravel(), picture[:3].ravel(), picture[-3:].ravel()])
     assert (edges == 255).all()  # no text is cut off
+
+
+def test_a_long_line_goes_on_below(tmp_path):
+    """A threshold's line is longer than the width: what was in its middle, the TAR, was left out once."""
+    verdict = "at FAR 0.001, threshold 0.7330, TAR 0.34 (0.30 to 0.39): not shown to be one person"
+    faces, heights = [np.zeros((112, 112, 3), np.uint8)] * 2, []
+    for lines in ([], ["short"], ["short", "short"], [verdict], [verdict, "short"]):
+        write_comparison(tmp_path / "o.png", faces, ["a", "b"], ["cosine 0.1"], lines)
+        heights.append(cv2.imread(str(tmp_path / "o.png")).shape[0])
+    rows = (np.array(heights) - heights[0]) / (heights[1] - heights[0])
+    np.testing.assert_allclose(rows, [0, 1, 2, 2, 3], atol=0.05)
 
 
 def test_other_sizes_are_resized_aloud_or_refused(world, tmp_path, capsys):
