@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lwface.base.errors import UserError
 from lwface.detection.base import Detection, surest
-from lwface.models.saved import check_tensors
+from lwface.models.saved import DETECTOR_KEY, check_tensors
 from lwface.models.sources import read_safetensors
 from lwface.networks.face_detector import STRIDES, FaceDetector, Found, decoded, folded, places_of
 
@@ -97,7 +97,7 @@ def load_detector(network: FaceDetector, path: Path) -> None:
         UserError: it is not there, or not a detector.
     """
     tensors, config = read_safetensors(path)
-    if "detector" not in (config or {}):
+    if DETECTOR_KEY not in (config or {}):
         raise UserError(f"{path}: is no face detector; expected a model of landmarks/train_detector.py")
     check_tensors(path, network.state_dict(), tensors)
     network.load_state_dict(tensors)

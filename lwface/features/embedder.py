@@ -19,6 +19,7 @@ from lwface.features.backends import prepare
 from lwface.features.choices import EAGER, PRECISIONS
 from lwface.features.runners import arithmetic
 from lwface.features.trust import require_own_features
+from lwface.networks.points.base import PointNetwork
 from lwface.onnx.model import OnnxNetwork
 
 
@@ -32,6 +33,9 @@ class Embedder:
         batch_size: images the network sees at once, always exactly so many.
         precision: ``float32``, exact (no TF32), or ``bf16``: autocast, for a CUDA device.
         backend: what runs the network; see :meth:`use_backend`.
+
+    Raises:
+        UserError: one of these cannot be, or the network puts points on a face, which are no features of whose it is.
 
     Attributes:
         backend: what runs the network and gives these numbers to the last bit, with its version.
@@ -52,6 +56,9 @@ class Embedder:
             raise UserError(f"unknown precision {precision!r}: choose from {', '.join(PRECISIONS)}")
         if precision == "bf16" and device.type != "cuda":
             raise UserError(f"precision bf16 needs a CUDA device, not {device}: use float32")
+        if isinstance(network, PointNetwork):
+            what = f"the model puts {network.points} points on a face and gives no features of whose it is"
+            raise UserError(f"{what}: give one of faces; landmarks/predict.py runs this one")
         self.network = network.to(device)
         self.device, self.batch_size, self.precision = device, batch_size, precision
         self.embedding_size = int(network.embedding_size)  # type: ignore[arg-type]

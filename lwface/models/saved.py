@@ -26,6 +26,7 @@ from lwface.mxnet.network import load_mxnet
 from lwface.networks import create_network
 
 POINTS_KEY = "keypoints"  # of the settings of a model of the keypoint challenge: the names of its points
+DETECTOR_KEY = "detector"  # of the settings of a detector of faces
 # What is true of the machine that trained, not of the model.
 LOCAL_KEYS = (
     *("dataset_path", "models_root", "num_workers", "in_memory", "data_licence"),
@@ -110,6 +111,8 @@ def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(
             f"{path}: puts keypoints on greys and gives no embedding: landmarks/submit_keypoints.py runs it"
         )
+    if DETECTOR_KEY in (config or {}):
+        raise UserError(f"{path}: finds faces and gives no embedding: align_faces.py and overlay.py run it")
     try:
         with torch.device("meta"):  # names and shapes first: no memory is spent on what the file does not hold
             network = create_network(config or {})

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lwface.base.errors import UserError
+from lwface.features.embedder import Embedder
 from lwface.models import shipped
 from lwface.models.card import card_of_use, card_text, model_card, read_card, write_card
 from lwface.models.names import PACKAGE, model_file, names_epoch
@@ -93,6 +94,15 @@ def test_damaged_missing_and_unknown(own):
     digests.cache_clear()
     with pytest.raises(UserError, match=r"sha256.json: missing or damaged, .*: install the package again"):
         shipped_path("face")
+
+
+def test_what_does_something_else_with_faces_gives_no_features():
+    """Cosines of points are 0.999 of anybody with anybody."""
+    points = load_model("default-landmarks")[0]
+    with pytest.raises(UserError, match="puts 68 points on a face and gives no features of whose it is"):
+        Embedder(points, device=torch.device("cpu"), batch_size=1)
+    with pytest.raises(UserError, match=r"detector-0001\.safetensors: finds faces and gives no embedding"):
+        load_model("default-detector")
 
 
 def test_a_model_made_one_of_the_package(own, tmp_path):
