@@ -40,6 +40,18 @@ def test_arrays_and_numbers_of_numpys(tmp_path, faces, kind):
             np.testing.assert_array_equal(found[name], expected.astype(kind).astype(np.float64))
 
 
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.float64, np.int64, int])
+@pytest.mark.parametrize("pair", [tuple, list])
+def test_pairs_of_any_numbers_in_any_protocol(tmp_path, number, pair):
+    """Of more than the few instructions that every file may have."""
+    draw = np.random.default_rng(0).uniform(0, 250, (12, 68, 2))
+    names = [f"image{i:05}.jpg" for i in range(len(draw))]
+    for protocol in range(6):
+        lists = [[pair(number(value) for value in place) for place in points] for points in draw]
+        found = read_annotations(dump(tmp_path / "annot.pkl", names, lists, protocol))
+        np.testing.assert_array_equal(np.stack(list(found.values())), np.array(lists, np.float64))
+
+
 def test_what_is_written_is_what_python_reads(tmp_path, faces):
     write_annotations(tmp_path / "annot.pkl", faces)
     names, points = pickle.loads((tmp_path / "annot.pkl").read_bytes())
