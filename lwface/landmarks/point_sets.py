@@ -22,7 +22,7 @@ import numpy as np
 from lwface.base.account import Account
 from lwface.base.dice import shuffled
 from lwface.base.errors import UserError
-from lwface.formats.landmark_csv import read_landmarks
+from lwface.formats.landmark_csv import coordinate_names, parsed_points, read_landmarks
 from lwface.formats.point_annotations import ANNOTATIONS, read_annotations
 from lwface.formats.text_files import table_rows
 from lwface.landmarks.scheme import POINTS
@@ -80,24 +80,29 @@ class PointSet:
         return {**found, "sha256": digest.hexdigest()}
 
 
-def read_point_set(path: Path, part: str = "train") -> PointSet:
+def read_point_set(path: Path, part: str = "train", *, opened: bool = True) -> PointSet:
     """The pictures of ``path``, a folder or a file of it, in an order that is always the same.
 
     Args:
         part: ``train`` or ``val``, where the folder has both.
+        opened: the pictures will be, so they must be there; where points alone are asked for, such as those of a test
+            set that is scored, they may lie elsewhere.
 
     Raises:
         UserError: nothing that is known lies there, or a picture that it names does not.
     """
     if path.is_file():
-        return _of_challenge(path) if path.suffix == ".pkl" else _of_table(path)
+        found = _of_challenge(path) if path.suffix == ".pkl" else _of_table(path)
+        return _complete(found, path, opened)
     for folder in (path, path / (TRAINING if part == "train" else VALIDATION)):
         if (folder / ANNOTATIONS).is_file():
-            return _of_challenge(folder / ANNOTATIONS)
+            return _complete(_of_challenge(folder / ANNOTATIONS), folder / ANNOTATIONS, opened)
     if all((path / f"{name}_keypoints.csv").is_file() for name in PARTS):
         return _of_youtube(path)
     if (path / SYNTHETIC).is_file():
-        return _of_synthetic(path, part)
+        if opened and not (path / "frames").is_dir():
+            raise UserError(f"{path}: its frames are not there: make the set with --frames")
+        return _complete(_of_synthetic(path, part), path / SYNTHETIC, opened)
     if not path.is_dir():
         raise UserError(f"{path}: no such folder or csv")
     known = f"{ANNOTATIONS}, {TRAINING}/{ANNOTATIONS}, {PARTS[0]}_keypoints.csv or {SYNTHETIC}"
@@ -124,14 +129,14 @@ def _of_table(path: Path) -> PointSet:
     if wrong is not None:
         raise UserError(f"{path}: {len(found[wrong])} points an image, expected {POINTS}")
     pictures = [PointPicture(path.parent / name, name, points, name) for name, points in found.items()]
-    return _present(PointSet(path.stem, CSV, pictures), path)
+    return PointSet(path.stem, CSV, pictures)
 
 
 def _of_challenge(path: Path) -> PointSet:
     found = read_annotations(path, POINTS)
     folder = path.parent
     pictures = [PointPicture(folder / name, name, points, name) for name, points in found.items()]
-    return _present(PointSet(folder.name, CHALLENGE, pictures), path)
+    return PointSet(folder.name, CHALLENGE, pictures)
 
 
 def _of_youtube(root: Path) -> PointSet:
@@ -147,32 +152,30 @@ def _of_synthetic(root: Path, part: str) -> PointSet:
     table = root / SYNTHETIC
     rows = table_rows(table)
     header = next(rows, (1, []))[1]
-    if "x0" not in header or "split" not in header:
-        raise UserError(f"{table}: line 1 names no points x0,y0,...: make the set anew by datasets/make_synthetic.py")
     place = {name: position for position, name in enumerate(header)}
-    columns = [place[f"{axis}{point}"] for point in range(POINTS) for axis in "xy"]
+    lacking = [name for name in ("image", "split", "identity", *coordinate_names(POINTS)) if name not in place]
+    if lacking:
+        raise UserError(f"{table}: line 1 names no {lacking[0]}: make the set anew by datasets/make_synthetic.py")
+    columns = [place[name] for name in coordinate_names(POINTS)]
     wanted = SYNTHETIC_SPLITS[:1] if part == "train" else SYNTHETIC_SPLITS[1:2]
     pictures = []
     for line, row in rows:
+        if len(row) != len(header):
+            raise UserError(f"{table}: line {line} has {len(row)} columns, not {len(header)}")
         if row[place["split"]] not in wanted:
             continue
-        try:
-            points = np.array([row[column] for column in columns], np.float64).reshape(POINTS, 2)
-        except (ValueError, IndexError):
-            raise UserError(f"{table}: line {line}: its points are not {2 * POINTS} numbers") from None
+        points = parsed_points(f"{table}: line {line}", [row[column] for column in columns])
         name = row[place["image"]]
         person = f"{row[place['split']]}/{row[place['identity']]}"
         pictures.append(PointPicture(root / "frames" / name, name, points, person))
-    if not (root / "frames").is_dir():
-        raise UserError(f"{root}: its frames are not there: make the set with --frames")
-    return _present(PointSet(root.name, PROCEDURAL, pictures), table)
+    return PointSet(root.name, PROCEDURAL, pictures)
 
 
-def _present(found: PointSet, where: Path) -> PointSet:
-    """``found``, whose pictures must all be there."""
+def _complete(found: PointSet, where: Path, opened: bool) -> PointSet:
+    """``found``, which must have pictures; where they will be ``opened``, all of them must be there."""
     if not found.pictures:
         raise UserError(f"{where}: it names no picture")
-    lacking = [picture.name for picture in found.pictures if not picture.path.is_file()]
+    lacking = [picture.name for picture in found.pictures if opened and not picture.path.is_file()]
     if lacking:
         raise UserError(f"{where}: {len(lacking)} of {len(found)} pictures are not there, such as {lacking[0]}")
     found.account.taken = len(found)

@@ -118,7 +118,7 @@ def _boxes(boxes: Path | None, truth: Path | None) -> dict[str, np.ndarray] | No
         return read_boxes(boxes)
     if truth is None:
         return None
-    return {picture.name: box_of(picture.points) for picture in read_point_set(truth, "val").pictures}
+    return {picture.name: box_of(picture.points) for picture in read_point_set(truth, "val", opened=False).pictures}
 
 
 def _check_names(names: set[str], boxes: Mapping[str, np.ndarray], where: Path | None) -> None:

@@ -74,6 +74,36 @@ def test_a_csv(tmp_path, points):
         read_point_set(tmp_path / "mine.csv")
 
 
+def test_points_alone_are_read_without_pictures(tmp_path, points):
+    """As those of a hidden test set, whose labels lie apart."""
+    table(tmp_path / "mine.csv", points)
+    write_annotations(tmp_path / "annot.pkl", points)
+    for path in (tmp_path / "mine.csv", tmp_path / "annot.pkl", tmp_path):
+        with pytest.raises(UserError, match="3 of 3 pictures are not there"):
+            read_point_set(path)
+        assert [one.name for one in read_point_set(path, opened=False).pictures] == list(points)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: [*rows[:2], rows[2][:40]], r"line 3 has \d+ columns, not 139"),
+        (lambda rows: [*rows, "x"], "line 5 has 1 columns, not 139"),
+        (lambda rows: [rows[0].replace(",x5,", ",q5,"), *rows[1:]], "line 1 names no x5: make the set anew"),
+        (lambda rows: [rows[0].replace("identity", "id"), *rows[1:]], "line 1 names no identity"),
+        (lambda rows: [*rows[:3], rows[3].rpartition(",")[0] + ",nan"], "line 4, column y67: 'nan' is not a finite"),
+    ],
+)
+def test_annotations_of_procedural_faces_that_are_wrong(tmp_path, points, change, message):
+    table(tmp_path / "plain.csv", points)
+    header, *rows = (tmp_path / "plain.csv").read_text().splitlines()
+    rows = [f"split,identity,{header}", *(f"train,{number},{row}" for number, row in enumerate(rows))]
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "annotations.csv").write_text("\n".join(change(rows)) + "\n")
+    with pytest.raises(UserError, match=message):
+        read_point_set(tmp_path, opened=False)
+
+
 def test_what_is_none(tmp_path):
     with pytest.raises(UserError, match="no such folder or csv"):
         read_point_set(tmp_path / "nothing")
