@@ -15,7 +15,7 @@ from pathlib import Path
 from lwface.base.commands import existing, load
 from lwface.base.errors import UserError
 from lwface.base.files import write_json
-from lwface.commands.flags import PRINT, add_json_flag, command_parser
+from lwface.commands.flags import PRINT, add_json_flag, check_least, command_parser
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -36,6 +36,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for flag, share in (("--public", arguments.public), ("--held-out", arguments.held_out)):
         if share is not None and not 0 < share < 1:
             raise UserError(f"{flag} {share:g}: expected a share above 0 and below 1")
+    check_least(arguments, {"seed": 0})
     if arguments.report and arguments.report.exists() and not arguments.report.is_dir():
         raise UserError(f"--report {arguments.report}: is a file; give the name of a folder")
     return arguments

@@ -8,7 +8,7 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.formats.point_solution import read_solution
-from lwface.landmarks.point_errors import FoundPoints
+from lwface.landmarks.point_errors import NORMS, FoundPoints
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
 
 
@@ -17,13 +17,16 @@ def read_faces(
 ) -> tuple[FoundPoints, list[PointPicture]]:
     """The faces of ``truth`` with the points of ``solution``, and their pictures, in the same order.
 
+    The pictures themselves need not be there.
+
     Args:
         held_out: score only this share of the people, drawn by ``seed``; None: all.
 
     Raises:
-        UserError: the solution lacks a picture, or has one that the truth lacks.
+        UserError: the solution lacks a picture, or has one that the truth lacks; or a true face has no length that
+            its errors could be divided by.
     """
-    pictures = read_point_set(truth, "val").pictures
+    pictures = read_point_set(truth, "val", opened=False).pictures
     everything = {picture.name for picture in pictures}
     if held_out is not None:
         pictures = split_by_person(pictures, held_out, seed)[1]
@@ -45,4 +48,8 @@ def read_faces(
         [picture.person for picture in pictures],
         tracks,
     )
+    for norm in NORMS:
+        if not (faces.lengths(norm) > 0).all():
+            name = names[int(np.argmin(faces.lengths(norm)))]
+            raise UserError(f"{truth}: {name}: true points that should lie apart are at one place: no {norm} error")
     return faces, pictures

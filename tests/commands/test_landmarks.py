@@ -114,6 +114,28 @@ def test_it_is_scored(solution, challenge, tmp_path, capsys):
     assert page.count("data:image/jpeg") == min(24, len(true))
 
 
+def test_labels_that_lie_apart_are_enough(solution, challenge, tmp_path, capsys):
+    """No pictures beside them: the figures are the same, and the page says which faces it cannot show."""
+    hidden = tmp_path / "annot.pkl"
+    hidden.write_bytes((challenge / "aflw_val" / "annot.pkl").read_bytes())
+    texts = []
+    for truth in (challenge / "aflw_val" / "annot.pkl", hidden):
+        evaluate_landmarks.main(["--solution", str(solution), "--truth", str(truth)])
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    evaluate_landmarks.main(["--solution", str(solution), "--truth", str(hidden), "--report", str(tmp_path / "r")])
+    assert ": cannot be read" in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_a_truth_without_a_length_is_refused(solution, challenge, tmp_path):
+    true = {one.name: one.points for one in read_point_set(challenge / "aflw_val").pictures}
+    name = next(iter(true))
+    for points, norm in ((np.full((68, 2), 5.0), "inter-ocular"), (true[name] * (1, 0), "box")):
+        write_annotations(tmp_path / "annot.pkl", {**true, name: points})
+        with pytest.raises(UserError, match=f"{name}: true points that should lie apart .* no {norm} error"):
+            read_faces(solution, tmp_path / "annot.pkl")
+
+
 def test_boxes_of_the_truth_and_of_a_csv_are_the_same(challenge, model, tmp_path):
     pictures = challenge / "aflw_val"
     lines = ["image,left,top,right,bottom"]
@@ -255,6 +277,7 @@ def test_boxes_that_are_wrong(challenge, model, tmp_path, lines, message):
             "--solution pyproject.toml --truth pyproject.toml --public 2",
             "--public 2: expected a share",
         ),
+        (evaluate_landmarks, "--solution pyproject.toml --truth pyproject.toml --seed -1", "--seed -1: expected 0"),
         (predict_landmarks, "--model nowhere,1 --input . --output s.txt", "nowhere"),
         (package_landmarks, "--student ../x --model m,1 --report pyproject.toml", "letters and digits expected"),
         (adapt_landmarks, "--model nowhere,1 --data . --output m,1", "nowhere"),
