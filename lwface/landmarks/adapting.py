@@ -32,6 +32,8 @@ class LinearMap(NamedTuple):
 def fit_map(found: np.ndarray, true: np.ndarray, people: Sequence[str]) -> LinearMap:
     """The map from ``found`` to ``true`` places (N, K, 2), in crops; its strength is chosen on people left out.
 
+    Of one person alone nobody can be left out: the map is then the most cautious one.
+
     Args:
         people: (N,) who each face shows: folds of the choice share nobody.
     """
@@ -47,7 +49,7 @@ def fit_map(found: np.ndarray, true: np.ndarray, people: Sequence[str]) -> Linea
             weight, bias = _ridge(x[inside], y[inside], strength)
             gaps = (x[outside] @ weight.T + bias - y[outside]).reshape(int(outside.sum()), -1, 2)
             errors[place] += np.linalg.norm(gaps, axis=2).mean(axis=1).sum()
-    strength = STRENGTHS[int(errors.argmin())]
+    strength = STRENGTHS[int(errors.argmin())] if errors.any() else STRENGTHS[-1]  # nobody could be left out
     return LinearMap(*_ridge(x, y, strength), strength)
 
 

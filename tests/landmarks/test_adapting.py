@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from lwface.landmarks.adapting import _ridge, fit_map
+from lwface.landmarks.adapting import STRENGTHS, _ridge, fit_map
 
 
 @pytest.fixture
@@ -33,6 +33,14 @@ def test_noise_alone_is_left_as_it_is(sets):
     assert fitted.strength >= 100
     moved = np.linalg.norm(fitted(found) - found, axis=2).mean()
     assert moved < 0.4
+
+
+def test_one_person_is_believed_least(sets):
+    """Nobody can be left out to choose a strength."""
+    found, _ = sets
+    true = found[:4] + np.random.default_rng(2).normal(0, 2, found[:4].shape)
+    fitted = fit_map(found[:4], true, ["p"] * 4)
+    assert fitted.strength == STRENGTHS[-1]
 
 
 @pytest.mark.parametrize("strength", [0.1, 10.0])
