@@ -12,7 +12,7 @@ from lwface.landmarks.point_errors import NORMS, FoundPoints, area_under_curve, 
 from lwface.landmarks.scheme import REGIONS
 from lwface.scoring.drawn_groups import halves, interval
 
-YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))  # degrees, either side
+YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 90))  # degrees, either side; the last has what is beyond, too
 
 
 def jitter(points: np.ndarray, boxes: np.ndarray, tracks: Mapping[str, Sequence[int]]) -> tuple[float, int]:
@@ -56,7 +56,7 @@ def summary(faces: FoundPoints, *, public: float | None = None, seed: int = 0) -
     poses = np.abs(yaws(faces.true))
     found["yaw"] = {}
     for low, high in YAW_BINS:
-        chosen = (poses >= low) & (poses < high)
+        chosen = (poses >= low) & ((poses < high) | (high == YAW_BINS[-1][1]))
         value = float(by_box[chosen].mean()) if chosen.any() else None
         found["yaw"][f"{low}-{high}"] = {"faces": int(chosen.sum()), "nme": value}
     found["auc"], found["failures"] = area_under_curve(by_box), failure_rate(by_box)

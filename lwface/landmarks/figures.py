@@ -14,7 +14,7 @@ LABELS = {
 
 def as_text(found: Mapping[str, Any]) -> str:
     """The figures of :func:`lwface.landmarks.evaluation.summary`, in per cent, aligned."""
-    lines = [f"{found['faces']} faces of {found['people']} people"]
+    lines = [f"{found['faces']} faces{of_people(found)}"]
     for norm, figure in found["nme"].items():
         lines.append(_line(LABELS[norm], per_cent(figure["value"]), _interval(figure)))
     for name, side in found.get("sides", {}).items():
@@ -23,13 +23,18 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines.append(_line(f"{name}, box", per_cent(value)))
     for name, part in found["yaw"].items():
         lines.append(_line(f"yaw {name} degrees, box", per_cent(part["nme"]), f"{part['faces']} faces"))
-    lines.append(_line("area under the curve to 8 %", f"{found['auc']:.4f}"))
-    lines.append(_line("failures above 8 %", per_cent(found["failures"])))
+    lines.append(_line("area under curve to 8 %, box", f"{found['auc']:.4f}"))
+    lines.append(_line("failures above 8 %, box", per_cent(found["failures"])))
     if "jitter" in found:
         jitter = found["jitter"]
         note = f"points {per_cent(jitter['found'])}, labels {per_cent(jitter['true'])}, {jitter['frames']} frames"
         lines.append(_line("jitter of the error, box", per_cent(jitter["error"]), note))
     return "\n".join(lines)
+
+
+def of_people(found: Mapping[str, Any]) -> str:
+    """Whose the faces are; nothing where each picture stands for itself, as nobody knows whom it shows."""
+    return f" of {found['people']:,} people" if found["people"] < found["faces"] else ""
 
 
 def per_cent(share: float | None) -> str:

@@ -16,7 +16,7 @@ from lwface.landmarks.scheme import OUTER_CORNERS
 
 SIDE = 384.0  # pixels, by which the challenge divides whatever the picture's size
 NORMS = ("challenge", "inter-ocular", "box")
-FAILURE = 0.08  # an NME from which a face counts as failed, and to which the curve is integrated
+FAILURE = 0.08  # an NME above which a face counts as failed, and to which the curve is integrated
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class FoundPoints:
         found, true: (N, K, 2), in pixels.
         people: whom each shows, or the picture itself; what intervals are drawn over.
         tracks: by track, the positions of its frames in their order.
-        poses: yaw (N,) in degrees, estimated from the true points.
     """
 
     names: list[str]

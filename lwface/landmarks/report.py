@@ -14,7 +14,7 @@ from lwface.base.files import PathLike
 from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.landmarks.cropping import box_of
 from lwface.landmarks.drawing import FOUND, TRUE, draw_close
-from lwface.landmarks.figures import LABELS, per_cent
+from lwface.landmarks.figures import LABELS, of_people, per_cent
 from lwface.landmarks.point_errors import FAILURE, FoundPoints
 from lwface.landmarks.point_sets import PointPicture
 from lwface.reporting.builder import Page, picture, write_page
@@ -74,7 +74,7 @@ def write_point_report(
         Page(
             title="Points on faces",
             heading="Points on faces",
-            subject=f"{plural(found['faces'], 'face')} of {found['people']:,} people",
+            subject=f"{plural(found['faces'], 'face')}{of_people(found)}",
             lead=f'<section class="lead" id="summary" aria-label="In short"><p>{_sentence(found)}</p></section>',
             main="".join(main),
             footer=READING,
@@ -84,13 +84,15 @@ def write_point_report(
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
-    box = found["nme"]["box"]
-    spread = f" ({100 * box['low']:.2f} to {100 * box['high']:.2f} with other people)" if box["low"] is not None else ""
+    box, whose = found["nme"]["box"], "people" if of_people(found) else "pictures"
+    spread = (
+        f" ({100 * box['low']:.2f} to {100 * box['high']:.2f} with other {whose})" if box["low"] is not None else ""
+    )
     worst = max(found["regions"], key=found["regions"].get)
     return (
         f"On average a point is <b>{100 * box['value']:.2f} %</b> of the face’s size away from its place{spread}; "
         f"<b>{per_cent(found['failures'])}</b> of the faces are off by more than {FAILURE:.0%}. "
-        f"The {escape(worst)} is the least exact."
+        f"Least exact: the {escape(worst)}."
     )
 
 
@@ -107,19 +109,26 @@ def _errors(found: Mapping[str, Any]) -> str:
                 headings, [f"{escape(side)}, challenge (384)", per_cent(figure["nme"]), plural(figure["faces"], "face")]
             )
         )
-    rows.append(row(headings, ["area under the curve to 8 %", f"{found['auc']:.4f}", "–"]))
-    rows.append(row(headings, ["failures above 8 %", per_cent(found["failures"]), "–"]))
+    rows.append(row(headings, ["area under the curve to 8 %, box", f"{found['auc']:.4f}", "–"]))
+    rows.append(row(headings, ["failures above 8 %, box", per_cent(found["failures"]), "–"]))
     if "jitter" in found:
         beside = f"points {per_cent(found['jitter']['found'])}, labels {per_cent(found['jitter']['true'])}"
         rows.append(row(headings, ["jitter of the error, box", per_cent(found["jitter"]["error"]), beside]))
     return f'<h2 id="errors">Errors</h2>{table("errors-table", "Errors", headings, rows)}'
 
 
+def curve(nme: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cumulative distribution of ``nme`` (N,): errors up to the plot's end, and the share of faces from each on."""
+    edges = np.concatenate(([0.0], np.sort(nme)))
+    shares = np.arange(len(edges)) / len(nme)
+    return np.append(edges, max(FAILURE, edges[-1])), np.append(shares, 1.0)
+
+
 def _curve(folder: Path, nme: np.ndarray, found: Mapping[str, Any]) -> str:
     drawing: Figure
     drawing, axes = new_axes("NME by the box, %", "share of the faces below, %", 3.4)
-    edges = np.concatenate(([0.0], np.sort(nme)))
-    axes.step(100 * edges, 100 * np.arange(len(edges)) / len(nme), where="post", color=LIGHT.series[0], linewidth=1.7)
+    edges, shares = curve(nme)
+    axes.step(100 * edges, 100 * shares, where="post", color=LIGHT.series[0], linewidth=1.7)
     axes.set_xlim(0, 100 * FAILURE)
     axes.set_ylim(0, 100)
     words = f"Cumulative error distribution: half of the faces are below {per_cent(float(np.median(nme)))}."

@@ -13,7 +13,8 @@ from lwface.landmarks.evaluation import (
     summary,
 )
 from lwface.landmarks.figures import as_text
-from lwface.landmarks.head_pose import mean_head
+from lwface.landmarks.head_pose import mean_head, yaws
+from lwface.landmarks.report import curve
 from lwface.scoring.drawn_groups import halves, interval
 
 
@@ -88,6 +89,26 @@ def test_halves_are_a_share_whatever_the_order():
     order = np.random.default_rng(0).permutation(1790)
     np.testing.assert_array_equal(halves([names[i] for i in order], 0.6, 3), side[order])
     assert (halves(names, 0.6, 4) != side).any()
+
+
+def test_the_curve_goes_on_to_the_end_of_the_plot():
+    for nme in (np.array([0.03, 0.01]), np.array([0.03, 0.2])):
+        edges, shares = curve(nme)
+        assert edges[-1] == max(0.08, nme.max())
+        for x in (0.0, 0.005, 0.01, 0.02, 0.079):
+            assert shares[np.searchsorted(edges, x, side="right") - 1] == (nme <= x).mean()
+
+
+def test_whom_nobody_knows_is_not_counted_as_people(faces):
+    alone = FoundPoints(faces.names, faces.found, faces.true, faces.names)
+    assert as_text(summary(alone)).startswith("30 faces\n")
+
+
+def test_a_face_turned_beyond_the_last_bin_is_in_it(faces):
+    """A mirrored scheme points backwards."""
+    back = FoundPoints(faces.names, faces.found, faces.true * (-1, 1), faces.people)
+    assert np.abs(yaws(back.true)).min() > 90
+    assert summary(back)["yaw"]["45-90"]["faces"] == 30
 
 
 def test_jitter_is_the_second_difference():
