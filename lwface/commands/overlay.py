@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
             last = now
     seconds = time.perf_counter() - begin
     print(f"{arguments.output}: {seen} frames, {seen / seconds:.1f} a second on this machine")
-    print(f"faces in {faces} of them, found anew in {anew}; the detector looked at {follower.searches}")
+    print(f"faces in {faces} of them, found anew in {anew}; the detector looked {follower.searches} times")
     if faces < seen:
         print(f"frames without a face, written as they are: {seen - faces}")
     print("\n".join(lag_lines(smoothing, float(frames.rate))))

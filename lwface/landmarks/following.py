@@ -56,7 +56,7 @@ class FaceFollower:
     """Gives the points of the most prominent face of each frame, and the same face's as long as it is there.
 
     Attributes:
-        searches: in how many frames the detector looked for a face.
+        searches: how many times the detector looked for a face.
     """
 
     def __init__(self, finder: FaceFinder, smoothing: OneEuroFilter) -> None:

@@ -101,7 +101,7 @@ def test_points_are_on_every_frame_where_they_belong(
     run("--input", "in.mp4", "--output", "out.mp4", "--points-model", "points.onnx", "--cutoff", 0)
     told = capsys.readouterr().out
     assert f"out.mp4: {FRAMES} frames, " in told
-    assert f"faces in {FRAMES} of them, found anew in 1; the detector looked at 2" in told
+    assert f"faces in {FRAMES} of them, found anew in 1; the detector looked 2 times" in told
     assert "not smoothed: no lag" in told
     made, before = list(VideoFile(folder / "out.mp4")), list(VideoFile(folder / "in.mp4"))
     np.testing.assert_allclose([frame.time for frame in made], [frame.time for frame in before], atol=1e-4)
