@@ -42,6 +42,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if not arguments.input.is_dir():
         raise UserError(f"--input {arguments.input}: no such folder")
     check_is_no_folder("--output", arguments.output, "the solution file, such as solution.txt")
+    if arguments.output.suffix.lower() == ".zip":
+        raise UserError(f"--output {arguments.output}: is text; give solution.txt, and --zip for the zip beside it")
     return arguments
 
 

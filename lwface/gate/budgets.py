@@ -25,6 +25,7 @@ class Budget:
     model_bytes: int | None  # size of the weights, at most; None: no limit was published
     embedding: int = field(default=EMBEDDING_LIMIT, kw_only=True)  # numbers the network may put out
     number_type: str = field(default=NUMBER_TYPE, kw_only=True)
+    generous_bytes: int | None = field(default=None, kw_only=True)  # another reading of the limit: shown, never decides
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ TRACKS = {
     )
 }
 # The light-weight landmark challenge: "15MB", of which 15 * 10**6 is the strict reading; no limit on FLOPs.
-LANDMARKS = Budget("landmarks-68", None, 15 * 10**6, embedding=2 * 68)
+LANDMARKS = Budget("landmarks-68", None, 15 * 10**6, embedding=2 * 68, generous_bytes=15 * 2**20)
 BUDGETS: dict[str, Budget] = {**TRACKS, LANDMARKS.name: LANDMARKS}
 
 

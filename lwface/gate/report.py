@@ -50,6 +50,8 @@ def as_text(figures: dict[str, Any], track: Budget | None) -> str:
             shares.append(f"{figures['flops'] / track.flops:.1%} of the FLOPs")
         if track.model_bytes is not None:
             shares.append(f"{size / track.model_bytes:.1%} of the bytes")
+        if track.generous_bytes is not None:
+            shares.append(f"{size / track.generous_bytes:.1%} of {track.generous_bytes:,}, which do not decide")
         verdict = "within the budget" if figures["fits"] else "OVER THE BUDGET"
         lines.append(f"{track.name}: {verdict} ({', '.join(shares)})")
         lines += [f"  {violation}" for violation in figures["violations"]]

@@ -19,13 +19,14 @@ from lwface.base.origin import versions
 from lwface.formats.point_solution import SOLUTION, read_solution
 from lwface.gate.budgets import LANDMARKS, BudgetError
 from lwface.gate.flops import budget_violations, count_flops
-from lwface.landmarks.point_sets import CHALLENGE, TRAINING
+from lwface.landmarks.point_sets import CHALLENGE, TRAINING, VALIDATION
 from lwface.models.names import model_file
 from lwface.models.store import load_model
 from lwface.settings.places import checkout
 
 # Of the checkout, what reproduces the result.
-CODE = ("lwface", "landmarks", "common", "recognition", "pyproject.toml", "README.md", "LICENSE", "sample_config.py")
+CODE = ("lwface", "landmarks", "common", "recognition", "pyproject.toml", "README.md", "LICENSE")
+CONFIGURATION = ("sample_config.py", "config.py")
 REQUIREMENTS = ("requirements.txt", "requirements-extras.txt", "Makefile")
 DATE = (1980, 1, 1, 0, 0, 0)  # of every file of the zip, so that equal content gives equal bytes
 
@@ -82,15 +83,19 @@ def require_own_data(model: str, config: Mapping[str, Any]) -> None:
 
 
 def _code(root: Path) -> list[str]:
-    """The files that are under version control, of what reproduces the result."""
-    wanted = [*CODE, *REQUIREMENTS]
+    """The files of what reproduces the result: those under version control, and programs that are not yet.
+
+    Where nothing is under version control, all files but those that Python made.
+    """
+    wanted = [*CODE, *CONFIGURATION, *REQUIREMENTS]
+    folders = [root / name for name in wanted]
+    paths = [path for folder in folders for path in (folder.rglob("*") if folder.is_dir() else [folder])]
+    found = {str(path.relative_to(root)) for path in paths if path.is_file() and "__pycache__" not in path.parts}
     listed = subprocess.run(["git", "ls-files", "-z", *wanted], cwd=root, capture_output=True, check=False)
     if listed.returncode == 0:
-        return [name for name in listed.stdout.decode().split("\0") if name and (root / name).is_file()]
-    found = [
-        path for name in wanted for path in ((root / name).rglob("*.py") if (root / name).is_dir() else [root / name])
-    ]
-    return sorted(str(path.relative_to(root)) for path in found if path.is_file())
+        tracked = set(listed.stdout.decode().split("\0"))
+        found = {name for name in found if name in tracked or name.endswith(".py")}
+    return sorted(found)
 
 
 def _readme(student: str, model: str, config: Mapping[str, Any], size: int) -> str:
@@ -100,7 +105,14 @@ def _readme(student: str, model: str, config: Mapping[str, Any], size: int) -> s
         "network": "network", "head": "point_head", "loss": "point_loss", "view": "view", "lr": "lr", "wd": "wd",
         "per-batch-size": "per_batch_size", "max-steps": "max_steps", "warmup-steps": "warmup_steps", "seed": "seed",
         "augmentation": "augmentation", "settle": "settle", "ema": "ema", "precision": "precision",
+        "lr-policy": "lr_policy", "optimizer": "optimizer", "accumulate": "accumulate", "verbose": "verbose",
+        "ckpt": "ckpt",
     }  # fmt: skip
+    data = "data" if config.get("validation") == VALIDATION else f"data/{TRAINING}"
+    if data != "data":  # what judged, and chose the step, was a part of the training set
+        flags |= {"held-out": "held_out", "split-seed": "split_seed"}
+    times = config["data"][0]["times"]
+    data += f":{times}" if times > 1 else ""
     line = " ".join(f"--{flag} {config[key]}" for flag, key in flags.items() if key in config)
     environment = "\n".join(f"* {name} {version}" for name, version in told.items())
     return f"""# {student}: light-weight facial landmark prediction
@@ -117,7 +129,7 @@ With Python 3.11: `cd code && make setup && source .venv/bin/activate`.
 
 The data as the challenge gives it, in `data/{TRAINING}` and `data/aflw_val`:
 
-    python landmarks/train.py --data data {line}
+    python landmarks/train.py --data {data} {line}
 
 ## Testing
 

@@ -43,7 +43,7 @@ def predict_folder(
         truth: annotations whose boxes are taken.
 
     Raises:
-        UserError: a picture without a box, a box of no picture, or what the model or a file refuses.
+        UserError: no picture with a box, or what the model or a file refuses.
     """
     predictor = PointPredictor.load(model, mirror=mirror, backend=EAGER if backend == AUTO else backend)
     walk = walk_images(folder)
@@ -67,6 +67,8 @@ def predict_folder(
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as file:
                 file.write(encode_jpeg(draw_points(image, found[name])))
+    if known is not None:
+        account.skip("a box of no picture", *sorted(known.keys() - set(walk.names)))
     account.taken = len(found)
     if not found:
         raise UserError(f"{folder}: no picture of it could be used")

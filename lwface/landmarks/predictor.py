@@ -83,7 +83,7 @@ class PointPredictor:
         A model that sees both is first shown the whole picture, and then the box of what it found there.
         """
         if self.view == BOX:
-            raise UserError("this model sees faces in their boxes: it needs boxes, or a model trained with --view both")
+            raise UserError("this model sees faces in their boxes: give --boxes, or a model trained with --view both")
         found = self._of_squares([image], whole_square(image)[None])
         for _ in range(refinements if self.view == BOTH else 0):
             found = self(image, box_of(found))

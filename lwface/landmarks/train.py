@@ -93,7 +93,9 @@ def point_run(wish: PointWish, places: Places | None = None, **settings: Any) ->
         "view": wish.view,
         "augmentation": wish.augmentation,
         "settle": wish.settle,
-        "validation": wish.val.name if wish.val else f"{wish.held_out:g} of the people, seed {wish.split_seed}",
+        "validation": _judging(wish),
+        "held_out": wish.held_out,
+        "split_seed": wish.split_seed,
         "started_from": Path(wish.pretrained).name,
     }
     names = network_settings(wish.network, places)
@@ -217,6 +219,15 @@ def open_data(wish: PointWish) -> tuple[list[PointPicture], list[PointPicture], 
         held_out = read_point_set(wish.val, "val").pictures
         print(f"validation {wish.val}: {len(held_out)} pictures", flush=True)
     return learnt, held_out, described
+
+
+def _judging(wish: PointWish) -> str:
+    """What :func:`open_data` takes to judge, in words."""
+    if wish.val is not None:
+        return wish.val.name
+    drawn = f"{wish.held_out:g} of the people, seed {wish.split_seed}"
+    parts = [VALIDATION if (source.path / VALIDATION / ANNOTATIONS).is_file() else drawn for source in wish.data]
+    return ", ".join(dict.fromkeys(parts))
 
 
 def scaled(factor: float) -> Strength:

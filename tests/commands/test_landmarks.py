@@ -1,7 +1,9 @@
 """The landmark challenge's four steps as they are typed: train, gate, predict, evaluate; and a model adapted."""
 
 import json
+import subprocess
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +77,8 @@ def test_the_gate_admits_it(model, capsys):
     assert figures["embedding"] == 136
     assert figures["fits"]
     assert figures["model_bytes"] < 15 * 10**6
+    assert gate.main(["--model", model, "--track", "landmarks-68"]) == 0
+    assert f"{figures['model_bytes'] / (15 * 2**20):.1%} of 15,728,640, which do not decide" in capsys.readouterr().out
 
 
 def test_fifteen_million_bytes_decide(model, monkeypatch, capsys):
@@ -87,6 +91,12 @@ def test_fifteen_million_bytes_decide(model, monkeypatch, capsys):
     assert len(violations(LANDMARKS, model_bytes=1000, **{**asked, "number_type": "float16"})) == 1
     assert violations(LANDMARKS, model_bytes=0, **asked) == ["it has no weights, which landmarks-68 demands"]
     assert gate.main(["--network", "r18", "--track", "landmarks-68"]) == 1
+
+
+def test_a_model_says_what_judged_it(model):
+    from lwface.models.store import load_model
+
+    assert load_model(model)[1]["validation"] == "aflw_val"
 
 
 def test_the_zip_is_what_is_handed_in(solution, challenge):
@@ -136,7 +146,7 @@ def test_a_truth_without_a_length_is_refused(solution, challenge, tmp_path):
             read_faces(solution, tmp_path / "annot.pkl")
 
 
-def test_boxes_of_the_truth_and_of_a_csv_are_the_same(challenge, model, tmp_path):
+def test_boxes_of_the_truth_and_of_a_csv_are_the_same(challenge, model, tmp_path, capsys):
     pictures = challenge / "aflw_val"
     lines = ["image,left,top,right,bottom"]
     for picture in read_point_set(pictures).pictures:
@@ -154,6 +164,11 @@ def test_boxes_of_the_truth_and_of_a_csv_are_the_same(challenge, model, tmp_path
         predict_landmarks.main(["--model", model, "--input", str(pictures), "--output", str(output), *map(str, flags)])
         outputs.append(output.read_bytes())
     assert outputs[0] == outputs[1] == outputs[2]
+    capsys.readouterr()
+    (tmp_path / "boxes.csv").write_text("\n".join([*lines, "gone.jpg,1,1,9,9"]) + "\n")
+    wish = ["--model", model, "--input", str(pictures), "--output", str(tmp_path / "d.txt")]
+    predict_landmarks.main([*wish, "--boxes", str(tmp_path / "boxes.csv")])
+    assert "skipped 1: a box of no picture (gone.jpg)" in capsys.readouterr().out
 
 
 def test_an_onnx_file_gives_the_same_points(challenge, model, tmp_path):
@@ -223,8 +238,48 @@ def test_what_is_handed_in(model, solution, tmp_path):
     expected = ("README.md", "report.pdf", "solution.txt", "model/model-0001.safetensors", "code/landmarks/train.py")
     assert {f"R07654321/{name}" for name in expected} <= set(names)
     assert not [name for name in names if name.endswith((".jpg", ".pkl", ".rec"))]
-    assert "--network m025 --head coordinates --loss wing --view both" in readme
+    assert "train.py --data data --network m025 --head coordinates --loss wing --view both" in readme
+    assert "--lr-policy cosine --optimizer adamw --accumulate 1 --verbose 20 --ckpt 3" in readme
+    assert "R07654321/code/config.py" in names
     assert "torch 2" in readme
+
+
+def test_how_a_run_is_told_to_be_made_again():
+    """Every flag that changes the result, and what judged."""
+    from lwface.landmarks.options import PointSource, PointWish
+    from lwface.landmarks.package import _readme
+    from lwface.landmarks.train import point_run
+
+    wish = PointWish(
+        "m025", "integral", "l1", [PointSource(Path("data/synthetics_train"), 2)], held_out=0.2, split_seed=3
+    )
+    run = point_run(wish, lr_policy="poly", optimizer="sgd", accumulate=2, wd=0.1)
+    data = {"kind": "challenge", "name": "synthetics_train", "pictures": 9, "times": 2}
+    readme = _readme("R1", "model-0001.safetensors", {**run.declared, **vars(run), "data": [data]}, 1000)
+    assert "train.py --data data/synthetics_train:2 --network m025" in readme
+    for flags in ("--lr-policy poly", "--optimizer sgd", "--accumulate 2", "--held-out 0.2 --split-seed 3"):
+        assert flags in readme
+
+
+def test_programs_that_are_not_under_version_control_yet_are_packed(tmp_path):
+    from lwface.landmarks.package import _code
+
+    for name in (
+        "lwface/networks/old.py",
+        "lwface/networks/mine.py",
+        "lwface/style.css",
+        "config.py",
+        "landmarks/a.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    (tmp_path / "lwface/__pycache__").mkdir()
+    (tmp_path / "lwface/__pycache__/old.pyc").write_text("x")
+    plain = ["config.py", "landmarks/a.jpg", "lwface/networks/mine.py", "lwface/networks/old.py", "lwface/style.css"]
+    assert _code(tmp_path) == plain  # nothing is under version control
+    for arguments in (["init", "-q"], ["add", "lwface/networks/old.py", "lwface/style.css"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    assert _code(tmp_path) == [name for name in plain if name != "landmarks/a.jpg"]
 
 
 def test_outside_data_are_not_handed_in():
@@ -279,13 +334,12 @@ def test_boxes_that_are_wrong(challenge, model, tmp_path, lines, message):
         ),
         (evaluate_landmarks, "--solution pyproject.toml --truth pyproject.toml --seed -1", "--seed -1: expected 0"),
         (predict_landmarks, "--model nowhere,1 --input . --output s.txt", "nowhere"),
+        (predict_landmarks, "--model default-landmarks --input . --output s.zip", "is text; give solution.txt, and"),
         (package_landmarks, "--student ../x --model m,1 --report pyproject.toml", "letters and digits expected"),
         (adapt_landmarks, "--model nowhere,1 --data . --output m,1", "nowhere"),
     ],
 )
 def test_command_lines_that_are_wrong(command, flags, message, monkeypatch):
-    from pathlib import Path
-
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     with pytest.raises((UserError, OSError), match=message):
         command.parse_arguments(flags.split())
