@@ -25,6 +25,7 @@ POINTS = (
 FOUR = ("left_eye_center", "right_eye_center", "nose_tip", "mouth_center_bottom_lip")  # those that most rows have
 FEATURES = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 SIDE = 96  # pixels of an image, either way
+MOST = 2**63 - 1  # of a RowId or an ImageId: an int64
 LOWEST, HIGHEST = 0.0, 96.0  # what a submission may hold
 
 TRAINING, TEST, LOOKUP = "training.csv", "test.csv", "IdLookupTable.csv"
@@ -73,10 +74,12 @@ def table(
 
 
 def identifier(path: PathLike, line: int, column: str, cell: str) -> int:
-    """A RowId or an ImageId: a whole number from 0 on; :class:`UserError` with the cell's place."""
+    """A RowId or an ImageId: a whole number from 0 to MOST; :class:`UserError` with the cell's place."""
     number = whole_number(cell)
-    if number is None or number < 0:
-        raise UserError(f"{path}, line {line}, column {column}: {cell.strip()!r} is not a whole number from 0 on")
+    if number is None or not 0 <= number <= MOST:
+        raise UserError(
+            f"{path}, line {line}, column {column}: {cell.strip()!r} is not a whole number from 0 to {MOST}"
+        )
     return number
 
 

@@ -178,7 +178,9 @@ def test_lookup_tables(tmp_path):
         ("1,1,nose_tip_y,", "line 3, column RowId: 1 is there twice, first in line 2"),
         ("2,1,nose_tip_x,", "line 3, column FeatureName: nose_tip_x of image 1 is asked for twice, first in line 2"),
         ("2,1,nose_tip_y,x", "line 3, column Location: 'x' is not a coordinate"),
-        ("-2,1,nose_tip_y,", "line 3, column RowId: '-2' is not a whole number from 0 on"),
+        ("-2,1,nose_tip_y,", "line 3, column RowId: '-2' is not a whole number from 0 to"),
+        (f"{2**63},1,nose_tip_y,", f"line 3, column RowId: '{2**63}' is not a whole number from 0 to {2**63 - 1}"),
+        (f"2,{10**30},nose_tip_y,", f"line 3, column ImageId: '{10**30}' is not a whole number from 0 to"),
     ):
         with pytest.raises(UserError, match=message):
             read_lookup(written(tmp_path, f"{head}1,1,nose_tip_x,\n{row}\n"))
