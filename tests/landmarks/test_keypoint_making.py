@@ -162,8 +162,19 @@ def test_procedural_faces(source, tmp_path):
     facts = make(Making(tmp_path, tmp_path / "out", test_share=0.4, complete_share=0.5, seed=0))
     assert (facts["training_rows"], facts["test_images"]) == (3, 2)
     (tmp_path / "frames" / "image" / "0.jpg").unlink()
+    more = Making(tmp_path, tmp_path / "more", test_share=0.4, complete_share=0.5, seed=0)
     with pytest.raises(UserError, match="no such frame: make the set with --frames"):
-        make(Making(tmp_path, tmp_path / "more", test_share=0.4, complete_share=0.5, seed=0))
+        make(more)
+    cells = rows[2].split(",")
+    for damaged, says in (
+        ([rows[0].replace(",x5,", ",x99,"), *rows[1:]], "line 1: there is no column x5: make the set anew"),
+        ([*rows[:3], rows[3][:400]], "line 4: .* columns, the header has 139"),
+        ([*rows[:2], ",".join([*cells[:5], "abc", *cells[6:]])], "line 3, column x1: 'abc' is not a coordinate"),
+        ([*rows[:2], ",".join([*cells[:5], "", *cells[6:]])], "line 3, column x1: is empty; expected a coordinate"),
+    ):
+        (tmp_path / "annotations.csv").write_text("\n".join(damaged) + "\n")
+        with pytest.raises(UserError, match=rf"annotations\.csv, {says}"):
+            make(more)
 
 
 def test_what_cannot_be_made(source, made, tmp_path):
