@@ -19,6 +19,7 @@ from lwface.base.errors import UserError
 from lwface.base.files import write_json
 from lwface.base.origin import file_sha256, versions
 from lwface.models.names import PACKAGE, model_file
+from lwface.models.shipped import REMEDY
 
 FORMAT = 1
 NOT_STATED, NOT_KNOWN = "not stated", "not known"
@@ -103,8 +104,9 @@ def card_of_use(model: str) -> dict[str, Any] | None:
     try:
         card = read_card(model)
     except UserError:
-        if model in PACKAGE:  # its card came with it
-            raise
+        if model in PACKAGE:
+            path = card_path(model_file(model))
+            raise UserError(f"{path}: missing or damaged, though it is a part of the package: {REMEDY}") from None
         return None
     return card if "scores" in card and "use" in card else None
 

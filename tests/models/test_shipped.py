@@ -117,6 +117,14 @@ def test_a_model_made_one_of_the_package(own, tmp_path):
         "face": hashlib.sha256(file.read_bytes()).hexdigest()
     }
     card = read_card(str(file))
+    own_file = shipped_path("face")
+    for card_of_own in (None, "{", json.dumps({**card, "sha256": "0"})):
+        if card_of_own is not None:
+            own_file.with_name("face-0001.card.json").write_text(card_of_own)
+        with pytest.raises(
+            UserError, match=r"face-0001\.card\.json: missing or damaged, .*: install the package again"
+        ):
+            card_of_use("default")
     assert (card["name"], card["step"], card["settings"]["network"]) == ("face", 7, "mnas025")
     assert card_of_use(str(file)) is None
     write_notes(file, {"use": USE, "scores": SCORES, "other": 1})
