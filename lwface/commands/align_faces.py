@@ -50,7 +50,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     what = f"smallest face that is used: the root of the area of the box around its points (default: {MIN_FACE:g})"
     group.add_argument("--min-face", type=float, metavar="PIXELS", help=what)
     arguments = parser.parse_args(argv)
-    image_folder(arguments.input)
+    source = image_folder(arguments.input).resolve()
+    if arguments.output.resolve().is_relative_to(source):
+        what = "lies in --input: given again, the command would take its crops for photographs"
+        raise UserError(f"--output {arguments.output}: {what}")
     check_crop_flags(arguments, finds_faces=True)
     if arguments.landmarks is not None:
         for name in ("detector", "detector_model", "points_model", "faces", "min_face"):

@@ -259,3 +259,10 @@ def test_flags_that_do_not_go_together(photographs: Path, tmp_path: Path, argume
     given = [str(tmp_path / "table.csv") if text == "TABLE" else text for text in arguments]
     with pytest.raises(UserError, match=message):
         align_faces.parse_arguments(["--input", str(photographs), "--output", str(tmp_path / "o"), *given])
+
+
+def test_crops_do_not_go_into_the_folder_of_photographs(photographs: Path, tmp_path: Path) -> None:
+    """The second run would find other images there than the first, and could neither go on nor be complete."""
+    for output in (photographs, photographs / "people"):
+        with pytest.raises(UserError, match=f"--output {output}: lies in --input"):
+            align_faces.parse_arguments(["--input", str(photographs), "--output", str(output)])
