@@ -110,14 +110,15 @@ def _rows(path: Path) -> list[tuple[int, str]]:
                 raise UserError(f"{path}: {SOLUTION} has {size:,} bytes, more than the {LARGEST:,} that are read")
             with archive.open(SOLUTION) as file:
                 data = file.read(LARGEST + 1)
-            text = data.decode("utf-8")
+            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UserError:
         raise
     except UnicodeDecodeError:
         raise UserError(f"{path}: {SOLUTION} is not text in UTF-8") from None
     except _DAMAGE as error:
         raise UserError(f"{path}: no zip, or a damaged one ({error})") from None
-    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = (line.strip() for line in text.split("\n"))  # as those of the file itself
+    return [(number, line) for number, line in enumerate(lines, start=1) if line]
 
 
 def _is_number(field: str) -> bool:

@@ -72,6 +72,14 @@ def test_the_first_wrong_row_is_named(tmp_path, text, message):
         read_solution(tmp_path / "solution.txt", ["a.jpg", "c.jpg"])
 
 
+@pytest.mark.parametrize("text", [f"\ufeff{ROW}\n", f"{ROW} \n", f"{ROW}\r\n\r\n", f"\n{ROW}\r"])
+def test_a_zip_is_read_as_the_file_in_it(tmp_path, text):
+    (tmp_path / "solution.txt").write_bytes(text.encode())
+    zip_solution(tmp_path / "s.zip", tmp_path / "solution.txt")
+    for path in (tmp_path / "solution.txt", tmp_path / "s.zip"):
+        assert list(read_solution(path, ["a.jpg"])) == ["a.jpg"]
+
+
 def test_zips_that_are_none(tmp_path):
     path = tmp_path / "s.zip"
     path.write_bytes(b"PK nothing")
