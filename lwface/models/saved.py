@@ -112,7 +112,7 @@ def _load_ours(path: Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{path}: puts keypoints on greys and gives no embedding: landmarks/submit_keypoints.py runs it"
         )
     if DETECTOR_KEY in (config or {}):
-        raise UserError(f"{path}: finds faces and gives no embedding: align_faces.py and overlay.py run it")
+        raise UserError(f"{path}: finds faces and gives no embedding or points of them: --detector-model takes it")
     try:
         with torch.device("meta"):  # names and shapes first: no memory is spent on what the file does not hold
             network = create_network(config or {})

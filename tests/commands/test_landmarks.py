@@ -345,6 +345,12 @@ def test_command_lines_that_are_wrong(command, flags, message, monkeypatch):
         command.parse_arguments(flags.split())
 
 
+def test_a_detector_is_none_of_points(challenge, tmp_path):
+    wish = ["--model", "default-detector", "--input", str(challenge / "aflw_val"), "--output", str(tmp_path / "s.txt")]
+    with pytest.raises(UserError, match=r"detector-0001\.safetensors: finds faces .*: --detector-model takes it"):
+        predict_landmarks.main(wish)
+
+
 def test_a_model_of_faces_is_none_of_points(tmp_path, challenge):
     from lwface.models.store import save_model
     from lwface.networks import create_network
