@@ -33,6 +33,7 @@ class Program:
     raw: str = ""
 
 
+_GREY = "a grey crop as cvtColor(grey, COLOR_GRAY2BGR): OpenCV 5.0.0 takes one channel for one colour, without a word"
 _NEW_ENGINE = {"int8": "OpenCV 5's default engine does not run it; --for opencv-classic does"}
 PROGRAMS = {
     "onnxruntime": Program(),
@@ -42,13 +43,13 @@ PROGRAMS = {
         ("insightface.model_zoo.get_model('FILE').get_feat(bgr)",),
         raw="insightface gives pixels 0..255 to a file whose first nodes say so, and (x - 127.5) / 127.5 to others",
     ),
-    "opencv": Program(("cv2.dnn.readNetFromONNX('FILE'), blobFromImage(bgr, swapRB=True)",), _NEW_ENGINE),
+    "opencv": Program(("cv2.dnn.readNetFromONNX('FILE'), blobFromImage(bgr, swapRB=True)", _GREY), _NEW_ENGINE),
     "opencv-classic": Program(
         ("cv2.dnn.readNetFromONNX('FILE', cv2.dnn.ENGINE_CLASSIC), blobFromImage(bgr, swapRB=True)",),
         {"fp16": "OpenCV's classic engine has no float16 in its additions; --for opencv does"},
     ),
     "opencv-sface": Program(
-        ("cv2.FaceRecognizerSF.create('FILE', '').feature(bgr)",),
+        ("cv2.FaceRecognizerSF.create('FILE', '').feature(bgr)", _GREY),
         _NEW_ENGINE,
         raw="FaceRecognizerSF gives pixels 0..255 in RGB and cannot be told otherwise",
     ),
