@@ -2,17 +2,15 @@
 # OpenCV 5.0.0's FaceRecognizerSF.alignCrop reads points of float64 or integers bit by bit as float32: no crop is right.
 #
 # It looks at no type: of an array of float64 each half of a number is taken for a number. The crop is mostly of one
-# colour, and then, with int32 or int64 always, every face has the feature of every other: match() tells a cosine of 1,
-# and whoever is shown is accepted. No error, no warning. One comes to float64 without asking for it: NumPy 2 makes it of
-# the detector's own row times np.float64 (NumPy 1 left float32), as when a face that was found in a smaller picture is
-# carried over; and to integers by rounding, as the samples do to draw. 4.14.0 misreads them too. Remedy:
-# alignCrop(image, row.astype(numpy.float32)).
+# colour, with int32 or int64 always black, and features of such crops tell nobody from anybody. No error, no warning.
+# One comes to float64 without asking for it: NumPy 2 makes it of the detector's own row times np.float64 (NumPy 1 left
+# float32), as when a face that was found in a smaller picture is carried over; and to integers by rounding, as the
+# samples do to draw. 4.14.0 misreads them too. Remedy: alignCrop(image, row.astype(numpy.float32)).
 #
 # Seen on Linux x86-64 with Python 3.11, 300 faces; a crop is right where it differs by less than 2 levels in the mean:
 #   float32: 300 right, 0 of one colour
 #   float32 * np.float64(1), so float64: 0 right, 226 of one colour
-#   int32, int64, float16: 0 right, 300 black each
-#   match() of two different pictures: 1.0 with int64
+#   int32, int64: 0 right, 300 black each
 #
 # Exit status 0: as described; 1: something of it has changed; others: something could not be installed or run.
 set -euo pipefail
@@ -36,7 +34,6 @@ KINDS = {
     "float32 * np.float64(1)": lambda row: row * np.float64(1),
     "int32": lambda row: row.round().astype(np.int32),
     "int64": lambda row: row.round().astype(np.int64),
-    "float16": lambda row: row.astype(np.float16),
 }
 
 
@@ -83,13 +80,8 @@ for kind, convert in KINDS.items():
         black += not crop.any()
     counts[kind] = int(right), int(flat)
     print(f"{kind}: {right} right, {flat} of one colour ({black} black)")
-one, other = (
-    recognizer.feature(recognizer.alignCrop(picture(generator), row.round().astype(int))).copy() for row in rows[:2]
-)
-cosine = recognizer.match(one, other, cv2.FaceRecognizerSF_FR_COSINE)
-print(f"match() of two pictures with int64: {cosine:.4f}")
 whole = counts["float32"] == (300, 0) and all(right == 0 and flat > 150 for right, flat in list(counts.values())[1:])
-sys.exit(None if whole and cosine > 0.9999 else "CHANGED")
+sys.exit(None if whole else "CHANGED")
 PYTHON
 venv/bin/python check.py 2> said.txt || { grep -v WARN said.txt; exit 1; }
 echo "as described"
