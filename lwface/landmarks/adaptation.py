@@ -12,6 +12,7 @@ from lwface.base.errors import UserError
 from lwface.base.evaluating import evaluating
 from lwface.landmarks.adapting import fit_map
 from lwface.landmarks.dataset import PointDataset
+from lwface.landmarks.options import full
 from lwface.landmarks.point_sets import PointPicture, read_point_set, split_by_person
 from lwface.landmarks.task import nme_by_box
 from lwface.models.names import parse_model
@@ -41,7 +42,10 @@ def adapt_model(model: str, data: Path, held_out: float, seed: int, output: str)
     with torch.no_grad():
         network.adapt.weight.copy_(torch.from_numpy(found.weight))
         network.adapt.bias.copy_(torch.from_numpy(found.bias))
-    told = {"point_adapted": True, "point_adapted_to": f"{data.name}, {1 - held_out:g} of the people, seed {seed}"}
+    told = {
+        "point_adapted": True,
+        "point_adapted_to": f"{full(data).name}, {1 - held_out:g} of the people, seed {seed}",
+    }
     raw, true, _ = _places_before(network, judging, config["view"])
     mapped = found(raw)
     print(f"{len(fitted)} faces fitted, strength {found.strength:g}; {len(judging)} held out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ DEFAULTS = {
     "lr_steps": "", "ckpt": 3, "models_root": "models", "ema": 0.998,
 }  # fmt: skip
 LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", "simcc": "l1", "integral": "l1"}
+
+
+def full(path: Path) -> Path:
+    """``path`` from the root, with links as they are: that of ``.`` has a name."""
+    return Path(os.path.abspath(path))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from lwface.base.errors import UserError
 from lwface.formats.landmark_csv import coordinate_names, parsed_points, read_landmarks
 from lwface.formats.point_annotations import ANNOTATIONS, read_annotations
 from lwface.formats.text_files import table_rows
+from lwface.landmarks.options import full
 from lwface.landmarks.scheme import POINTS
 from lwface.making.youtube_faces import read_youtube_faces
 from lwface.making.youtube_names import PARTS
@@ -136,7 +137,7 @@ def _of_challenge(path: Path) -> PointSet:
     found = read_annotations(path, POINTS)
     folder = path.parent
     pictures = [PointPicture(folder / name, name, points, name) for name, points in found.items()]
-    return PointSet(folder.name, CHALLENGE, pictures)
+    return PointSet(full(folder).name, CHALLENGE, pictures)
 
 
 def _of_youtube(root: Path) -> PointSet:
@@ -145,7 +146,7 @@ def _of_youtube(root: Path) -> PointSet:
         PointPicture(root / sample.name, sample.name, faces.landmarks[sample.name], sample.person, sample.group)
         for sample in faces.samples
     ]
-    return PointSet(root.name, YOUTUBE, pictures, faces.account)
+    return PointSet(full(root).name, YOUTUBE, pictures, faces.account)
 
 
 def _of_synthetic(root: Path, part: str) -> PointSet:
@@ -168,7 +169,7 @@ def _of_synthetic(root: Path, part: str) -> PointSet:
         name = row[place["image"]]
         person = f"{row[place['split']]}/{row[place['identity']]}"
         pictures.append(PointPicture(root / "frames" / name, name, points, person))
-    return PointSet(root.name, PROCEDURAL, pictures)
+    return PointSet(full(root).name, PROCEDURAL, pictures)
 
 
 def _complete(found: PointSet, where: Path, opened: bool) -> PointSet:

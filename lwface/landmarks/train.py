@@ -18,7 +18,7 @@ from lwface.gate.budgets import BudgetError, get_budget
 from lwface.gate.flops import budget_violations, count_flops, flops_text
 from lwface.landmarks.augmentation import NONE, Strength
 from lwface.landmarks.dataset import PointDataset
-from lwface.landmarks.options import DEFAULTS, PointWish
+from lwface.landmarks.options import DEFAULTS, PointWish, full
 from lwface.landmarks.point_sets import VALIDATION, PointPicture, read_point_set, split_by_person
 from lwface.landmarks.scheme import POINTS
 from lwface.landmarks.task import PointTask
@@ -101,7 +101,7 @@ def point_run(wish: PointWish, places: Places | None = None, **settings: Any) ->
     names = network_settings(wish.network, places)
     return Run(
         network=wish.network,
-        dataset="+".join(dict.fromkeys(source.path.stem for source in wish.data)),
+        dataset="+".join(dict.fromkeys(full(source.path).stem for source in wish.data)),
         loss=wish.loss,
         net_name=names["net_name"],
         loss_name=wish.loss,

@@ -1,13 +1,16 @@
 """Pictures with points from every layout on disk."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lwface.base.errors import UserError
 from lwface.formats.image import encode_jpeg
 from lwface.formats.point_annotations import write_annotations
-from lwface.landmarks.options import PointSource
+from lwface.landmarks.options import PointSource, PointWish
 from lwface.landmarks.point_sets import read_point_set, split_by_person
+from lwface.landmarks.train import point_run
 
 
 def picture(path):
@@ -38,6 +41,18 @@ def test_the_challenges_layout(tmp_path, points):
         assert one.name == one.person == "c.jpg"
         np.testing.assert_array_equal(one.points, points["c.jpg"])
     assert [one.name for one in read_point_set(tmp_path, "val").pictures] == ["c.jpg"]
+
+
+def test_the_current_folder_has_its_name(tmp_path, points, monkeypatch):
+    """What a model keeps of its data, and what its own folder is called."""
+    table(tmp_path / "mine.csv", points)
+    (tmp_path / "synthetics_train").mkdir()
+    write_annotations(tmp_path / "synthetics_train" / "annot.pkl", points)
+    monkeypatch.chdir(tmp_path / "synthetics_train")
+    for path in (".", "annot.pkl", "../synthetics_train/."):
+        assert read_point_set(Path(path), opened=False).name == "synthetics_train"
+    run = point_run(PointWish("m025", "integral", "l1", [PointSource(Path()), PointSource(Path("../mine.csv"))]))
+    assert run.dataset == "synthetics_train+mine"
 
 
 def test_youtube_faces(tmp_path, points):
