@@ -51,10 +51,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--min-face", type=float, metavar="PIXELS", help=what)
     arguments = parser.parse_args(argv)
     source = image_folder(arguments.input).resolve()
+    check_crop_flags(arguments, finds_faces=True)
     if arguments.output.resolve().is_relative_to(source):
         what = "lies in --input: given again, the command would take its crops for photographs"
         raise UserError(f"--output {arguments.output}: {what}")
-    check_crop_flags(arguments, finds_faces=True)
     if arguments.landmarks is not None:
         for name in ("detector", "detector_model", "points_model", "faces", "min_face"):
             if getattr(arguments, name) is not None:
