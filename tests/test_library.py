@@ -17,6 +17,8 @@ from torch import nn
 import lwface
 from lwface.base.errors import UserError
 from lwface.commands import gen_image_feature
+from lwface.detection.base import SIDE
+from lwface.detection.own import OwnDetector
 from lwface.formats.feature_file import read_features
 from lwface.formats.image import encode_jpeg, read_rgb
 from lwface.models.store import save_model
@@ -83,6 +85,11 @@ def test_editors_are_told_the_homes_that_python_goes_by():
     told = {a.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for a in node.names}
     assert told == lwface._HOMES
     assert {*told, "__version__"} == {*lwface.__all__}
+
+
+def test_the_page_has_the_defaults_of_detect():
+    said = f"`detect(image, *, min_score={OwnDetector.min_score:g}, side={SIDE})`"
+    assert said in (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 
 
 def test_type_checkers_know_the_names_and_no_others(tmp_path):
