@@ -32,7 +32,7 @@ HELP = {
     "pack_people": "people in heldout.bin, neither trained on nor in the tests",
     "difficulty": "scales all that is not identity: pose, light, expression, occlusion, blur, noise; 1 is hard",
     "pose": "scales the head's angles beside --difficulty",
-    "expression": "the same of expressions",
+    "expression": "the same of expressions; more than 1 in all draws the same as 1",
     "light": "the same of the light's directions and colours",
     "covering": "the same of how often there are masks, hands, headgear and glasses",
     "camera": "the same of exposure, colour, blur, noise, resolution and JPEG",

@@ -191,7 +191,10 @@ def _session(seed: int, identity: int, look: Appearance, number: int, difficulty
 
 
 def sample_expression(rng: np.random.Generator, difficulty: float) -> Floats:
-    """Strengths (E,) of a face's movements: often near neutral, often a smile, sometimes speaking or surprised."""
+    """Strengths (E,) of a face's movements: often near neutral, often a smile, sometimes speaking or surprised.
+
+    A ``difficulty`` over 1 draws the same as 1.
+    """
     names = {name: index for index, name in enumerate(template().expression_names)}
     e = np.zeros(len(names), np.float32)
     mood = pick(
@@ -215,7 +218,7 @@ def sample_expression(rng: np.random.Generator, difficulty: float) -> Floats:
     e += 0.08 * rng.normal(size=len(e)).astype(np.float32)
     e[names["jaw"]] = max(0.0, float(e[names["jaw"]]))
     e[names["teeth"]] = max(0.0, float(e[names["teeth"]]))
-    return e * np.float32(min(difficulty, 1.5) if difficulty < 1 else 1.0)
+    return e * np.float32(min(difficulty, 1.0))
 
 
 COARSE = 24.0, 60.0  # pixels of the face in a coarse picture
