@@ -59,13 +59,15 @@ def detect(
         right corner of the mouth. In pixels of the picture, the centre of the first one at (0, 0).
 
     Raises:
-        UserError: no image, or the package's weights are damaged.
+        UserError: no image, no such score or side, or the package's weights are damaged.
         OSError: the file cannot be read.
     """
     picture = read_rgb(image) if isinstance(image, str | os.PathLike) else np.asarray(image)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         grey = "; a grey one becomes it by np.dstack([image] * 3)" if picture.ndim == 2 else ""
         raise UserError(f"an image of {picture.dtype} {picture.shape}: expected uint8 (H, W, 3), RGB{grey}")
+    if not 0 <= min_score <= 1:
+        raise UserError(f"min_score={min_score:g}: expected 0 to 1")
     if side < 32:
         raise UserError(f"side={side}: expected 32 or more pixels")
     return _usual()(picture, min_score, side)

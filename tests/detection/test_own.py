@@ -120,6 +120,9 @@ def test_what_is_no_picture_is_told() -> None:
         lwface.detect(np.zeros((5, 5, 3)))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="side=3: expected 32"):
         lwface.detect(np.zeros((5, 5, 3), np.uint8), side=3)
+    for score in (-0.1, 1.5, float("nan")):
+        with pytest.raises(UserError, match=f"min_score={score:g}: expected 0 to 1"):
+            lwface.detect(np.zeros((5, 5, 3), np.uint8), min_score=score)
     with pytest.raises(FileNotFoundError):
         lwface.detect("none.jpg")
 
