@@ -84,7 +84,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         group.add_argument(f"--{name}-score", type=float, metavar="COSINE", help=meaning)
     arguments = parser.parse_args(argv)
     check_label_flags(parser, arguments)
-    check_least(arguments, {"batch_size": 1, "num_workers": 0})
+    check_least(arguments, {"batch_size": 1})
     check_is_no_folder("--output", arguments.output, "the list")
     if (arguments.features is None) == (arguments.model is None):
         raise UserError("give --features FILE of the input, or --model MODEL that makes them, one of both")

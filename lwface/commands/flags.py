@@ -102,6 +102,17 @@ def add_backend_flag(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--backend", default=AUTO, choices=BACKENDS, help=what)
 
 
+class _Workers(argparse.Action):
+    """A number of them, which is none below 0."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, number: Any, option_string: object = None
+    ) -> None:
+        if number < 0:
+            raise UserError(f"--num-workers {number}: expected 0 or more")
+        setattr(namespace, self.dest, number)
+
+
 def add_num_workers_flag(parser: argparse._ActionsContainer, default: int | None = None) -> None:
     """``--num-workers``, by default one for each core; the alias was the data set tools' name for it."""
     what = "threads or processes that read, decode and make images; 0: none beside the command itself"
@@ -111,6 +122,7 @@ def add_num_workers_flag(parser: argparse._ActionsContainer, default: int | None
         "--num-workers",
         "--workers",
         type=int,
+        action=_Workers,
         default=cores if default is None else default,
         metavar="N",
         help=what,

@@ -41,7 +41,7 @@ def parse_arguments(kind: str, description: str, flip: bool, argv: list[str] | N
     args = _parser(kind, description, flip).parse_args(argv)
     check_is_no_folder("--output", args.output, "the feature file")
     _image_size(args.image_size)
-    check_least(args, {"batch_size": 1, "num_workers": 0})
+    check_least(args, {"batch_size": 1})
     _check_aggregation(args)
     if args.track and not args.normalise:
         raise UserError(f"--no-normalise: the rows of a submission for {args.track} are L2-normalised")

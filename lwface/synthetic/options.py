@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 
 from lwface.base.errors import UserError
@@ -71,8 +72,8 @@ class Options(Ranges):
             most, what = (1, "a share from 0 to 1") if name in SHARES else (4, "0 to 4")
             if not 0 <= value <= most:
                 raise UserError(f"--{name} {value}: expected {what}")
-        if not self.video_fps > 0:
-            raise UserError(f"--video-fps {self.video_fps}: expected more than 0")
+        if not 0 < self.video_fps < math.inf:
+            raise UserError(f"--video-fps {self.video_fps}: expected more than 0, and no infinity")
 
     @property
     def ranges(self) -> Ranges:

@@ -185,6 +185,7 @@ def test_command_is_done_once_and_refuses_other_options(made: Path, tmp_path: Pa
         ({"video_people": 9}, "--video-people"),
         ({"difficulty": 0.0}, "--difficulty"),
         ({"video_fps": 0.0}, "--video-fps"),
+        ({"video_fps": float("inf")}, "--video-fps"),
         ({"pack_pairs": 1}, "--pack-pairs"),
     ],
 )
