@@ -22,19 +22,26 @@ from lwface.commands.flags import (
     places_of,
 )
 from lwface.formats.keypoint_tables import POINTS
-from lwface.gate.budgets import BUDGETS, get_budget
+from lwface.gate.budgets import BUDGETS, LANDMARKS, get_budget
 from lwface.landmarks.keypoint_choices import INPUT_SHAPE, NETWORKS
+from lwface.landmarks.options import DEFAULT_HEAD, LOSS_OF_HEAD
+from lwface.landmarks.scheme import POINTS as LANDMARKS_OF_A_FACE
 from lwface.models.names import model_file
 from lwface.settings.sections import load_sections
 
 EXIT_OVER_BUDGET = 1
+# What a network of the configuration bears on the track of landmarks, where landmarks/train.py is told no other.
+POINT_HEAD = {"point_head": DEFAULT_HEAD, "points": LANDMARKS_OF_A_FACE, "point_loss": LOSS_OF_HEAD[DEFAULT_HEAD]}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line, checked."""
     parser = command_parser(__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
-    what = f"network to count, by its name in the configuration, or of the keypoint challenge: {', '.join(NETWORKS)}"
+    what = (
+        "network to count, by its name in the configuration (with --track landmarks-68 with the usual head of points), "
+        f"or of the keypoint challenge: {', '.join(NETWORKS)}"
+    )
     which.add_argument("--network", metavar="NAME", help=what)
     add_model_flag(which, required=False)
     add_layer_flag(parser)
@@ -72,6 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     from lwface.networks import create_network
     from lwface.settings.resolve import network_settings
 
+    track = get_budget(arguments.track) if arguments.track else None
+    head = POINT_HEAD if track is LANDMARKS and arguments.network not in NETWORKS else {}
     if arguments.model:
         if is_keypoint_model(arguments.model):
             report = count_flops(load_keypoint_model(arguments.model), INPUT_SHAPE)
@@ -83,9 +92,11 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.network in NETWORKS:
             report = count_flops(create_keypoint_network(arguments.network, POINTS), INPUT_SHAPE)
         else:
-            report = count_flops(create_network(network_settings(arguments.network, places_of(arguments))))
+            settings = {**network_settings(arguments.network, places_of(arguments)), **head}
+            report = count_flops(create_network(settings))
         subject, size = {"network": arguments.network}, report.model_bytes
-    track = get_budget(arguments.track) if arguments.track else None
+        if head:
+            subject["head"] = head["point_head"]
     figures = as_json(subject, report, size, track)
     full = {**figures, "layers": [vars(layer) for layer in report.layers]} if arguments.per_layer else figures
     for path in {arguments.json, arguments.output} - {None, PRINT}:

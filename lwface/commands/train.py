@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ FLAGS = (
     *("head_start", "head_warmup_steps", "backbone_lr_mult", "freeze", "freeze_bn", "start_share"),
     *("margin_warmup_steps", "join", "verify_also", "fc7_lr_mult"),
 )
+FINETUNED = "; without this flag a tenth of it where --pretrained gives the network"  # of the rate, in its help
 
 
 class Training(NamedTuple):
@@ -91,7 +93,10 @@ def parse_arguments(argv: Sequence[str]) -> Training:
         parents=[names],
     )
     for key in FLAGS:
-        add_setting_flag(parser, key, RUN_SETTINGS[key], usual[key])
+        setting = RUN_SETTINGS[key]
+        if key == "lr":
+            setting = replace(setting, meaning=f"{setting.meaning}{FINETUNED}")
+        add_setting_flag(parser, key, setting, usual[key])
     add_device_flag(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run; from the beginning if there is none")
     add_track_flag(parser, "refuse a network over the budget of this track")

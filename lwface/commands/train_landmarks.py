@@ -17,7 +17,7 @@ from lwface.base.commands import load
 from lwface.base.errors import UserError
 from lwface.commands.flags import add_device_flag, add_place_flags, command_parser, places_of
 from lwface.gate.budgets import LANDMARKS, get_budget
-from lwface.landmarks.options import BOX, DEFAULTS, LOSS_OF_HEAD, VIEWS, PointSource, PointWish
+from lwface.landmarks.options import BOX, DEFAULT_HEAD, DEFAULTS, LOSS_OF_HEAD, VIEWS, PointSource, PointWish
 from lwface.settings.run import RUN_SETTINGS
 from lwface.settings.sections import load_sections
 
@@ -52,7 +52,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--split-seed", metavar="N", type=int, default=0, help="draws the people held out")
     add("--network", metavar="NAME", default="r12_p", help="network of the configuration whose body it is")
-    add("--head", choices=sorted(LOSS_OF_HEAD), default="integral", help="how the points are read off the body's map")
+    add("--head", choices=sorted(LOSS_OF_HEAD), default=DEFAULT_HEAD, help="how the points are read off the body's map")
     add("--loss", choices=LOSSES, help="what the head learns by; not given: the head's usual one")
     what = (
         "what the network sees: a square around the face's box, the whole picture of one face, or both in turn, to "
@@ -66,8 +66,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--pretrained", metavar="MODEL", default="", help=what)
     for key in FLAGS:
         setting, choices = RUN_SETTINGS[key], RUN_SETTINGS[key].choices or None
-        flag, meaning = f"--{key.replace('_', '-')}", "learning rate" if key == "lr" else setting.meaning
-        add(flag, type=setting.kind, choices=choices, help=f"{meaning} (usual: {_usual(key)})")
+        flag = f"--{key.replace('_', '-')}"
+        add(flag, type=setting.kind, choices=choices, help=f"{setting.meaning} (usual: {_usual(key)})")
     add("--track", metavar="NAME", help=f"refuse a network over the budget of this track, such as {LANDMARKS.name}")
     add("--resume", action="store_true", help="continue the run; from the beginning if there is none")
     add_device_flag(parser)

@@ -34,7 +34,7 @@ def as_text(figures: dict[str, Any], track: Budget | None) -> str:
     unseen = ", ".join(f"{kind} {flops_text(macs)}" for kind, macs in figures["uncounted"].items()) or "nothing"
     size = figures["model_bytes"]
     rows = [
-        *((key, figures[key]) for key in ("network", "model") if key in figures),
+        *((key, figures[key]) for key in ("network", "head", "model") if key in figures),
         ("official count", f"{flops_text(figures['flops'])} FLOPs"),
         ("multiply-adds", flops_text(figures["macs"])),
         ("of these not in the count", unseen),

@@ -20,6 +20,7 @@ DEFAULTS = {
     "lr_steps": "", "ckpt": 3, "models_root": "models", "ema": 0.998,
 }  # fmt: skip
 LOSS_OF_HEAD = {"coordinates": "wing", "heatmap": "adaptive_wing", "pip": "l1", "simcc": "l1", "integral": "l1"}
+DEFAULT_HEAD = "integral"
 
 
 def full(path: Path) -> Path:

@@ -84,7 +84,7 @@ def read_source(model: str, epoch: int) -> Source:
     if params_path(prefix, epoch).is_file():
         return _mxnet(prefix, epoch)
     paths = model_path(prefix, epoch), params_path(prefix, epoch)
-    hint = in_checkout(model, *paths) or "; --pretrained-epoch chooses the epoch"
+    hint = in_checkout(model, *paths) or ("" if names_epoch(model) else "; PREFIX,EPOCH names another epoch")
     raise UserError(f"no such model: neither {paths[0]} nor {paths[1].name} exists{hint}")
 
 

@@ -42,9 +42,7 @@ class Run:
         Sequence[str], Setting("verification packs, each <name>.bin in the data set's folder", changeable=True)
     ]
     # The training.
-    lr: Annotated[
-        float, Setting("learning rate; without this flag a tenth of it where --pretrained gives the network", minimum=0)
-    ]
+    lr: Annotated[float, Setting("learning rate", minimum=0)]
     wd: Annotated[float, Setting("weight decay", minimum=0)]
     mom: Annotated[float, Setting("momentum of SGD", minimum=0)]
     per_batch_size: Annotated[int, Setting("images of a part of a step: what a device takes at once", minimum=1)]

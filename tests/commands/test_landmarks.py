@@ -93,6 +93,20 @@ def test_fifteen_million_bytes_decide(model, monkeypatch, capsys):
     assert gate.main(["--network", "r18", "--track", "landmarks-68"]) == 1
 
 
+def test_a_network_is_counted_with_the_head_that_it_would_bear(capsys):
+    """Its feature of a face is no part of it there."""
+    from lwface.networks import create_network
+    from lwface.settings.resolve import network_settings
+
+    assert gate.main(["--network", "m025", "--track", "landmarks-68", "--json", "-"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    with_head = {**network_settings("m025"), "point_head": "integral", "points": 68, "point_loss": "l1"}
+    counted = sum(parameter.numel() for parameter in create_network(with_head).parameters())
+    assert (figures["head"], figures["embedding"], figures["params"]) == ("integral", 136, counted)
+    assert gate.main(["--network", "m025", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["embedding"] == 128
+
+
 def test_a_model_says_what_judged_it(model):
     from lwface.models.store import load_model
 
