@@ -15,7 +15,7 @@ import numpy as np
 
 from lwface.base.errors import UserError
 from lwface.base.files import PathLike, replacing
-from lwface.formats.text_files import numbered_lines
+from lwface.formats.text_files import numbered_lines, numbered_lines_of
 
 SOLUTION = "solution.txt"
 POINTS = 68
@@ -97,8 +97,15 @@ def read_solution(path: PathLike, images: Collection[str] | None = None) -> dict
 
 def _rows(path: Path) -> list[tuple[int, str]]:
     """The lines that are not empty, with their numbers from 1."""
-    if path.suffix.lower() != ".zip":
-        return [(number, line) for number, line in numbered_lines(path) if line.strip()]
+    if path.suffix.lower() == ".zip":
+        lines = numbered_lines_of(_unzipped(path), f"{path}: {SOLUTION}")
+    else:
+        lines = numbered_lines(path)
+    return [(number, line) for number, line in lines if line]
+
+
+def _unzipped(path: Path) -> bytes:
+    """The one file that a zip of a solution holds."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -109,16 +116,11 @@ def _rows(path: Path) -> list[tuple[int, str]]:
             if size > LARGEST:
                 raise UserError(f"{path}: {SOLUTION} has {size:,} bytes, more than the {LARGEST:,} that are read")
             with archive.open(SOLUTION) as file:
-                data = file.read(LARGEST + 1)
-            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+                return file.read(LARGEST + 1)
     except UserError:
         raise
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: {SOLUTION} is not text in UTF-8") from None
     except _DAMAGE as error:
         raise UserError(f"{path}: no zip, or a damaged one ({error})") from None
-    lines = (line.strip() for line in text.split("\n"))  # as those of the file itself
-    return [(number, line) for number, line in enumerate(lines, start=1) if line]
 
 
 def _is_number(field: str) -> bool:

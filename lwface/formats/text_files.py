@@ -38,7 +38,11 @@ _SAYS_SEPARATOR = re.compile(r"\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
 
 def open_text(path: PathLike) -> BinaryIO:
     """The file as bytes of UTF-8 without a byte order mark; :class:`UserError` where UTF-16 or UTF-32 is damaged."""
-    file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+    return _plain(path, open(path, "rb"))
+
+
+def _plain(path: PathLike, file: BinaryIO) -> BinaryIO:
+    """``file`` after its byte order mark; its bytes as UTF-8 where that is another encoding's."""
     try:
         head = file.read(4)
         for mark, encoding in _MARKS:
@@ -64,19 +68,28 @@ def numbered_lines(path: PathLike, *, names: bool = False) -> Iterator[tuple[int
     Raises:
         UserError: a line is not UTF-8 and ``names`` is not set.
     """
-    number, offset, blank = 0, 0, 0
     with open_text(path) as file:
-        for whole in file:
-            for line in whole.rstrip(b"\r\n").split(b"\r"):  # a carriage return alone ends a line, too
-                number += 1
-                text = decoded(path, line, offset, names=names).strip()
-                if not text:
-                    blank += 1
-                    continue
-                yield from ((number - back, "") for back in range(blank, 0, -1))
-                blank = 0
-                yield number, text
-            offset += len(whole)
+        yield from _lines(path, file, names)
+
+
+def numbered_lines_of(data: bytes, path: PathLike) -> Iterator[tuple[int, str]]:
+    """As :func:`numbered_lines`, of a file that is in memory, such as one of a zip; errors call it ``path``."""
+    yield from _lines(path, _plain(path, io.BytesIO(data)), names=False)
+
+
+def _lines(path: PathLike, file: BinaryIO, names: bool) -> Iterator[tuple[int, str]]:
+    number, offset, blank = 0, 0, 0
+    for whole in file:
+        for line in whole.rstrip(b"\r\n").split(b"\r"):  # a carriage return alone ends a line, too
+            number += 1
+            text = decoded(path, line, offset, names=names).strip()
+            if not text:
+                blank += 1
+                continue
+            yield from ((number - back, "") for back in range(blank, 0, -1))
+            blank = 0
+            yield number, text
+        offset += len(whole)
 
 
 def decoded(path: PathLike, data: bytes, offset: int, *, names: bool = False) -> str:

@@ -457,7 +457,7 @@ def test_mistakes_are_one_line(crops: Path, frames: tuple[Path, Path, dict[str, 
         ("pack_info", ["--input", crops / "p00" / "0.jpg"], "not a verification pack"),
         ("pack_info", ["--input", crops / "p00" / "0.jpg", "--skip-bad"], "--skip-bad is about --unpack"),
         ("rec_to_images", ["--input", tmp_path / "file", "--output", out], "index of file is missing"),
-        ("align_faces", ["--input", root, "--landmarks", table, "--output", root], "is already there"),
+        ("align_faces", ["--input", root, "--landmarks", table, "--output", root], "lies in --input"),
         ("convert_ytf", ["--input", crops, "--output", out], "training_keypoints.csv: No such file"),
     ]
     for command, arguments, message in cases:

@@ -18,6 +18,7 @@ import os, signal
 from pathlib import Path
 from lwface.synthetic.workers import made_by
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
     for number, _ in enumerate(made_by(Path.touch, [Path(f"FOLDER/{i}") for i in range(PIECES)], 2)):
         if number == 20:
             os.killpg(0, signal.SIGINT)  # as a terminal does
