@@ -163,13 +163,13 @@ def explained(score: float, reported: ReportedScores | None) -> list[str]:
         ]
     found = reported.meaning(score)
     far = found.far_at_most
-    strangers = f"1 in {1 / far:,.0f}" if far <= 0.1 else f"{100 * far:.0f} %"
-    lines = [
-        f"of strangers, at most {strangers} score as much (FAR {far:.3g})",
-        f"of one person's pairs, at least {100 * found.tar_at_least:.1f} % do (TAR {found.tar_at_least:.4f})",
+    pairs = reported.impostor_pairs
+    lines = [  # counts of that test: its few people do not tell how rare this is elsewhere
+        f"of the test's {pairs:,} pairs of strangers, at most {round(far * pairs):,} score as much (FAR {far:.3g})",
+        f"of its pairs of one person, at least {100 * found.tar_at_least:.1f} % do (TAR {found.tar_at_least:.4f})",
     ]
     if found.beyond:
-        lines[1] = "of one person's pairs: not told, this is above every threshold there"
+        lines[1] = "of its pairs of one person: not told, this is above every threshold there"
     for verdict in reported.verdicts(score):
         says = "one person" if verdict.accepted else "not shown"
         lines.append(f"at FAR {verdict.far:g}, threshold {verdict.threshold:.4f}, TAR {_share(verdict)}: {says}")

@@ -177,6 +177,7 @@ def test_two_photographs_by_what_comes_with_the_package(package, capsys):
     told = capsys.readouterr().out.splitlines()
     expected = lwface.compare(lwface.load_model(), *package, align=True, flip=True)
     assert told[0] == f"cosine {expected:.4f}: one person at FAR 0.1, not at 0.01"
+    assert told[1].startswith("of the test's 90 pairs of strangers, at most 9 score as much (FAR 0.1")
     assert "at FAR 0.1, threshold -1.0000, TAR 0.70 (0.65 to 0.75): one person" in told
     assert "at FAR 0.01, threshold 2.0000, TAR 0.40 (0.30 to 0.50): not shown" in told
     assert told[-4:] == [
