@@ -77,9 +77,12 @@ def require_own_data(model: str, config: Mapping[str, Any]) -> None:
         if data["kind"] != CHALLENGE or data["name"] != TRAINING:
             what = f"{data['name']} ({data['kind']}, {data['pictures']} pictures)"
             raise UserError(f"{model}: it learnt from {what}; the challenge allows {TRAINING} and no outside data")
-    for key, told in (("started_from", "it started from"), ("point_adapted_to", "it is adapted to")):
-        if config.get(key):
-            raise UserError(f"{model}: {told} {config[key]}: that is outside data, which the challenge forbids")
+    if config.get("started_from"):
+        told = f"it started from {config['started_from']}, of which it does not say what that had learnt from"
+        raise UserError(f"{model}: {told}: hand in a model that was trained in one run, without --pretrained")
+    if config.get("point_adapted_to"):
+        told = f"it is adapted to {config['point_adapted_to']}"
+        raise UserError(f"{model}: {told}: that is outside data, which the challenge forbids")
 
 
 def _code(root: Path) -> list[str]:
