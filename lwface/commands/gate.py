@@ -25,13 +25,12 @@ from lwface.formats.keypoint_tables import POINTS
 from lwface.gate.budgets import BUDGETS, LANDMARKS, get_budget
 from lwface.landmarks.keypoint_choices import INPUT_SHAPE, NETWORKS
 from lwface.landmarks.options import DEFAULT_HEAD, LOSS_OF_HEAD
-from lwface.landmarks.scheme import POINTS as LANDMARKS_OF_A_FACE
 from lwface.models.names import model_file
 from lwface.settings.sections import load_sections
 
 EXIT_OVER_BUDGET = 1
 # What a network of the configuration bears on the track of landmarks, where landmarks/train.py is told no other.
-POINT_HEAD = {"point_head": DEFAULT_HEAD, "points": LANDMARKS_OF_A_FACE, "point_loss": LOSS_OF_HEAD[DEFAULT_HEAD]}
+POINT_HEAD = {"point_head": DEFAULT_HEAD, "points": LANDMARKS.embedding // 2, "point_loss": LOSS_OF_HEAD[DEFAULT_HEAD]}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:

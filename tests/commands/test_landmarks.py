@@ -307,7 +307,10 @@ def test_outside_data_are_not_handed_in():
             r"it learnt from ytf \(youtube, 9 pictures\)",
         ),
         ({"data": [{**own, "name": "aflw_val"}]}, "it learnt from aflw_val"),
-        ({"data": [own], "started_from": "model,0"}, "it started from model,0, .*: hand in a model that was trained in one run"),
+        (
+            {"data": [own], "started_from": "model,0"},
+            "it started from model,0, .*: hand in a model that was trained in one run",
+        ),
         ({"data": [own], "point_adapted_to": "300W"}, "it is adapted to 300W"),
         ({}, "does not say what it learnt from"),
     ):
