@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from lwface.base.files import PathLike, write_json
 
 JOURNAL = "journal.part"
 MANIFEST = "manifest.json"
+WORK = "work.part"  # folder of the pieces that a job puts together at its end
 
 
 class Entry(NamedTuple):
@@ -144,6 +146,7 @@ class Journal:
             account.leave_out(walked)
         write_json(self.path.with_name(MANIFEST), {"fingerprint": self.job, **facts, **account.as_json()})
         self.path.unlink()
+        _clear(folder, self.products)  # last: without a part of it the job could not be done again
 
     def discard(self) -> None:
         """Remove the journal of a job that came to nothing, so that other options may be tried in its place."""
@@ -156,11 +159,18 @@ class Journal:
         self._file.close()
 
 
+def _clear(folder: Path, products: Sequence[str] | None) -> None:
+    """Remove the pieces of a job that is complete, if it makes any."""
+    if products is not None and WORK in products and (folder / WORK).is_dir():
+        shutil.rmtree(folder / WORK)
+
+
 def open_job(output: Path, job: str, products: Sequence[str] | None = None) -> Journal | None:
     """The journal of ``job`` in the folder ``output``, new or to be continued; None when the job is already complete.
 
-    ``products`` are the names the job will write there (None: any). What is there and not of this job is a
-    :class:`UserError`: nothing is written over.
+    ``products`` are the names the job will write there (None: any); :data:`WORK` among them is a folder of pieces,
+    which is removed when the job is complete. What is there and not of this job is a :class:`UserError`: nothing is
+    written over.
     """
     manifest = output / MANIFEST
     if manifest.exists():
@@ -169,6 +179,7 @@ def open_job(output: Path, job: str, products: Sequence[str] | None = None) -> J
         except ValueError:
             done = None
         if isinstance(done, dict) and done.get("fingerprint") == job:
+            _clear(output, products)  # of a run that was stopped in its last moment
             return None
         raise UserError(f"{output}: holds the result of other options or inputs; delete it, or choose another --output")
     output.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ the same command is given again. landmarks/train_detector.py puts the heads into
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -44,14 +43,13 @@ def main(argv: list[str] | None = None) -> None:
     """Make the bank, or say that it is there."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.synthetic.head_bank import PRODUCTS, VERSION, WORK, generate_heads
+    from lwface.synthetic.head_bank import PRODUCTS, VERSION, generate_heads
 
     options: HeadOptions = arguments.options
     output: Path = arguments.output
     job = fingerprint({"command": "make_heads", "version": VERSION, **asdict(options)}, [])
     journal = open_job(output, job, PRODUCTS)
     if journal is None:
-        shutil.rmtree(output / WORK, ignore_errors=True)  # of a run that was stopped in its last moment
         print(f"{output} is already complete")
     else:
         with journal:

@@ -9,8 +9,7 @@ Each step is a command that a user types too, printed with it. A step whose resu
 was interrupted goes on. WORK/weights gets the files, their cards and their digests. The last lines say whether all
 weights are the package's own, to the bit, and which settings in the file are not: the weights are on the machine that
 those were made on; another processor rounds otherwise and gives others, with figures within the intervals of the cards.
---large is the same recipe of the face network
-with a million images and a large network, for one GPU.
+--large is the same recipe of the face network with a million images and a large network, for one GPU.
 """
 
 from __future__ import annotations

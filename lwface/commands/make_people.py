@@ -12,7 +12,6 @@ whatever the number of workers; an interrupted run goes on where it stopped when
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -52,14 +51,13 @@ def main(argv: list[str] | None = None) -> None:
     """Make the set, or say that it is there."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.synthetic.people_set import PRODUCTS, VERSION, WORK, generate_people
+    from lwface.synthetic.people_set import PRODUCTS, VERSION, generate_people
 
     options: PeopleOptions = arguments.options
     output: Path = arguments.output
     job = fingerprint({"command": "make_people", "version": VERSION, **asdict(options)}, [])
     journal = open_job(output, job, PRODUCTS)
     if journal is None:
-        shutil.rmtree(output / WORK, ignore_errors=True)  # of a run that was stopped in its last moment
         print(f"{output} is already complete")
     else:
         with journal:

@@ -9,7 +9,6 @@ number of workers; an interrupted run goes on where it stopped when the same com
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -78,14 +77,13 @@ def main(argv: list[str] | None = None) -> None:
     """Make the data set, or say that it is there."""
     arguments = parse_arguments(argv)
     load("cv2")
-    from lwface.synthetic.generate import PRODUCTS, VERSION, WORK, generate
+    from lwface.synthetic.generate import PRODUCTS, VERSION, generate
 
     options: Options = arguments.options
     output: Path = arguments.output
     job = fingerprint({"command": "make_synthetic", "version": VERSION, **asdict(options)}, [])
     journal = open_job(output, job, PRODUCTS)
     if journal is None:
-        shutil.rmtree(output / WORK, ignore_errors=True)  # of a run that was stopped in its last moment
         print(f"{output} is already complete")
     else:
         with journal:

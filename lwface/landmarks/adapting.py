@@ -49,7 +49,7 @@ def fit_map(found: np.ndarray, true: np.ndarray, people: Sequence[str]) -> Linea
             weight, bias = _ridge(x[inside], y[inside], strength)
             gaps = (x[outside] @ weight.T + bias - y[outside]).reshape(int(outside.sum()), -1, 2)
             errors[place] += np.linalg.norm(gaps, axis=2).mean(axis=1).sum()
-    strength = STRENGTHS[int(errors.argmin())] if errors.any() else STRENGTHS[-1]  # nobody could be left out
+    strength = STRENGTHS[int(errors.argmin())] if owners.any() else STRENGTHS[-1]  # of one person alone
     return LinearMap(*_ridge(x, y, strength), strength)
 
 

@@ -27,9 +27,9 @@ from lwface.base.progress import progress
 from lwface.formats.image import read_rgb
 from lwface.formats.keypoint_images import AskedFaces, KeypointFaces, write_test, write_training
 from lwface.formats.keypoint_lookup import Lookup, write_lookup
-from lwface.formats.keypoint_tables import FOUR, LOOKUP, POINTS, SIDE, TEST, TRAINING, coordinate
-from lwface.formats.text_files import table_rows
+from lwface.formats.keypoint_tables import FOUR, LOOKUP, POINTS, SIDE, TEST, TRAINING
 from lwface.landmarks.keypoint_sources import ANNOTATIONS, check_output, is_procedural
+from lwface.landmarks.point_sets import read_rendered
 from lwface.making.youtube_faces import read_youtube_faces
 
 TRUTH, TRUTH_ALL, PEOPLE = "truth.csv", "truth-all.csv", "test-people.csv"
@@ -156,22 +156,8 @@ def make(job: Making) -> dict[str, Any]:
 
 def _procedural(source: Path) -> Iterator[Face]:
     """The faces of ``datasets/make_synthetic.py --frames``."""
-    file = source / ANNOTATIONS
-    rows = table_rows(file)
-    first, header = next(rows, (1, []))
-    columns = [f"{axis}{point}" for point in range(68) for axis in "xy"]
-    lacking = [name for name in ("image", "identity", *columns) if name not in header]
-    if header and lacking:
-        raise UserError(f"{file}, line {first}: there is no column {lacking[0]}: make the set anew")
-    for line, fields in rows:
-        if len(fields) != len(header):
-            raise UserError(f"{file}, line {line}: {len(fields)} columns, the header has {len(header)}")
-        row = dict(zip(header, fields, strict=True))
-        places = [coordinate(file, line, name, row[name]) for name in columns]
-        if np.isnan(places).any():
-            empty = columns[int(np.isnan(places).argmax())]
-            raise UserError(f"{file}, line {line}, column {empty}: is empty; expected a coordinate in pixels")
-        yield Face(source / "frames" / row["image"], row["identity"], np.array(places).reshape(68, 2))
+    for image, _, identity, points in read_rendered(source / ANNOTATIONS):
+        yield Face(source / "frames" / image, identity, points)
 
 
 def _two_sources(faces: Sequence[Face], people: Sequence[str], share: float) -> tuple[list[Face], list[Face]]:

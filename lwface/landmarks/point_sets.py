@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,26 +149,34 @@ def _of_youtube(root: Path) -> PointSet:
     return PointSet(full(root).name, YOUTUBE, pictures, faces.account)
 
 
-def _of_synthetic(root: Path, part: str) -> PointSet:
-    table = root / SYNTHETIC
+def read_rendered(table: Path) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    """Picture, split, identity and points (68, 2) of each row that ``datasets/make_synthetic.py`` wrote.
+
+    Raises:
+        UserError: a column is not there, or a row is short or holds what is no number; names line and column.
+    """
     rows = table_rows(table)
     header = next(rows, (1, []))[1]
     place = {name: position for position, name in enumerate(header)}
-    lacking = [name for name in ("image", "split", "identity", *coordinate_names(POINTS)) if name not in place]
+    facts = ("image", "split", "identity")
+    lacking = [name for name in (*facts, *coordinate_names(POINTS)) if name not in place]
     if lacking:
         raise UserError(f"{table}: line 1 names no {lacking[0]}: make the set anew by datasets/make_synthetic.py")
-    columns = [place[name] for name in coordinate_names(POINTS)]
-    wanted = SYNTHETIC_SPLITS[:1] if part == "train" else SYNTHETIC_SPLITS[1:2]
-    pictures = []
     for line, row in rows:
         if len(row) != len(header):
             raise UserError(f"{table}: line {line} has {len(row)} columns, not {len(header)}")
-        if row[place["split"]] not in wanted:
-            continue
-        points = parsed_points(f"{table}: line {line}", [row[column] for column in columns])
-        name = row[place["image"]]
-        person = f"{row[place['split']]}/{row[place['identity']]}"
-        pictures.append(PointPicture(root / "frames" / name, name, points, person))
+        image, split, identity = (row[place[name]] for name in facts)
+        points = parsed_points(f"{table}: line {line}", [row[place[name]] for name in coordinate_names(POINTS)])
+        yield image, split, identity, points
+
+
+def _of_synthetic(root: Path, part: str) -> PointSet:
+    wanted = SYNTHETIC_SPLITS[:1] if part == "train" else SYNTHETIC_SPLITS[1:2]
+    pictures = [
+        PointPicture(root / "frames" / name, name, points, f"{split}/{identity}")
+        for name, split, identity, points in read_rendered(root / SYNTHETIC)
+        if split in wanted
+    ]
     return PointSet(full(root).name, PROCEDURAL, pictures)
 
 

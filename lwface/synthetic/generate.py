@@ -8,7 +8,6 @@ neither the number of workers nor an interruption changes a byte of the result.
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lwface.base.files import replacing, write_text
-from lwface.base.journal import Journal
+from lwface.base.journal import WORK, Journal
 from lwface.base.progress import progress
 from lwface.formats.alignment import CROP_SIZE
 from lwface.formats.face_records import identity_records
@@ -34,7 +33,6 @@ from lwface.synthetic.video import video
 from lwface.synthetic.workers import made_by
 
 VERSION = 2  # of the faces: a change of this module's output changes it
-WORK = "work.part"
 PRODUCTS = (
     "train.rec",
     "train.idx",
@@ -251,4 +249,3 @@ def generate(options: Options, output: Path, journal: Journal, workers: int) -> 
     make_pieces(wanted, options, output, journal, workers)
     counts = assemble(wanted, options, output)
     journal.finish({"version": VERSION, "options": asdict(options), **counts})
-    shutil.rmtree(output / WORK)  # last: without a part of it the job could not be done again

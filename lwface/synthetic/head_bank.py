@@ -17,7 +17,6 @@ workers nor an interruption changes a byte of ``heads.npz``. Its arrays, without
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import zipfile
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 
 from lwface.base.errors import UserError
 from lwface.base.files import replacing
-from lwface.base.journal import Journal
+from lwface.base.journal import WORK, Journal
 from lwface.base.progress import progress
 from lwface.formats.image import encode_jpeg
 from lwface.synthetic.head_options import HEADS, HeadOptions
@@ -43,7 +42,6 @@ from lwface.synthetic.shot import Shot, sample_shot
 from lwface.synthetic.workers import made_by
 
 VERSION = 1  # of the heads: a change of what they look like changes it
-WORK = "work.part"
 PRODUCTS = (HEADS, WORK)
 SIDE = 256  # pixels of a head's picture
 CLOSE = 0.82  # of the usual size of a head in a frame: more of the shoulders is seen
@@ -132,7 +130,6 @@ def generate_heads(options: HeadOptions, output: Path, journal: Journal, workers
             bar.update()
     heads = _assemble(options, output)
     journal.finish({"version": VERSION, "options": asdict(options), "heads": heads})
-    shutil.rmtree(output / WORK)  # last: without a part of it the job could not be done again
 
 
 def _assemble(options: HeadOptions, output: Path) -> int:

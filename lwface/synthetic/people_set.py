@@ -9,7 +9,6 @@ and those between a new one (``changed``).
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwface.base.files import replacing
-from lwface.base.journal import Journal
+from lwface.base.journal import WORK, Journal
 from lwface.base.progress import progress
 from lwface.formats.frame_tar import write_frames
 from lwface.formats.image import encode_jpeg
@@ -31,7 +30,6 @@ from lwface.synthetic.people_options import IMAGES, MASKED, OUTINGS, POSE, Peopl
 from lwface.synthetic.workers import made_by
 
 VERSION = 1  # of the people: a change of what they look like changes it
-WORK = "work.part"
 PRODUCTS = (IMAGES, POSE, OUTINGS, WORK)
 LEARNT, SAME, CHANGED = "learnt", "same", "changed"
 
@@ -83,7 +81,6 @@ def generate_people(options: PeopleOptions, output: Path, journal: Journal, work
             bar.update()
     facts = _assemble(options, output)
     journal.finish({"version": VERSION, "options": asdict(options), **facts})
-    shutil.rmtree(output / WORK)  # last: without a part of it the job could not be done again
 
 
 def _piece(output: Path, person: int) -> Path:

@@ -167,13 +167,13 @@ def test_procedural_faces(source, tmp_path):
         make(more)
     cells = rows[2].split(",")
     for damaged, says in (
-        ([rows[0].replace(",x5,", ",x99,"), *rows[1:]], "line 1: there is no column x5: make the set anew"),
-        ([*rows[:3], rows[3][:400]], "line 4: .* columns, the header has 139"),
-        ([*rows[:2], ",".join([*cells[:5], "abc", *cells[6:]])], "line 3, column x1: 'abc' is not a coordinate"),
-        ([*rows[:2], ",".join([*cells[:5], "", *cells[6:]])], "line 3, column x1: is empty; expected a coordinate"),
+        ([rows[0].replace(",x5,", ",x99,"), *rows[1:]], "line 1 names no x5: make the set anew"),
+        ([*rows[:3], rows[3][:400]], "line 4 has .* columns, not 139"),
+        ([*rows[:2], ",".join([*cells[:5], "abc", *cells[6:]])], "line 3, column x1: 'abc' is not a finite number"),
+        ([*rows[:2], ",".join([*cells[:5], "", *cells[6:]])], "line 3, column x1: '' is not a finite number"),
     ):
         (tmp_path / "annotations.csv").write_text("\n".join(damaged) + "\n")
-        with pytest.raises(UserError, match=rf"annotations\.csv, {says}"):
+        with pytest.raises(UserError, match=rf"annotations\.csv: {says}"):
             make(more)
 
 

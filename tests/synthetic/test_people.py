@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lwface.base.errors import UserError
-from lwface.base.journal import JOURNAL
+from lwface.base.journal import JOURNAL, WORK
 from lwface.commands import make_people
 from lwface.formats.sequence_pickles import read_pose
 from lwface.sequences.images import Images
@@ -15,7 +15,7 @@ from lwface.synthetic.body import LIMB_SPREAD, USUAL, draw_body, draw_outfit
 from lwface.synthetic.outing import draw_scene, draw_sequence
 from lwface.synthetic.painting import Viewpoint, paint
 from lwface.synthetic.people_options import PeopleOptions
-from lwface.synthetic.people_set import WORK, make_person, outfit_of
+from lwface.synthetic.people_set import make_person, outfit_of
 from lwface.synthetic.skeleton import draw_motion, joints
 
 SMALL = ["--people", "3", "--videos", "3", "--sequences", "1", "--frames", "3", "--num-workers", "0"]

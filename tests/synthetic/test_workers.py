@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lwface.commands import make_people, make_synthetic
-from lwface.synthetic import generate, people_set
+from lwface.base import journal
+from lwface.commands import make_heads, make_people, make_synthetic
 
 PIECES = 20_000
 INTERRUPTED = """
@@ -24,6 +24,7 @@ if __name__ == "__main__":
             os.killpg(0, signal.SIGINT)  # as a terminal does
 """
 PEOPLE = ["--people", "2", "--videos", "2", "--sequences", "1", "--frames", "1", "--num-workers", "0"]
+HEADS = ["--people", "2", "--shots", "1", "--backs", "1", "--num-workers", "0"]
 FACES = [
     *("--train-people", "2", "--images-per-person", "1", "--heldout-people", "2", "--heldout-images", "2"),
     *("--pack-people", "2", "--pack-pairs", "2", "--video-people", "0", "--num-workers", "0"),
@@ -39,18 +40,16 @@ def test_ctrl_c_ends_the_work_without_a_word_of_the_processes(tmp_path: Path) ->
     assert len(os.listdir(tmp_path)) < PIECES  # what nobody had begun was left undone
 
 
-@pytest.mark.parametrize(("command", "flags"), [(make_people, PEOPLE), (make_synthetic, FACES)])
+@pytest.mark.parametrize(("command", "flags"), [(make_people, PEOPLE), (make_synthetic, FACES), (make_heads, HEADS)])
 def test_stopped_while_the_work_folder_is_removed(command, flags, tmp_path, monkeypatch) -> None:
-    room = people_set if command is make_people else generate
-
     def stopped(folder: Path) -> None:
         next(folder.iterdir()).unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(room.shutil, "rmtree", stopped)
+        patch.setattr(journal.shutil, "rmtree", stopped)
         with pytest.raises(KeyboardInterrupt):
             command.main(["--output", str(tmp_path / "set"), *flags])
     command.main(["--output", str(tmp_path / "set"), *flags])
     assert json.loads((tmp_path / "set" / "manifest.json").read_text())["fingerprint"]
-    assert not (tmp_path / "set" / room.WORK).exists()
+    assert not (tmp_path / "set" / journal.WORK).exists()
